@@ -1,0 +1,1 @@
+"""What the notebooks import: start at `helpers.lab`."""

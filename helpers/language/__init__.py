@@ -1,0 +1,1 @@
+"""Texts, models, generation, scores: everything that speaks in tokens."""

@@ -1,0 +1,1 @@
+"""Directions, neurons and interventions: tensors in, tensors out."""

@@ -1,0 +1,1 @@
+"""Figures, token displays, exercise checks and the ledger of claims."""
