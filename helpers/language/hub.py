@@ -1,0 +1,191 @@
+"""Fetches pinned files from the Hugging Face hub: the cache first, then one short request, then a clear error.
+
+Run `python -m helpers.language.hub` when online to record the revisions that the profiles leave open.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import queue
+import re
+import threading
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import huggingface_hub
+from huggingface_hub import HfApi, constants
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    HTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+
+Kind = Literal["model", "dataset"]
+
+MODEL_FILES = ("config.json", "model*.safetensors", "tokenizer.json|merges.txt")
+MODEL_EXTRAS = ("model.safetensors.index.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
+                "merges.txt", "vocab.txt")  # fmt: skip
+ANSWER_SECONDS = 4.0
+"""How long the hub may take to say what it holds; an error within five seconds is the promise."""
+
+RECORDED = Path(__file__).with_name("revisions.json")
+"""Revisions resolved by running this file: {"model/owner/name": "full hash"}."""
+
+
+class HubError(RuntimeError):
+    """Something wanted from the hub is not there or cannot be reached; says what, where, and the way round."""
+
+
+def model_folder(repository: str, revision: str | None, *, files: Sequence[str] = MODEL_FILES) -> Path:
+    """The local folder with a model's configuration, safetensors weights and tokenizer, fetched if need be."""
+    return snapshot(repository, revision, kind="model", files=files, extras=MODEL_EXTRAS)
+
+
+def dataset_files(repository: str, revision: str | None, pattern: str) -> list[Path]:
+    """The local copies of a dataset's files that match a pattern such as "data/train-*.parquet", in order."""
+    folder = snapshot(repository, revision, kind="dataset", files=(pattern,))
+    return sorted(path for path in _files_in(folder) if fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern))
+
+
+def snapshot(
+    repository: str, revision: str | None, *, kind: Kind, files: Sequence[str], extras: Sequence[str] = ()
+) -> Path:
+    """A folder that holds the wanted files of one revision of a repository.
+
+    Args:
+        revision: a full commit hash. None means: the one recorded in revisions.json, else whatever `main` is in the
+            cache or on the hub, with a warning.
+        files: patterns that must each match a file; "a|b" asks for either.
+        extras: patterns that are fetched too where they exist.
+
+    Raises:
+        HubError: the hub did not answer, has no such repository or revision, or the revision lacks a file.
+    """
+    revision = pinned(repository, revision, kind)
+    folder = _cached_folder(repository, revision, kind)
+    if folder is not None and not _missing([path.relative_to(folder).as_posix() for path in _files_in(folder)], files):
+        return folder
+    wanted = f"{kind} {repository} at {revision or 'its newest revision'}"
+    if constants.is_offline_mode():
+        raise _out_of_reach(wanted, "HF_HUB_OFFLINE is set and it is not in the cache")
+    commit, listing = _ask(repository, revision, kind, wanted)
+    missing = _missing(listing, files)
+    if missing:
+        shown = ", ".join(listing[:20]) + (" …" if len(listing) > 20 else "")
+        raise HubError(f"The {wanted} has no file {missing[0]!r}. It has: {shown or 'nothing'}.")
+    for name in listing:
+        if any(fnmatch.fnmatch(name, single) for pattern in (*files, *extras) for single in pattern.split("|")):
+            try:
+                huggingface_hub.hf_hub_download(
+                    repository, name, repo_type=kind, revision=commit, etag_timeout=ANSWER_SECONDS
+                )
+            except (OSError, HTTPError) as error:
+                raise _out_of_reach(wanted, f"{name} did not arrive: {error}") from error
+    folder = _cached_folder(repository, commit, kind)
+    if folder is None:
+        raise HubError(f"The {wanted} was fetched but is not in the cache folder {constants.HF_HUB_CACHE}.")
+    return folder
+
+
+def pinned(repository: str, revision: str | None, kind: Kind) -> str | None:
+    """The revision to use: the profile's, else the recorded one, else None with a warning."""
+    recorded = _recorded().get(f"{kind}/{repository}")
+    if revision is None and recorded is None:
+        warnings.warn(
+            f"The {kind} {repository} is not pinned to a revision: figures may change when it does. "
+            "`python -m helpers.language.hub` records the present one.",
+            stacklevel=2,
+        )
+    return revision or recorded
+
+
+def resolve(repository: str, kind: Kind) -> str:
+    """The full hash of a repository's newest revision; one request."""
+    return _ask(repository, None, kind, f"{kind} {repository}")[0]
+
+
+def _ask(repository: str, revision: str | None, kind: Kind, wanted: str) -> tuple[str, list[str]]:
+    """Commit hash and file names of a repository: one request, by the hub library's own session, on a deadline.
+
+    The request runs in a thread, because a name server that keeps silent is not covered by the session's timeout.
+    """
+    answers: queue.Queue = queue.Queue()
+
+    def request() -> None:
+        try:
+            answers.put(HfApi().repo_info(repository, revision=revision, repo_type=kind, timeout=ANSWER_SECONDS - 1))
+        except (OSError, HTTPError, ValueError) as error:
+            answers.put(error)
+
+    threading.Thread(target=request, daemon=True).start()
+    try:
+        answer = answers.get(timeout=ANSWER_SECONDS)
+    except queue.Empty:
+        raise _out_of_reach(wanted, f"no answer within {ANSWER_SECONDS:g} seconds") from None
+    if isinstance(answer, RevisionNotFoundError):
+        raise HubError(f"The hub has no {wanted}: the repository is there, the revision is not.") from answer
+    if isinstance(answer, RepositoryNotFoundError):
+        raise HubError(f"The hub has no {wanted} (or it is private: log in with `hf auth login`).") from answer
+    if isinstance(answer, HfHubHTTPError | OfflineModeIsEnabled | OSError | HTTPError | ValueError):
+        raise _out_of_reach(wanted, str(answer).strip().splitlines()[0] if str(answer).strip() else
+                            type(answer).__name__) from answer  # fmt: skip
+    return answer.sha, sorted(sibling.rfilename for sibling in answer.siblings or [])
+
+
+def _out_of_reach(wanted: str, why: str) -> HubError:
+    return HubError(
+        f"Wanted the {wanted} from {constants.ENDPOINT}, but could not get it: {why}. "
+        "Check the network, HF_ENDPOINT and proxy settings and run again, "
+        'or run on the embedded model, which needs no network: PROFILE = "pocket" '
+        "(or TOXICITY_LAB_PROFILE=pocket)."
+    )
+
+
+def _cached_folder(repository: str, revision: str | None, kind: Kind) -> Path | None:
+    """Where the hub's documented cache layout keeps a revision, if it is there."""
+    home = Path(constants.HF_HUB_CACHE) / f"{kind}s--{repository.replace('/', '--')}"
+    reference = home / "refs" / (revision or "main")
+    commit = reference.read_text().strip() if reference.is_file() else revision
+    folder = home / "snapshots" / commit if commit else None
+    return folder if folder is not None and folder.is_dir() else None
+
+
+def _files_in(folder: Path) -> list[Path]:
+    return sorted(Path(place) / name for place, _, names in os.walk(folder) for name in names)
+
+
+def _missing(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
+    """The patterns that no file matches, or whose numbered shards (`-00000-of-00002`) are not all there."""
+    missing = []
+    for pattern in patterns:
+        found = [name for name in names if any(fnmatch.fnmatch(name, single) for single in pattern.split("|"))]
+        shards = [re.search(r"-\d+-of-(\d+)", name) for name in found]
+        if not found or any(shard and int(shard[1]) > len(found) for shard in shards):
+            missing.append(pattern)
+    return missing
+
+
+def _recorded() -> dict[str, str]:
+    return json.loads(RECORDED.read_text()) if RECORDED.is_file() else {}
+
+
+def main() -> None:
+    """Records the newest revision of everything that a built-in profile wants from the hub without a pin."""
+    from helpers.profiles import PROFILES, unpinned
+
+    revisions = _recorded()
+    for kind, repository in sorted({place for profile in PROFILES.values() for place in unpinned(profile)}):
+        revisions[f"{kind}/{repository}"] = resolve(repository, kind)
+        print(f"{kind} {repository}: {revisions[f'{kind}/{repository}']}")
+    RECORDED.write_text(json.dumps(revisions, indent=2, sort_keys=True) + "\n")
+    print(f"Written to {RECORDED.name}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,294 @@
+"""Loads GPT-2 checkpoints as TransformerLens bridges; the only file that knows the loading APIs."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import einops
+import torch
+import transformers
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformer_lens.model_bridge import TransformerBridge
+from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
+
+from helpers.language import hub
+from helpers.profile_checks import check_model_folder
+from helpers.profile_schema import ModelSource
+
+LOGIT_TOLERANCE = 1e-4
+"""How far, relative to the largest logit, the bridge may stand from Hugging Face's own forward pass."""
+
+
+class ModelError(RuntimeError):
+    """A checkpoint that cannot be used as it is; the message says what to do about it."""
+
+
+@runtime_checkable
+class HasPlace(Protocol):
+    """Anything that says which MLP neuron it is (`helpers.mechanism.vectors.Neuron` does)."""
+
+    layer: int
+    index: int
+
+
+@dataclass(frozen=True, eq=False)
+class Tokens:
+    """A padded batch of token ids and the mask that says which of them are real.
+
+    Padding uses the end-of-text id, which is an ordinary token elsewhere: only the mask tells them apart.
+    """
+
+    ids: Int[Tensor, "batch pos"]
+    mask: Bool[Tensor, "batch pos"]
+
+    def __len__(self) -> int:
+        return self.ids.shape[0]
+
+    def __getitem__(self, rows: slice) -> Tokens:
+        """A batch of some of the rows: `tokens[0:8]`."""
+        return Tokens(self.ids[rows], self.mask[rows])
+
+    def to(self, device: str | torch.device) -> Tokens:
+        return Tokens(self.ids.to(device), self.mask.to(device))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class LanguageModel:
+    """A GPT-2 with a hook at every activation, its own tokenizer, and raw float32 weights.
+
+    Weights are the checkpoint's: no LayerNorm is folded in and nothing is centred, so value vectors and a probe of
+    the residual stream live in the same space. Parameters do not ask for gradients.
+
+    Example:
+        >>> model = load_model(profile.model, name="base")             # doctest: +SKIP
+        >>> tokens = model.tokenise(["You are such a"])                # doctest: +SKIP
+        >>> model.logits(tokens).shape                                 # doctest: +SKIP
+        torch.Size([1, 4, 1100])
+    """
+
+    name: str
+    bridge: TransformerBridge
+    tokenizer: PreTrainedTokenizerBase
+    source: str
+
+    def __repr__(self) -> str:
+        shape = f"{self.n_layers} layers x {self.d_model}, {self.n_heads} heads, {self.vocab_size} tokens"
+        return f"LanguageModel({self.name!r}, {shape}, on {self.device}, from {self.source})"
+
+    @property
+    def n_layers(self) -> int:
+        return self.bridge.cfg.n_layers
+
+    @property
+    def d_model(self) -> int:
+        return self.bridge.cfg.d_model
+
+    @property
+    def d_mlp(self) -> int:
+        return self.bridge.cfg.d_mlp
+
+    @property
+    def n_heads(self) -> int:
+        return self.bridge.cfg.n_heads
+
+    @property
+    def context(self) -> int:
+        """The longest text the model can read, in tokens."""
+        return self.bridge.cfg.n_ctx
+
+    @property
+    def vocab_size(self) -> int:
+        return self.bridge.cfg.d_vocab
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.bridge.parameters()).device
+
+    @property
+    def value_vectors(self) -> Float[Tensor, "layer neuron d_model"]:
+        """What each MLP neuron writes to the residual stream per unit of activation (a copy of `W_out`)."""
+        with torch.no_grad():
+            return self.bridge.W_out.detach()
+
+    @property
+    def key_vectors(self) -> Float[Tensor, "layer neuron d_model"]:
+        """What each MLP neuron reads, a column of `W_in` each (a copy). Input is the LayerNorm's output."""
+        with torch.no_grad():
+            return einops.rearrange(self.bridge.W_in.detach(), "layer d_model neuron -> layer neuron d_model")
+
+    def value_vector(self, neuron: HasPlace) -> Float[Tensor, " d_model"]:
+        """One neuron's value vector (a copy). Raises IndexError if the model has no such neuron."""
+        if not (0 <= neuron.layer < self.n_layers and 0 <= neuron.index < self.d_mlp):
+            raise IndexError(
+                f"{self.name} has no neuron {neuron}: layers run 0 to {self.n_layers - 1}, "
+                f"neurons 0 to {self.d_mlp - 1}."
+            )
+        return self.bridge.blocks[neuron.layer].mlp.W_out[neuron.index].detach().clone()
+
+    def tokenise(self, texts: Sequence[str], *, side: str = "right", max_tokens: int | None = None) -> Tokens:
+        """Token ids of some texts, padded to the longest, on the model's device. No start token is added.
+
+        Args:
+            side: where padding goes: "right" for reading, "left" for generating.
+            max_tokens: keep the first so many tokens of each text; None keeps all (`logits` then refuses what is
+                longer than the context).
+        """
+        if side not in ("left", "right"):
+            raise ValueError(f'side must be "left" or "right", not {side!r}.')
+        if isinstance(texts, str) or len(texts) == 0:
+            raise ValueError("tokenise wants a non-empty list of texts.")
+        if max_tokens is not None and max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {max_tokens}.")
+        rows = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+        rows = [row[:max_tokens] for row in rows]
+        empty = [number for number, row in enumerate(rows) if not row]
+        if empty:
+            raise ValueError(f"Text {empty[0]} has no tokens: a model without a start token cannot read nothing.")
+        longest = max(len(row) for row in rows)
+        ids = torch.full((len(rows), longest), self.tokenizer.eos_token_id, dtype=torch.long)
+        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+        for number, row in enumerate(rows):
+            place = slice(0, len(row)) if side == "right" else slice(longest - len(row), longest)
+            ids[number, place] = torch.tensor(row)
+            mask[number, place] = True
+        return Tokens(ids.to(self.device), mask.to(self.device))
+
+    def token_strings(self, ids: Int[Tensor, " pos"] | Sequence[int]) -> list[str]:
+        """The text of each token alone, leading space kept."""
+        return [self.tokenizer.decode([int(token)]) for token in ids]
+
+    @torch.no_grad()
+    def logits(self, tokens: Tokens) -> Float[Tensor, "batch pos vocab"]:
+        """Next-token logits. Where padding stands makes no difference to the real positions.
+
+        Raises ValueError if the batch is longer than the context.
+        """
+        if tokens.ids.shape[1] > self.context:
+            raise ValueError(
+                f"{tokens.ids.shape[1]} tokens do not fit the context of {self.context} of {self.name}: "
+                f"pass max_tokens={self.context} to tokenise, or cut the text into windows."
+            )
+        return self.bridge(tokens.ids, attention_mask=tokens.mask.long())
+
+
+def load_model(source: ModelSource, *, device: str | torch.device = "cpu", name: str) -> LanguageModel:
+    """Loads a checkpoint, from a folder or the hub, ready for analysis. Peak memory: about once its weights.
+
+    Args:
+        source: where the weights are; any GPT-2 shape will do.
+        name: what figures and tables call the model.
+
+    Raises:
+        ProfileError: the folder is missing or holds no GPT-2 checkpoint.
+        ModelError: weights are missing from it, or the bridge computes something else than Hugging Face.
+        HubError: the hub is out of reach, or the revision lacks a file.
+    """
+    hf, tokenizer = load_hf(source)
+    return boot(hf, tokenizer, name=name, device=device)
+
+
+def load_hf(
+    source: ModelSource, *, dtype: torch.dtype = torch.float32
+) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
+    """The plain Hugging Face model and tokenizer, on the CPU, in evaluation mode; for training and for `boot`."""
+    folder = hub.model_folder(source.id, source.revision) if source.folder is None else Path(source.folder)
+    check_model_folder(folder)
+    with quiet():
+        hf, report = GPT2LMHeadModel.from_pretrained(
+            folder,
+            dtype=dtype,
+            attn_implementation="eager",
+            local_files_only=True,
+            output_loading_info=True,
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    for problem in ("missing_keys", "mismatched_keys"):
+        if report[problem]:
+            names = ", ".join(str(key) for key in sorted(report[problem])[:4])
+            raise ModelError(
+                f"{folder} is not a whole GPT-2 checkpoint: {len(report[problem])} {problem.replace('_', ' ')} "
+                f"({names} …). Save it again with save_pretrained."
+            )
+    if tokenizer.eos_token_id is None:
+        raise ModelError(f"The tokenizer in {folder} has no end-of-text token; set eos_token and save it again.")
+    if len(tokenizer) > hf.config.vocab_size:
+        raise ModelError(
+            f"The tokenizer in {folder} knows {len(tokenizer)} tokens but the model has {hf.config.vocab_size}: "
+            "they do not belong together."
+        )
+    return hf.eval(), tokenizer
+
+
+def boot(
+    hf: GPT2LMHeadModel,
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    name: str,
+    device: str | torch.device = "cpu",
+) -> LanguageModel:
+    """Turns a Hugging Face model into a hooked one, in place, and checks that both compute the same logits.
+
+    The object handed in is taken over (save it before, or hand in a copy): its weights are shared, not copied, so
+    memory holds them once.
+    """
+    wrong = {str(parameter.dtype) for parameter in hf.parameters()} - {"torch.float32"}
+    if wrong:
+        raise ModelError(f"Analysis is done in float32, but {name} has weights in {', '.join(sorted(wrong))}.")
+    hf = hf.eval().to(device)
+    ids = fixed_prompt(hf.config.vocab_size, hf.config.n_positions).to(device)
+    with torch.no_grad():
+        expected = hf(ids).logits
+    # Without a start token TransformerLens keeps this tokenizer; with one it would fetch another by name.
+    hooked_tokenizer = copy.deepcopy(tokenizer)
+    hooked_tokenizer.bos_token = None
+    source = str(hf.config._name_or_path) or "memory"
+    with quiet():
+        bridge = TransformerBridge.boot_transformers(
+            source, hf_model=hf, tokenizer=hooked_tokenizer, device=device, dtype=torch.float32
+        )
+    bridge.cfg.default_prepend_bos = False
+    bridge.eval().requires_grad_(False)
+    with torch.no_grad():
+        apart = float((bridge(ids) - expected).abs().max())
+    allowed = LOGIT_TOLERANCE * max(1.0, float(expected.abs().max()))
+    if not apart <= allowed:  # also catches NaN
+        raise ModelError(
+            f"{name} computes other logits as a TransformerLens bridge than as a Hugging Face model: "
+            f"{apart:.2g} apart, {allowed:.2g} allowed. Check the weights for NaN and the library versions."
+        )
+    return LanguageModel(name=name, bridge=bridge, tokenizer=tokenizer, source=source)
+
+
+def fixed_prompt(vocab_size: int, context: int) -> Int[Tensor, "1 pos"]:
+    """The token ids on which every model is held against Hugging Face's: 16 spread over the vocabulary."""
+    length = min(16, context)
+    return (torch.arange(length) * 7919 % vocab_size).unsqueeze(0)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences the loading bars and notices of transformers and TransformerLens, and restores what was there.
+
+    Nothing is lost by it: missing weights and unequal logits are checked and raise.
+    """
+    messages: Any = transformers.logging
+    verbosity, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
+    root = logging.getLogger()
+    level = root.level
+    messages.set_verbosity_error()
+    messages.disable_progress_bar()
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        messages.set_verbosity(verbosity)
+        if bars:
+            messages.enable_progress_bar()
+        root.setLevel(level)

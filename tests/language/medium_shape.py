@@ -1,0 +1,72 @@
+"""Run as a program: loads a GPT2-medium-shaped checkpoint and prints what it cost, as one line of JSON.
+
+    python -m tests.language.medium_shape build <folder>     # random weights, written once
+    python -m tests.language.medium_shape load <folder>      # loads, fires a hook, reports peak memory
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from transformers import GPT2Config, GPT2LMHeadModel
+
+from helpers.language.models import load_model
+from helpers.profile_schema import ModelSource
+from tests.language.builders import tiny_tokenizer
+
+VOCAB = 50257
+
+
+def build(folder: Path) -> None:
+    """Writes the checkpoint without ever initialising a model: shapes from the meta device, cheap random values."""
+    folder.mkdir(parents=True)
+    config = GPT2Config(n_embd=1024, n_layer=24, n_head=16, architectures=["GPT2LMHeadModel"])
+    with torch.device("meta"):
+        shapes = {
+            name: value.shape for name, value in GPT2LMHeadModel(config).state_dict().items() if name != "lm_head.weight"
+        }
+    generator = torch.Generator().manual_seed(0)
+    block = torch.empty(1024 * 4096).uniform_(-0.03, 0.03, generator=generator)
+    tensors = {}
+    for number, (name, shape) in enumerate(shapes.items()):
+        values = block.roll(number).repeat(shape.numel() // block.numel() + 1)[: shape.numel()].reshape(shape)
+        tensors[name] = 1 + values if "ln_" in name and name.endswith("weight") else values
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    config.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+
+
+def peak_bytes() -> int:
+    """The most memory this process has held at once (resident set)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def load(folder: Path) -> None:
+    before = peak_bytes()
+    model = load_model(ModelSource(folder=folder), name="medium")
+    seen = []
+    layer = model.n_layers - 1
+    hooks = [(f"blocks.{layer}.mlp.hook_post", lambda value, hook: seen.append(tuple(value.shape)))]
+    with model.bridge.hooks(fwd_hooks=hooks):
+        logits = model.logits(model.tokenise(["You are such a"]))
+    print(
+        json.dumps(
+            {
+                "before": before,
+                "peak": peak_bytes(),
+                "weights": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
+                "shape": [model.n_layers, model.d_model, model.n_heads, model.d_mlp, model.vocab_size],
+                "hook": seen,
+                "finite": bool(torch.isfinite(logits).all()),
+            }
+        )
+    )
+
+
+if __name__ == "__main__":
+    {"build": build, "load": load}[sys.argv[1]](Path(sys.argv[2]))
