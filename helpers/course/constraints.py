@@ -1,0 +1,52 @@
+"""Resolves constraints.txt, the exact tested set, from requirements.txt: one file for every Python from 3.11 on."""
+import os
+import subprocess
+import sys
+import tempfile
+from importlib.util import find_spec
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+FLOOR = "3.11"
+CHECKED = ("3.11.0", "3.12.0", "3.13.0")
+HEADER = """\
+# The exact set that was tested, resolved from requirements.txt for Python 3.11, 3.12 and 3.13 by `make constraints`.
+# No index and no hash: any mirror or local build of these versions serves (a CPU build of torch too), and torch itself
+# pins the CUDA libraries that its default Linux build brings, so they are not repeated here.
+"""
+
+
+def keep(line: str) -> bool:
+    """False for comments and for the CUDA libraries: they belong to one build of torch, and torch names them itself."""
+    return bool(line.strip()) and not line.startswith(("#", "nvidia-", "cuda-", "triton="))
+
+
+def resolve(*options: str, output: Path) -> None:
+    """Resolves requirements.txt into `output`; the versions that stand there already are preferred."""
+    command = [sys.executable, "-m", "uv", "pip", "compile", str(ROOT / "requirements.txt"), "--quiet", "--no-header",
+               "--no-annotate", "--no-python-downloads", "--output-file", str(output), *options]
+    subprocess.run(command, check=True, cwd=ROOT)
+
+
+def main() -> int:
+    """Writes constraints.txt and checks that it resolves on each Python; keeps the present versions unless UPGRADE=1."""
+    if find_spec("uv") is None:
+        print("Installing uv, the resolver, into .venv")
+        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "uv"], check=True)
+    target = ROOT / "constraints.txt"
+    with tempfile.TemporaryDirectory() as folder:
+        resolved = Path(folder) / "constraints.txt"
+        if target.is_file() and os.environ.get("UPGRADE") != "1":
+            resolved.write_text(target.read_text())
+        resolve("--universal", "--python-version", FLOOR, output=resolved)
+        lines = [line for line in resolved.read_text().splitlines() if keep(line)]
+        target.write_text(HEADER + "\n".join(lines) + "\n")
+        for python in CHECKED:
+            resolve("--python-version", python, "--constraint", str(target), output=Path(folder) / python)
+            print(f"constraints.txt resolves on Python {python}")
+    print(f"{len(lines)} packages in constraints.txt; run `make test` to make them the tested set")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
