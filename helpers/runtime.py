@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil
@@ -116,11 +116,12 @@ def full_precision() -> Iterator[None]:
     ...     torch.backends.cuda.matmul.allow_tf32
     False
     """
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    backends: Any = torch.backends  # torch's own annotations lack the newer switches
+    matmul, cudnn = backends.cuda.matmul, backends.cudnn
     if hasattr(matmul, "fp32_precision"):
         # PyTorch >= 2.9 keeps these beside the older switches, and the older ones cannot be read (they raise)
         # after somebody has set the newer ones. So: read the newer, set the older, which sets both.
-        knobs = [matmul, torch.backends.mkldnn.matmul, cudnn.conv, cudnn.rnn]
+        knobs = [matmul, backends.mkldnn.matmul, cudnn.conv, cudnn.rnn]
         found = [knob.fp32_precision for knob in knobs]
         matmul_before = "medium" if found[1] == "bf16" else "high" if found[0] == "tf32" else "highest"
         cudnn_before = found[2] == "tf32"
@@ -229,7 +230,7 @@ def with_batch_halving(
 class LogLines:
     """A stream for a bar in a log: whole lines, none in the first ten seconds, then at most one every ten."""
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: Any) -> None:
         self.stream = stream
         self.last = time.monotonic()
 
@@ -259,9 +260,12 @@ def progress(
     off = os.environ.get("TOXICITY_LAB_PROGRESS") == "0" or (
         kernel and os.environ.get("TOXICITY_LAB_AUTHORING") == "1"
     )
-    kind, file = TextBar, None
+    kind: Any = TextBar
+    file: LogLines | None = None
     if kernel and not off:
-        from tqdm.auto import tqdm as kind
+        from tqdm import auto
+
+        kind = auto.tqdm
     elif not kernel and not sys.stderr.isatty():
         file = LogLines(sys.stderr)
     return kind(iterable, total=total, desc=desc, unit=unit, leave=False, disable=off, file=file)
