@@ -1,0 +1,163 @@
+"""Executes one notebook in a fresh kernel of this very interpreter, and measures its time and peak memory."""
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import psutil
+from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
+from jupyter_client.manager import AsyncKernelManager
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbformat import NotebookNode
+
+GIGABYTE = 1024**3
+ANSI = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The first cell that failed: its number among the code cells (from 1), its source, and the error as text."""
+
+    cell: int
+    source: str
+    error: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one execution left: the notebook with outputs (up to the failure, if any), seconds, peak memory in GB."""
+
+    notebook: NotebookNode
+    seconds: float
+    peak_gb: float
+    failure: Failure | None
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while a notebook ran; carries the part that was done."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        super().__init__()
+        self.outcome = outcome
+
+
+class ThisInterpreter(KernelSpecManager):
+    """Answers every kernel name with the running Python: no installed kernel of another environment gets in."""
+
+    def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
+        """The running interpreter, whatever the notebook's metadata ask for."""
+        command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"]
+        return KernelSpec(argv=command, display_name="Python 3", language="python")
+
+
+class PeakMemory:
+    """Samples the resident memory of a process and its children in the background."""
+
+    def __init__(self, process_id: int, every: float = 0.1) -> None:
+        self.bytes, self.every, self.process = 0, every, psutil.Process(process_id)
+        self.stopped = threading.Event()
+        self.thread = threading.Thread(target=self.sample, daemon=True)
+        self.thread.start()
+
+    def sample(self) -> None:
+        """Runs until stopped, or until the process is gone."""
+        while not self.stopped.wait(self.every):
+            try:
+                family = [self.process, *self.process.children(recursive=True)]
+                self.bytes = max(self.bytes, sum(member.memory_info().rss for member in family))
+            except psutil.NoSuchProcess:
+                if not self.process.is_running():
+                    return
+
+    def stop(self) -> float:
+        """Ends the sampling; the peak in GB."""
+        self.stopped.set()
+        self.thread.join()
+        return self.bytes / GIGABYTE
+
+
+def execute(
+    notebook: NotebookNode, folder: Path, env: Mapping[str, str], on_cell: Callable[[int, int], None] = lambda at, of: None
+) -> Outcome:
+    """Runs all cells in a fresh kernel; a failing cell ends the notebook and is reported, not raised.
+
+    Args:
+        notebook: executed in place; earlier outputs are replaced.
+        folder: the kernel's working folder.
+        env: the kernel's whole environment.
+        on_cell: told (code cell about to run, number of code cells).
+
+    Raises:
+        Interrupted: Ctrl-C; the kernel is shut down first.
+    """
+    clear(notebook)
+    code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    meters: list[PeakMemory] = []
+    running = [0]
+
+    def started(**_: object) -> None:
+        # nbclient answers Ctrl-C by killing the kernel and calling it dead; we want the interrupt itself.
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        meters.append(PeakMemory(client.km.provisioner.pid))
+
+    def cell_starts(cell_index: int, **_: object) -> None:
+        if cell_index in code:
+            running[0] = code.index(cell_index) + 1
+            on_cell(running[0], len(code))
+
+    begin = time.monotonic()
+    with tempfile.TemporaryDirectory() as private:   # a reader's IPython start-up files stay out of the run
+        client = NotebookClient(
+            notebook, timeout=None, record_timing=False, on_notebook_start=started, on_cell_start=cell_starts,
+            store_widget_state=False, km=AsyncKernelManager(kernel_spec_manager=ThisInterpreter()),
+        )
+        client.owns_km = True
+        failure, interrupted = None, False
+        try:
+            asyncio.run(client.async_execute(cwd=str(folder), env={**env, "IPYTHONDIR": private}))
+        except CellExecutionError as error:
+            failure = Failure(running[0], notebook.cells[code[running[0] - 1]].source, last_error(notebook) or str(error))
+        except DeadKernelError:
+            source = notebook.cells[code[running[0] - 1]].source if running[0] else ""
+            failure = Failure(running[0], source, "The kernel died: most often the machine ran out of memory.")
+        except KeyboardInterrupt:
+            interrupted = True
+        peak = meters[0].stop() if meters else 0.0
+    outcome = Outcome(notebook, time.monotonic() - begin, peak, failure)
+    if interrupted:
+        raise Interrupted(outcome)
+    return outcome
+
+
+def clear(notebook: NotebookNode) -> None:
+    """Drops outputs, execution counts and widget state of an earlier run."""
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        if cell.cell_type == "code":
+            cell.outputs, cell.execution_count = [], None
+            cell.metadata.pop("execution", None)
+
+
+def last_error(notebook: NotebookNode) -> str:
+    """The traceback of the failed cell, without colours; "" if no cell holds one."""
+    errors = [output for cell in notebook.cells if cell.cell_type == "code"
+              for output in cell.outputs if output.output_type == "error"]
+    return ANSI.sub("", "\n".join(errors[-1].traceback)) if errors else ""
+
+
+def write(notebook: NotebookNode, path: Path) -> None:
+    """Writes a notebook in one step, so that a killed run leaves no half file."""
+    temporary = path.with_suffix(".part")
+    temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
+    temporary.replace(path)
