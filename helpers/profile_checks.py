@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-
-class ProfileError(ValueError):
-    """A profile that cannot be used; one message that names what is wrong and lists what would be right."""
+from helpers import tables
+from helpers.profile_schema import FileText, HubScorer, HubText, Profile, ProfileError
 
 
 def check_model_folder(folder: Path) -> None:
@@ -37,3 +39,86 @@ def check_model_folder(folder: Path) -> None:
             f"The model folder {folder} has no tokenizer (tokenizer.json, or vocab.json with merges.txt). "
             f"It has: {shown}."
         )
+
+
+ROLES = {
+    "comments": ("text", "toxic"),
+    "prompts": ("text",),
+    "perplexity": ("text",),
+    "pair_prompts": ("text",),
+    "passages": ("text",),
+    "pairs": ("prompt", "chosen", "rejected"),
+}
+"""The roles that the columns of each kind of data must fill."""
+
+
+def check_profile(profile: Profile) -> None:
+    """Looks at every local file a profile names: there, not empty, with the columns and labels it needs.
+
+    Files on the hub are looked at when they are fetched.
+
+    Raises:
+        ProfileError: one error that names the file or column and lists what would be right.
+    """
+    if profile.model.folder is not None:
+        check_model_folder(profile.model.folder)
+    for scorer in profile.scorers:
+        if isinstance(scorer, HubScorer) and scorer.folder is not None and not scorer.folder.is_dir():
+            raise ProfileError(f"The scorer's folder {scorer.folder} does not exist.")
+    for name, source in profile.data:
+        if isinstance(source, FileText):
+            check_table(source, name)
+
+
+def check_table(source: FileText, name: str) -> None:
+    """Raises ProfileError unless a file's rows have the columns, the labels, and at least one row to use."""
+    empty = True
+    for number, row in enumerate(tables.rows(source.path)):
+        read(row, source, ROLES[name], f"{source.path}, row {number + 1}", f"data.{name}")
+        empty = False
+    if empty:
+        raise ProfileError(f"The data file {source.path} has no rows.")
+
+
+def read(
+    row: dict[str, Any], source: FileText | HubText, roles: Sequence[str], place: str, key: str
+) -> dict[str, Any] | None:
+    """The values that play the wanted roles in one row; None for a row that is to be left out.
+
+    Args:
+        place: the file and row, for the error.
+        key: where the profile says so, such as "data.comments".
+    """
+    found: dict[str, Any] = {}
+    try:
+        if source.keep is not None and not _label(tables.cell(row, source.keep), 0.5, place, source.keep):
+            return None
+        for role in roles:
+            found[role] = tables.cell(row, source.column(role))
+    except KeyError as error:
+        missing = str(error.args[0])
+        present = tables.columns(row)
+        close = difflib.get_close_matches(missing, present, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ProfileError(
+            f"{place}: there is no column {missing!r}.{hint} Columns: {', '.join(present)}. "
+            f"Say which column plays which role under {key}.columns."
+        ) from None
+    for role, value in found.items():
+        column = source.column(role)
+        if role == "toxic":
+            found[role] = _label(value, source.label_threshold, place, column)
+        elif value is None:
+            return None
+        elif not isinstance(value, str):
+            raise ProfileError(f"{place}: column {column!r} should hold text but holds {value!r}.")
+    return found
+
+
+def _label(value: Any, threshold: float, place: str, column: str) -> bool:
+    try:
+        return tables.truth(value, threshold)
+    except ValueError:
+        raise ProfileError(
+            f"{place}: column {column!r} should be true/false, 0/1 or a number, but is {str(value)[:60]!r}."
+        ) from None

@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, model_validator
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Role = Literal["text", "toxic", "prompt", "chosen", "rejected"]
+
+
+class ProfileError(ValueError):
+    """A profile, or data it names, that cannot be used: says what is wrong and lists what would be right."""
 
 
 class Settings(BaseModel):
@@ -25,3 +33,265 @@ class ModelSource(Settings):
         if (self.id is None) == (self.folder is None):
             raise ValueError("give exactly one of `id` (hub repository) and `folder` (local folder)")
         return self
+
+
+class PocketText(Settings):
+    """Text from the generator that the embedded model was trained on."""
+
+    kind: Literal["pocket"] = "pocket"
+
+
+class _Table(Settings):
+    """What file and hub tables share: which column plays which role."""
+
+    columns: dict[Role, str] = Field(
+        default={},
+        description="role = column; a role left out is a column of its own name; dots reach into nested JSON",
+    )
+    label_threshold: float = Field(
+        default=0.5, description="a comment is toxic from this value of `toxic` on"
+    )
+    keep: str | None = Field(default=None, description="use only the rows in which this column is true")
+
+    def column(self, role: str) -> str:
+        """The column that plays a role."""
+        return self.columns.get(role, role)  # type: ignore[call-overload]
+
+
+class FileText(_Table):
+    """Text from a file: JSONL, JSON, CSV, Parquet, or plain text (each line a row with the column `text`)."""
+
+    kind: Literal["file"] = "file"
+    path: Path = Field(description="the file; in a TOML profile, relative to the profile")
+    stretch: tuple[Share, Share] = Field(
+        default=(0.0, 1.0),
+        description="which part of the rows, as fractions: one file can serve several ends without overlap",
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> FileText:
+        if not self.stretch[0] < self.stretch[1]:
+            raise ValueError(
+                f"stretch must run from a smaller to a larger fraction, not {list(self.stretch)}"
+            )
+        return self
+
+
+class HubText(_Table):
+    """Text from a dataset repository on the hub, at a pinned revision."""
+
+    kind: Literal["hub"] = "hub"
+    repository: str = Field(description="dataset repository, owner/name")
+    revision: str | None = Field(
+        default=None, description="full commit hash; None warns that figures may move"
+    )
+    config: str | None = Field(
+        default=None, description="configuration, where files lie in a folder of its name"
+    )
+    split: str = Field(default="train", description="which split's files to read")
+    file: str | None = Field(
+        default=None, description="file pattern in the repository; None: from config and split"
+    )
+
+    @property
+    def pattern(self) -> str:
+        """The files to read, as a pattern over the repository's file names."""
+        return self.file or f"{self.config + '/' if self.config else '*'}{self.split}-*.parquet"
+
+
+Source = Annotated[PocketText | FileText | HubText, Field(discriminator="kind")]
+
+
+class Data(Settings):
+    """Where each kind of text comes from."""
+
+    comments: Source = Field(description="labelled comments for the probe; roles text and toxic")
+    prompts: Source = Field(description="beginnings that elicit toxic text; role text")
+    perplexity: Source = Field(description="held-out running text on which perplexity is measured; role text")
+    pair_prompts: Source = Field(description="prompts from which preference pairs are made; role text")
+    passages: Source = Field(
+        description="held-out passages whose true continuation F1 is measured on; role text"
+    )
+    pairs: FileText | None = Field(
+        default=None, description="published preference pairs to import; roles prompt, chosen, rejected"
+    )
+
+
+class ExactScorer(Settings):
+    """The generator's own lexicon and threat patterns: exact on text of the pocket corpus."""
+
+    kind: Literal["pocket-exact"] = "pocket-exact"
+
+
+class MaskedScorer(Settings):
+    """A classifier trained on pocket comments with the lexicon's words masked."""
+
+    kind: Literal["pocket-masked"] = "pocket-masked"
+
+
+class HubScorer(Settings):
+    """A toxicity classifier from the hub or a folder, run on this machine."""
+
+    kind: Literal["hub"] = "hub"
+    id: str | None = Field(default=None, description="hub repository of the classifier")
+    folder: Path | None = Field(default=None, description="local folder of the classifier")
+    revision: str | None = Field(default=None, description="full commit hash of the hub repository")
+    label: str = Field(default="toxic", description="the label whose probability is the score")
+    batch: PositiveInt = Field(default=64, description="texts scored at once")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> HubScorer:
+        if (self.id is None) == (self.folder is None):
+            raise ValueError("give exactly one of `id` (hub repository) and `folder` (local folder)")
+        return self
+
+
+class CommentScorer(Settings):
+    """TF-IDF and logistic regression, trained on labelled comments that the probe does not see."""
+
+    kind: Literal["comments"] = "comments"
+
+
+class WordScorer(Settings):
+    """Says whether a text has a word of the project's two word lists."""
+
+    kind: Literal["words"] = "words"
+
+
+Scorer = Annotated[
+    ExactScorer | MaskedScorer | HubScorer | CommentScorer | WordScorer, Field(discriminator="kind")
+]
+
+
+class Counts(Settings):
+    """How much of everything."""
+
+    comments_train: PositiveInt = Field(description="comments the probe is fitted on")
+    comments_test: PositiveInt = Field(description="comments its accuracy is measured on")
+    comments_scorer: PositiveInt = Field(description="further comments, for the classifier that scores text")
+    prompts_dev: PositiveInt = Field(description="prompts on which anything may be chosen")
+    prompts_eval: PositiveInt = Field(description="prompts on which results are reported")
+    prompts_sweep: PositiveInt = Field(default=128, description="how many of them a sweep uses")
+    perplexity_tokens_sweep: PositiveInt = Field(description="tokens of running text read in a sweep")
+    perplexity_tokens_report: PositiveInt = Field(description="tokens of running text read for a report")
+    passages: PositiveInt = Field(description="passages whose continuation F1 is measured on")
+    pairs: PositiveInt = Field(description="preference pairs to make")
+    pairs_valid: PositiveInt = Field(description="how many of them are kept for validation")
+    pair_prompts: PositiveInt = Field(description="prompts to make pairs from")
+    bootstrap: PositiveInt = Field(default=1000, description="resamples behind each 95 % interval")
+
+
+class Decoding(Settings):
+    """How continuations are generated."""
+
+    method: Literal["greedy", "sample"] = Field(
+        description="greedy takes the likeliest token; sample draws one"
+    )
+    temperature: PositiveFloat = Field(default=1.0, description="flattens (> 1) or sharpens (< 1) the draw")
+    new_tokens: PositiveInt = Field(description="length of a continuation")
+    max_prompt_tokens: PositiveInt = Field(description="longer prompts are cut to their first so many tokens")
+
+
+class ProbeSettings(Settings):
+    """The linear probe for toxicity."""
+
+    layer: int = Field(default=-1, description="layer whose output is read; -1 is the last")
+    penalty: PositiveFloat = Field(
+        default=1.0, description="λ in mean cross-entropy + λ‖w‖²; fixed beforehand"
+    )
+    max_tokens: PositiveInt = Field(description="longer comments are cut to their first so many tokens")
+
+
+class Vectors(Settings):
+    """Toxic value vectors."""
+
+    top: PositiveInt = Field(default=128, description="value vectors of highest cosine that count as toxic")
+    svd: int = Field(default=512, ge=3, description="value vectors that enter the SVD")
+    shown_tokens: PositiveInt = Field(default=10, description="tokens shown for a vector")
+
+
+class Steering(Settings):
+    """Subtracting a direction from the last layer's residual stream."""
+
+    strengths: tuple[PositiveFloat, ...] = Field(
+        default=(0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6), min_length=1,
+        description="lengths to subtract, in units of the mean norm of the last layer's residual stream",
+    )  # fmt: skip
+    random_directions: PositiveInt = Field(default=3, description="random directions in the control")
+
+
+class Batches(Settings):
+    """Texts handled at once; halved, and said so, when memory runs out."""
+
+    forward: PositiveInt = Field(default=32, description="when reading activations")
+    generate: PositiveInt = Field(default=64, description="when generating")
+    train: PositiveInt = Field(default=4, description="examples that share a forward pass in training")
+
+
+class PPLM(Settings):
+    """Steered generation of the rejected side of pairs; names and defaults are table 9's of Lee et al."""
+
+    step_size: PositiveFloat = Field(
+        default=0.4, description="size of a gradient step on the past keys and values"
+    )
+    iterations: PositiveInt = Field(default=50, description="gradient steps per token")
+    temperature: PositiveFloat = Field(default=1.0, description="softmax temperature of the steered model")
+    top_k: PositiveInt = Field(default=10, description="tokens the draw is limited to")
+    window: int = Field(default=0, ge=0, description="how much of the past is changed; 0 is all of it")
+    horizon: PositiveInt = Field(default=1, description="future steps over which the probe is averaged")
+    decay: bool = Field(default=False, description="whether older positions are changed less")
+    gamma: float = Field(default=1.0, ge=0, description="exponent of the gradient's norm")
+    gm_scale: Share = Field(default=0.95, description="weight of the steered model in the geometric mean")
+    kl_scale: float = Field(
+        default=0.1, ge=0, description="weight of staying near the unsteered distribution"
+    )
+    new_tokens: PositiveInt = Field(default=20, description="length of both sides of a pair")
+
+
+class DPO(Settings):
+    """Direct preference optimisation; defaults are table 8's and the released code's of Lee et al."""
+
+    learning_rate: PositiveFloat = Field(default=1e-6, description="after warm-up, constant")
+    beta: PositiveFloat = Field(default=0.1, description="how strongly the policy is held to the reference")
+    optimiser: Literal["rmsprop", "adamw"] = Field(
+        default="rmsprop", description="with the library's defaults"
+    )
+    batch: PositiveInt = Field(default=4, description="pairs per optimiser step")
+    warmup_steps: int = Field(default=150, ge=0, description="steps of linear warm-up")
+    clip: PositiveFloat = Field(default=10.0, description="largest global gradient norm")
+    max_steps: PositiveInt = Field(default=6128, description="optimiser steps at most")
+    evaluate_every: PositiveInt = Field(default=25, description="steps between looks at the validation pairs")
+    patience: PositiveInt = Field(default=10, description="looks without improvement before training stops")
+    max_prompt_tokens: PositiveInt = Field(default=64, description="longer prompts are cut")
+    max_new_tokens: PositiveInt = Field(default=64, description="longer continuations are cut")
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="bfloat16 is autocast over float32 weights, in training alone"
+    )
+    seeds: tuple[int, ...] = Field(
+        default=(0, 1, 2), min_length=1, description="the first one's policy is analysed"
+    )
+    matched_share: Share = Field(
+        default=0.46, description="matched policy: dev toxicity nearest this share of base's"
+    )
+    perplexity_ceiling: float = Field(
+        default=1.08, gt=1, description="policies: perplexity ≤ this times base's"
+    )
+
+
+class Profile(Settings):
+    """Everything a run of the notebooks depends on."""
+
+    name: str = Field(description="short name, for folders and commands")
+    label: str = Field(description="what figures and tables call the model")
+    seed: int = Field(default=0, ge=0, description="from which all randomness of the run follows")
+    model: ModelSource = Field(description="the model under study")
+    data: Data = Field(description="where text comes from")
+    scorers: tuple[Scorer, Scorer] = Field(description="the toxicity scorer reported first, and a second one")
+    counts: Counts = Field(description="how much of everything")
+    decoding: Decoding = Field(description="how continuations are generated")
+    probe: ProbeSettings = Field(description="the linear probe")
+    vectors: Vectors = Field(default=Vectors(), description="toxic value vectors")
+    steering: Steering = Field(default=Steering(), description="subtracting a direction")
+    batches: Batches = Field(default=Batches(), description="texts handled at once")
+    pplm: PPLM = Field(default=PPLM(), description="making the rejected side of pairs")
+    dpo: DPO = Field(default=DPO(), description="preference training")

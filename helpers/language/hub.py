@@ -1,4 +1,4 @@
-"""Fetches pinned files from the Hugging Face hub: the cache first, then one short request, then a clear error.
+"""Fetches pinned files from the Hugging Face hub: the cache, then one short request, then a clear error.
 
 Run `python -m helpers.language.hub` when online to record the revisions that the profiles leave open.
 """
@@ -29,8 +29,14 @@ from huggingface_hub.errors import (
 Kind = Literal["model", "dataset"]
 
 MODEL_FILES = ("config.json", "model*.safetensors", "tokenizer.json|merges.txt")
-MODEL_EXTRAS = ("model.safetensors.index.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json",
-                "merges.txt", "vocab.txt")  # fmt: skip
+MODEL_EXTRAS = (
+    "model.safetensors.index.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+)
 ANSWER_SECONDS = 4.0
 """How long the hub may take to say what it holds; an error within five seconds is the promise."""
 
@@ -39,18 +45,20 @@ RECORDED = Path(__file__).with_name("revisions.json")
 
 
 class HubError(RuntimeError):
-    """Something wanted from the hub is not there or cannot be reached; says what, where, and the way round."""
+    """Something wanted from the hub is not there or out of reach; says what, where, and the way round."""
 
 
 def model_folder(repository: str, revision: str | None, *, files: Sequence[str] = MODEL_FILES) -> Path:
-    """The local folder with a model's configuration, safetensors weights and tokenizer, fetched if need be."""
+    """The local folder with a model's configuration, weights and tokenizer, fetched if need be."""
     return snapshot(repository, revision, kind="model", files=files, extras=MODEL_EXTRAS)
 
 
 def dataset_files(repository: str, revision: str | None, pattern: str) -> list[Path]:
     """The local copies of a dataset's files that match a pattern such as "data/train-*.parquet", in order."""
     folder = snapshot(repository, revision, kind="dataset", files=(pattern,))
-    return sorted(path for path in _files_in(folder) if fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern))
+    return sorted(
+        path for path in _files_in(folder) if fnmatch.fnmatch(path.relative_to(folder).as_posix(), pattern)
+    )
 
 
 def snapshot(
@@ -59,8 +67,8 @@ def snapshot(
     """A folder that holds the wanted files of one revision of a repository.
 
     Args:
-        revision: a full commit hash. None means: the one recorded in revisions.json, else whatever `main` is in the
-            cache or on the hub, with a warning.
+        revision: a full commit hash. None means: the one recorded in revisions.json, else whatever `main`
+            is in the cache or on the hub, with a warning.
         files: patterns that must each match a file; "a|b" asks for either.
         extras: patterns that are fetched too where they exist.
 
@@ -69,7 +77,9 @@ def snapshot(
     """
     revision = pinned(repository, revision, kind)
     folder = _cached_folder(repository, revision, kind)
-    if folder is not None and not _missing([path.relative_to(folder).as_posix() for path in _files_in(folder)], files):
+    if folder is not None and not _missing(
+        [path.relative_to(folder).as_posix() for path in _files_in(folder)], files
+    ):
         return folder
     wanted = f"{kind} {repository} at {revision or 'its newest revision'}"
     if constants.is_offline_mode():
@@ -80,7 +90,9 @@ def snapshot(
         shown = ", ".join(listing[:20]) + (" …" if len(listing) > 20 else "")
         raise HubError(f"The {wanted} has no file {missing[0]!r}. It has: {shown or 'nothing'}.")
     for name in listing:
-        if any(fnmatch.fnmatch(name, single) for pattern in (*files, *extras) for single in pattern.split("|")):
+        if any(
+            fnmatch.fnmatch(name, single) for pattern in (*files, *extras) for single in pattern.split("|")
+        ):
             try:
                 huggingface_hub.hf_hub_download(
                     repository, name, repo_type=kind, revision=commit, etag_timeout=ANSWER_SECONDS
@@ -111,15 +123,18 @@ def resolve(repository: str, kind: Kind) -> str:
 
 
 def _ask(repository: str, revision: str | None, kind: Kind, wanted: str) -> tuple[str, list[str]]:
-    """Commit hash and file names of a repository: one request, by the hub library's own session, on a deadline.
+    """Commit hash and file names of a repository: one request by the hub library's session, on a deadline.
 
-    The request runs in a thread, because a name server that keeps silent is not covered by the session's timeout.
+    The request runs in a thread, because the session's timeout does not cover a name server that keeps
+    silent.
     """
     answers: queue.Queue = queue.Queue()
 
     def request() -> None:
         try:
-            answers.put(HfApi().repo_info(repository, revision=revision, repo_type=kind, timeout=ANSWER_SECONDS - 1))
+            answers.put(
+                HfApi().repo_info(repository, revision=revision, repo_type=kind, timeout=ANSWER_SECONDS - 1)
+            )
         except (OSError, HTTPError, ValueError) as error:
             answers.put(error)
 
@@ -131,7 +146,9 @@ def _ask(repository: str, revision: str | None, kind: Kind, wanted: str) -> tupl
     if isinstance(answer, RevisionNotFoundError):
         raise HubError(f"The hub has no {wanted}: the repository is there, the revision is not.") from answer
     if isinstance(answer, RepositoryNotFoundError):
-        raise HubError(f"The hub has no {wanted} (or it is private: log in with `hf auth login`).") from answer
+        raise HubError(
+            f"The hub has no {wanted} (or it is private: log in with `hf auth login`)."
+        ) from answer
     if isinstance(answer, HfHubHTTPError | OfflineModeIsEnabled | OSError | HTTPError | ValueError):
         raise _out_of_reach(wanted, str(answer).strip().splitlines()[0] if str(answer).strip() else
                             type(answer).__name__) from answer  # fmt: skip
@@ -164,7 +181,9 @@ def _missing(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
     """The patterns that no file matches, or whose numbered shards (`-00000-of-00002`) are not all there."""
     missing = []
     for pattern in patterns:
-        found = [name for name in names if any(fnmatch.fnmatch(name, single) for single in pattern.split("|"))]
+        found = [
+            name for name in names if any(fnmatch.fnmatch(name, single) for single in pattern.split("|"))
+        ]
         shards = [re.search(r"-\d+-of-(\d+)", name) for name in found]
         if not found or any(shard and int(shard[1]) > len(found) for shard in shards):
             missing.append(pattern)
@@ -182,9 +201,9 @@ def main() -> None:
     revisions = _recorded()
     for kind, repository in sorted({place for profile in PROFILES.values() for place in unpinned(profile)}):
         revisions[f"{kind}/{repository}"] = resolve(repository, kind)
-        print(f"{kind} {repository}: {revisions[f'{kind}/{repository}']}")
+        print(f"{kind} {repository}: {revisions[f'{kind}/{repository}']}")  # noqa: T201
     RECORDED.write_text(json.dumps(revisions, indent=2, sort_keys=True) + "\n")
-    print(f"Written to {RECORDED.name}.")
+    print(f"Written to {RECORDED.name}.")  # noqa: T201
 
 
 if __name__ == "__main__":

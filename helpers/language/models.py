@@ -63,8 +63,8 @@ class Tokens:
 class LanguageModel:
     """A GPT-2 with a hook at every activation, its own tokenizer, and raw float32 weights.
 
-    Weights are the checkpoint's: no LayerNorm is folded in and nothing is centred, so value vectors and a probe of
-    the residual stream live in the same space. Parameters do not ask for gradients.
+    Weights are the checkpoint's: no LayerNorm is folded in and nothing is centred, so value vectors and a
+    probe of the residual stream live in the same space. Parameters do not ask for gradients.
 
     Example:
         >>> model = load_model(profile.model, name="base")             # doctest: +SKIP
@@ -137,8 +137,8 @@ class LanguageModel:
 
         Args:
             side: where padding goes: "right" for reading, "left" for generating.
-            max_tokens: keep the first so many tokens of each text; None keeps all (`logits` then refuses what is
-                longer than the context).
+            max_tokens: keep the first so many tokens of each text; None keeps all (`logits` then refuses
+                what is longer than the context).
         """
         if side not in ("left", "right"):
             raise ValueError(f'side must be "left" or "right", not {side!r}.')
@@ -150,7 +150,9 @@ class LanguageModel:
         rows = [row[:max_tokens] for row in rows]
         empty = [number for number, row in enumerate(rows) if not row]
         if empty:
-            raise ValueError(f"Text {empty[0]} has no tokens: a model without a start token cannot read nothing.")
+            raise ValueError(
+                f"Text {empty[0]} has no tokens: a model without a start token cannot read nothing."
+            )
         longest = max(len(row) for row in rows)
         ids = torch.full((len(rows), longest), self.tokenizer.eos_token_id, dtype=torch.long)
         mask = torch.zeros(len(rows), longest, dtype=torch.bool)
@@ -197,7 +199,7 @@ def load_model(source: ModelSource, *, device: str | torch.device = "cpu", name:
 def load_hf(
     source: ModelSource, *, dtype: torch.dtype = torch.float32
 ) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
-    """The plain Hugging Face model and tokenizer, on the CPU, in evaluation mode; for training and for `boot`."""
+    """The plain Hugging Face model and tokenizer, on the CPU, for training and for `boot`."""
     folder = hub.model_folder(source.id, source.revision) if source.folder is None else Path(source.folder)
     check_model_folder(folder)
     with quiet():
@@ -213,15 +215,17 @@ def load_hf(
         if report[problem]:
             names = ", ".join(str(key) for key in sorted(report[problem])[:4])
             raise ModelError(
-                f"{folder} is not a whole GPT-2 checkpoint: {len(report[problem])} {problem.replace('_', ' ')} "
-                f"({names} …). Save it again with save_pretrained."
+                f"{folder} is not a whole GPT-2 checkpoint: {len(report[problem])} "
+                f"{problem.replace('_', ' ')} ({names} …). Save it again with save_pretrained."
             )
     if tokenizer.eos_token_id is None:
-        raise ModelError(f"The tokenizer in {folder} has no end-of-text token; set eos_token and save it again.")
+        raise ModelError(
+            f"The tokenizer in {folder} has no end-of-text token; set eos_token and save it again."
+        )
     if len(tokenizer) > hf.config.vocab_size:
         raise ModelError(
-            f"The tokenizer in {folder} knows {len(tokenizer)} tokens but the model has {hf.config.vocab_size}: "
-            "they do not belong together."
+            f"The tokenizer in {folder} knows {len(tokenizer)} tokens but the model has "
+            f"{hf.config.vocab_size}: they do not belong together."
         )
     return hf.eval(), tokenizer
 
@@ -235,12 +239,14 @@ def boot(
 ) -> LanguageModel:
     """Turns a Hugging Face model into a hooked one, in place, and checks that both compute the same logits.
 
-    The object handed in is taken over (save it before, or hand in a copy): its weights are shared, not copied, so
-    memory holds them once.
+    The object handed in is taken over (save it before, or hand in a copy): its weights are shared, not
+    copied, so memory holds them once.
     """
     wrong = {str(parameter.dtype) for parameter in hf.parameters()} - {"torch.float32"}
     if wrong:
-        raise ModelError(f"Analysis is done in float32, but {name} has weights in {', '.join(sorted(wrong))}.")
+        raise ModelError(
+            f"Analysis is done in float32, but {name} has weights in {', '.join(sorted(wrong))}."
+        )
     hf = hf.eval().to(device)
     ids = fixed_prompt(hf.config.vocab_size, hf.config.n_positions).to(device)
     with torch.no_grad():

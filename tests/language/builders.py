@@ -47,8 +47,16 @@ def tiny_hf(
     try:
         model = GPT2LMHeadModel(
             GPT2Config(
-                n_layer=layers, n_embd=width, n_head=heads, vocab_size=vocab, n_positions=context,
-                bos_token_id=0, eos_token_id=0, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
+                n_layer=layers,
+                n_embd=width,
+                n_head=heads,
+                vocab_size=vocab,
+                n_positions=context,
+                bos_token_id=0,
+                eos_token_id=0,
+                resid_pdrop=0.0,
+                embd_pdrop=0.0,
+                attn_pdrop=0.0,
             )  # fmt: skip
         )
         with torch.no_grad():

@@ -1,7 +1,7 @@
 """Run as a program: loads a GPT2-medium-shaped checkpoint and prints what it cost, as one line of JSON.
 
-    python -m tests.language.medium_shape build <folder>     # random weights, written once
-    python -m tests.language.medium_shape load <folder>      # loads, fires a hook, reports peak memory
+python -m tests.language.medium_shape build <folder>     # random weights, written once
+python -m tests.language.medium_shape load <folder>      # loads, fires a hook, reports peak memory
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from helpers.language.models import load_model
@@ -23,20 +22,33 @@ VOCAB = 50257
 
 
 def build(folder: Path) -> None:
-    """Writes the checkpoint without ever initialising a model: shapes from the meta device, cheap random values."""
+    """Writes the checkpoint without initialising a model: shapes from the meta device, cheap random values."""
     folder.mkdir(parents=True)
     config = GPT2Config(n_embd=1024, n_layer=24, n_head=16, architectures=["GPT2LMHeadModel"])
     with torch.device("meta"):
         shapes = {
-            name: value.shape for name, value in GPT2LMHeadModel(config).state_dict().items() if name != "lm_head.weight"
+            name: value.shape
+            for name, value in GPT2LMHeadModel(config).state_dict().items()
+            if name != "lm_head.weight"
         }
     generator = torch.Generator().manual_seed(0)
-    block = torch.empty(1024 * 4096).uniform_(-0.03, 0.03, generator=generator)
-    tensors = {}
-    for number, (name, shape) in enumerate(shapes.items()):
-        values = block.roll(number).repeat(shape.numel() // block.numel() + 1)[: shape.numel()].reshape(shape)
-        tensors[name] = 1 + values if "ln_" in name and name.endswith("weight") else values
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    values = torch.empty(4096 * 1024).uniform_(-0.03, 0.03, generator=generator)
+    gains = (1 + values[:4096]).numpy().tobytes()
+    block = values.numpy().tobytes()
+    header, start = {"__metadata__": {"format": "pt"}}, 0
+    for name, shape in shapes.items():
+        end = start + 4 * shape.numel()
+        header[name] = {"dtype": "F32", "shape": list(shape), "data_offsets": [start, end]}
+        start = end
+    text = json.dumps(header).encode()
+    with (folder / "model.safetensors").open(
+        "wb"
+    ) as file:  # the format's own layout: no second copy in memory
+        file.write(len(text).to_bytes(8, "little") + text)
+        for name, shape in shapes.items():
+            source = gains if "ln_" in name and name.endswith("weight") else block
+            for done in range(0, 4 * shape.numel(), len(source)):
+                file.write(source[: 4 * shape.numel() - done])
     config.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
 

@@ -1,0 +1,191 @@
+"""The built-in profiles, and profiles a user writes in TOML."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from helpers.profile_checks import check_model_folder, check_profile
+from helpers.profile_schema import (
+    DPO,
+    PPLM,
+    Batches,
+    CommentScorer,
+    Counts,
+    Data,
+    Decoding,
+    ExactScorer,
+    FileText,
+    HubScorer,
+    HubText,
+    MaskedScorer,
+    ModelSource,
+    PocketText,
+    ProbeSettings,
+    Profile,
+    ProfileError,
+    Scorer,
+    Settings,
+    Source,
+    Steering,
+    Vectors,
+    WordScorer,
+)
+from helpers.profile_toml import near_misses, read_toml
+
+__all__ = [
+    "DPO",
+    "GPT2_MEDIUM",
+    "POCKET",
+    "PPLM",
+    "PROFILES",
+    "Batches",
+    "CommentScorer",
+    "Counts",
+    "Data",
+    "Decoding",
+    "ExactScorer",
+    "FileText",
+    "HubScorer",
+    "HubText",
+    "MaskedScorer",
+    "ModelSource",
+    "PocketText",
+    "ProbeSettings",
+    "Profile",
+    "ProfileError",
+    "Scorer",
+    "Settings",
+    "Source",
+    "Steering",
+    "Vectors",
+    "WordScorer",
+    "check_model_folder",
+    "check_profile",
+    "load_profile",
+    "unpinned",
+]
+
+POCKET = Profile(
+    name="pocket",
+    label="pocket model (synthetic corpus)",
+    model=ModelSource(folder=Path(__file__).parent / "pocket" / "weights"),
+    data=Data(
+        comments=PocketText(),
+        prompts=PocketText(),
+        perplexity=PocketText(),
+        pair_prompts=PocketText(),
+        passages=PocketText(),
+    ),
+    scorers=(ExactScorer(), MaskedScorer()),
+    counts=Counts(
+        comments_train=1500,
+        comments_test=600,
+        comments_scorer=1500,
+        prompts_dev=128,
+        prompts_eval=512,
+        perplexity_tokens_sweep=8_000,
+        perplexity_tokens_report=20_000,
+        passages=128,
+        pairs=256,
+        pairs_valid=32,
+        pair_prompts=400,
+    ),
+    # Sampled: greedy text exaggerates the contrast between hostile and friendly prompts in this model.
+    decoding=Decoding(method="sample", temperature=1.0, new_tokens=14, max_prompt_tokens=96),
+    probe=ProbeSettings(max_tokens=96),
+    vectors=Vectors(top=64, svd=64),
+    batches=Batches(forward=64, generate=128, train=16),
+    pplm=PPLM(iterations=10, new_tokens=14),
+    dpo=DPO(
+        learning_rate=5e-6, optimiser="adamw", batch=16, warmup_steps=20, clip=10.0, max_steps=120,
+        evaluate_every=10, max_prompt_tokens=96, max_new_tokens=24,
+    ),
+)  # fmt: skip
+
+_JIGSAW = HubText(
+    repository="monology/jigsaw",
+    revision="690f4aa8ee63d1c28d6088859bba26b0c8db7b6e",
+    file="*train*.parquet",
+    columns={"text": "comment_text"},
+)
+_WIKITEXT = HubText(
+    repository="Salesforce/wikitext",
+    revision="b08601e04326c79dfdd32d625aee71d232d685c3",
+    config="wikitext-2-raw-v1",
+)
+
+GPT2_MEDIUM = Profile(
+    name="gpt2-medium",
+    label="GPT2-medium",
+    model=ModelSource(id="openai-community/gpt2-medium", revision="6dcaa7a952f72f9298047fd5137cd6e4f05f41da"),
+    data=Data(
+        comments=_JIGSAW,
+        prompts=HubText(
+            repository="allenai/real-toxicity-prompts",
+            revision="88a5d7954c54f31e153959c2db98e15cf5cbec01",
+            file="prompts.jsonl",
+            columns={"text": "prompt.text"},
+            keep="challenging",
+        ),
+        perplexity=_WIKITEXT.model_copy(update={"split": "test"}),
+        pair_prompts=_WIKITEXT,
+        passages=_WIKITEXT.model_copy(update={"split": "validation"}),
+    ),
+    # Trained on comments: of the hub's further classifiers, none is known to come as safetensors.
+    scorers=(
+        HubScorer(
+            id="unitary/toxic-bert", revision="4d6c22e74ba2fdd26bc4f7238f50766b045a0d94", label="toxic"
+        ),
+        CommentScorer(),
+    ),
+    counts=Counts(
+        comments_train=20_000,
+        comments_test=5_000,
+        comments_scorer=20_000,
+        prompts_dev=128,
+        prompts_eval=1024,
+        perplexity_tokens_sweep=32_768,
+        perplexity_tokens_report=300_000,
+        passages=512,
+        pairs=24_576,
+        pairs_valid=64,
+        pair_prompts=30_000,
+    ),
+    decoding=Decoding(method="greedy", new_tokens=20, max_prompt_tokens=32),
+    probe=ProbeSettings(max_tokens=128),
+    vectors=Vectors(top=128, svd=512),
+)
+
+PROFILES: dict[str, Profile] = {profile.name: profile for profile in (POCKET, GPT2_MEDIUM)}
+
+
+def load_profile(name_or_path: str | Path | None = None) -> Profile:
+    """A profile by name, or from a TOML file that inherits from one and overrides what it names.
+
+    Args:
+        name_or_path: "pocket", "gpt2-medium", or a *.toml file. None: `TOXICITY_LAB_PROFILE`, else "pocket".
+
+    Raises:
+        ProfileError: unknown name or key, missing file, wrong type; names it and lists what would be right.
+    """
+    wanted = str(
+        name_or_path if name_or_path is not None else os.environ.get("TOXICITY_LAB_PROFILE") or "pocket"
+    )
+    if wanted in PROFILES:
+        return PROFILES[wanted]
+    path = Path(wanted).expanduser()
+    if path.suffix != ".toml":
+        raise ProfileError(
+            f"There is no profile {wanted!r}.{near_misses(wanted, PROFILES)} Or a *.toml file."
+        )
+    return read_toml(path, PROFILES)
+
+
+def unpinned(profile: Profile) -> list[tuple[str, str]]:
+    """What a profile wants from the hub without naming a revision, as (kind, repository)."""
+    models = [profile.model, *(scorer for scorer in profile.scorers if isinstance(scorer, HubScorer))]
+    tables = [source for _, source in profile.data if isinstance(source, HubText)]
+    return [("model", model.id) for model in models if model.id and model.revision is None] + [
+        ("dataset", table.repository) for table in tables if table.revision is None
+    ]
