@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.mechanism.intervals import (
+from helpers.intervals import (
     Interval,
     bootstrap,
     bootstrap_groups,
@@ -56,7 +56,7 @@ def test_same_seed_same_interval_and_another_seed_another():
 def test_batches_of_resamples_do_not_change_the_interval(monkeypatch):
     sample = normal(50)
     whole = bootstrap(sample, n=300, seed=0)
-    monkeypatch.setattr("helpers.mechanism.intervals.NUMBERS_AT_ONCE", 70)
+    monkeypatch.setattr("helpers.intervals.NUMBERS_AT_ONCE", 70)
     assert bootstrap(sample, n=300, seed=0) == whole
 
 
