@@ -1,0 +1,198 @@
+"""The ledger: records measurements, lets each claim's rule judge them, merges the notebooks' shares."""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from helpers.teaching.claims_table import Row, compare, label, notebook_table, render_table
+from helpers.teaching.measurement import Claim, Measurement, Part, Verdict
+from helpers.teaching.registry import CLAIMS, find_claim
+from helpers.teaching.show import Html
+
+__all__ = [
+    "CLAIMS", "Claim", "Entry", "Ledger", "Measurement", "Part", "Verdict",
+    "compare", "judge", "merge", "render_table", "write_rows",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of claims.json: a measurement, what it was held against and the verdict of the claim's rule.
+
+    `figure` compares with the published figure itself, where model and scorer are the published ones.
+    """
+
+    id: str
+    part: str
+    model: str
+    policy: str
+    notebook: str
+    statement: str
+    paper: str
+    value: float | None
+    interval: tuple[float, float] | None
+    unit: str
+    control: float | None
+    control_interval: tuple[float, float] | None
+    verdict: str
+    rule: str
+    figure: str
+    details: dict[str, float]
+
+
+def judge(claim_id: str, measurement: Measurement, *, part: str = "") -> Verdict:
+    """The verdict of the claim's rule on a measurement, without recording it (to compare seeds or scorers).
+
+    Raises:
+        KeyError: unknown claim or part.
+        ValueError: the measurement lacks something the rule needs.
+    """
+    return find_claim(claim_id).part(part).rule(measurement)
+
+
+class Ledger:
+    """One notebook's share of the ledger, a file of its own: <folder>/<notebook>.json.
+
+    A new Ledger starts the notebook's share afresh.
+
+    Args:
+        folder: where the fragments lie; made when the first claim is recorded.
+        notebook: the notebook's file name without ending, such as "01_toxicity_probe".
+        model: what figures call the model.
+        published_setting: True for GPT2-medium's own weights with the published scorer; only then is a
+            measurement also compared with the published figure.
+
+    Example:
+        `Ledger(folder, "01_toxicity_probe", "pocket").record("A1", Measurement(...), part="accuracy")`
+    """
+
+    def __init__(self, folder: Path, notebook: str, model: str, *, published_setting: bool = False) -> None:
+        if not re.fullmatch(r"\w[\w.-]*", notebook):
+            raise ValueError(
+                f"{notebook!r} is no notebook name: use its file name without ending and folder."
+            )
+        if not model:
+            raise ValueError("The ledger needs the model's name: a number without its model says nothing.")
+        self.path = Path(folder) / f"{notebook}.json"
+        self.notebook, self.model, self.published_setting = notebook, model, published_setting
+        self.entries: list[Entry] = []
+        self.path.unlink(missing_ok=True)
+
+    def record(self, claim_id: str, measurement: Measurement, *, part: str = "", policy: str = "") -> Entry:
+        """Judges a measurement by the claim's rule and writes it down, replacing an earlier one of its kind.
+
+        Raises:
+            KeyError: unknown claim or part.
+            ValueError: unknown policy, or the measurement lacks something the rule needs.
+        """
+        claim = find_claim(claim_id)
+        chosen = claim.part(part)
+        if policy not in claim.policy_names:
+            names = " or ".join(repr(name) for name in claim.policy_names)
+            raise ValueError(f"Claim {claim_id} is reported with policy {names}, not {policy!r}.")
+        if measurement.unit not in ("", chosen.unit):
+            raise ValueError(f"{claim_id} is measured in {chosen.unit!r}, not in {measurement.unit!r}.")
+        verdict = chosen.rule(measurement)
+        entry = Entry(
+            **_fixed(claim, chosen, policy),
+            model=self.model, notebook=self.notebook, verdict=str(verdict),
+            value=measurement.value, interval=measurement.interval,
+            control=measurement.control, control_interval=measurement.control_interval,
+            details=dict(measurement.details),
+            figure=_against_figure(measurement, chosen.published) if self.published_setting else "",
+        )  # fmt: skip
+        key = (entry.id, entry.part, entry.policy)
+        self.entries = [old for old in self.entries if (old.id, old.part, old.policy) != key] + [entry]
+        write_rows(self.path, [asdict(old) for old in self.entries])
+        return entry
+
+    def table(self) -> Html:
+        """What this notebook settles: statement and rule, paper, this run with spread, control, verdict."""
+        if not self.entries:
+            raise ValueError("Nothing recorded yet: run the cells that measure first.")
+        return notebook_table([asdict(entry) for entry in self.entries])
+
+
+def _fixed(claim: Claim, part: Part, policy: str) -> Row:
+    """The columns that the registry fixes before anything is measured."""
+    return {
+        "id": claim.id, "part": part.name, "policy": policy, "statement": claim.statement,
+        "paper": part.paper, "unit": part.unit, "rule": part.rule.text,
+    }  # fmt: skip
+
+
+def _against_figure(measurement: Measurement, published: float | None) -> str:
+    if published is None:
+        return ""
+    if measurement.interval is not None:
+        side = "inside" if measurement.low <= published <= measurement.high else "outside"
+        return f"published {published:.3g}: {side} the interval"
+    return f"published {published:.3g}: differs by {measurement.value - published:+.2g}"
+
+
+def write_rows(path: Path, rows: Sequence[Row]) -> None:
+    """Writes rows as JSON beside the file, then renames: a reader finds the old rows or the new."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            json.dump(list(rows), file, ensure_ascii=False, indent=1)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def merge(folder: Path) -> list[Row]:
+    """All fragments of a folder in the registry's order, with a *not run* row for what is missing.
+
+    Raises:
+        ValueError: a file is no current fragment, or two notebooks settle one claim.
+    """
+    found: dict[tuple[str, str, str], Row] = {}
+    for path in sorted(Path(folder).glob("*.json")):
+        for row in _read_fragment(path):
+            key = (row["id"], row["part"], row["policy"])
+            if key in found:
+                both = f"{found[key]['notebook']} and {row['notebook']}"
+                raise ValueError(f"{label(row)} is recorded by {both}: one notebook settles a claim.")
+            found[key] = row
+    models = sorted({row["model"] for row in found.values()})
+    only = models[0] if len(models) == 1 else ""
+    return [
+        found.get((claim.id, part.name, policy)) or _not_run(claim, part, policy, only)
+        for claim in CLAIMS.values()
+        for part in claim.parts
+        for policy in claim.policy_names
+    ]
+
+
+def _read_fragment(path: Path) -> list[Row]:
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        for row in rows:
+            claim = find_claim(row["id"])
+            fixed = _fixed(claim, claim.part(row["part"]), row["policy"])
+            changed = [key for key, value in fixed.items() if row[key] != value]
+            if changed or row["policy"] not in claim.policy_names:
+                raise ValueError(f"its row for {row['id']} was recorded under another registry")
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"{path.name} is not a current ledger fragment ({error}). Run its notebook again."
+        ) from error
+    return rows
+
+
+def _not_run(claim: Claim, part: Part, policy: str, model: str) -> Row:
+    return asdict(
+        Entry(
+            **_fixed(claim, part, policy), model=model, notebook=claim.notebook, value=None, interval=None,
+            control=None, control_interval=None, verdict=str(Verdict.NOT_RUN), figure="", details={},
+        )
+    )  # fmt: skip

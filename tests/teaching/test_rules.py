@@ -1,0 +1,219 @@
+"""Every rule gives each verdict it can give, refuses what it cannot judge, and rewards stronger evidence only."""
+
+import math
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.teaching.claims import CLAIMS, Measurement, Verdict, judge
+
+AGREES, DIRECTION, NOT_REPRODUCED, NOT_RUN = Verdict
+
+
+def m(value, low=None, high=None, control=None, band=None, **details):
+    interval = None if low is None else (low, high)
+    return Measurement(value, interval, "", control, band, details)
+
+
+A4 = {"perplexity_ratio": 1.07, "f1_difference": 0.0}
+A5 = {"share_kept": 0.5, "fluency_chosen": 9.0, "fluency_rejected": 12.0}
+A6 = {"base_toxicity": 0.5, "perplexity_ratio": 1.05, "f1_difference": 0.0}
+A7 = {"minimum_value_row": 0.98, "minimum_key_row": 0.98, "relative_change": 0.01}
+A8 = {"activation_before": 3.0, "activation_after": 1.0}
+A9 = {"base_probability": 0.4, "aligned_probability": 0.1, "late_share": 0.6, "layer_of_largest_gap": 4}
+A10 = {"key_share": 0.1, "bias_share": 0.0, "cosine_to_mean": 0.8, "cosine_to_minus_W": 0.3}
+A11 = {"activation_part": 0.3, "attention_part": 0.2, "embedding_part": 0.1, "residue": 1e-7}
+A12 = {"neuron_share": 0.01, "perplexity_ratio": 1.08, "fluency_ratio": 1.5}
+B4 = {"TP": 0.3, "TN": 0.2, "AP": 0.06, "AN": 0.4, "TP_null_high": 0.28, "AN_null_high": 0.3}
+B7 = {"TP": 0.2, "TN": 0.1, "AP": 0.1, "AN": 0.2, "all_neurons": 0.9}
+B8 = {"perplexity_ratio": 1.0, "random_signs": 0.1}
+N2 = {"null_80_low": 0.1, "null_80_high": 0.3}
+N6 = {"second_scorer_auroc_low": 0.7, "verdicts": 8}
+
+CASES = [
+    ("A1", "accuracy", m(0.9, 0.88, 0.92, 0.5, always_clean=0.8), AGREES),
+    ("A1", "accuracy", m(0.84, 0.82, 0.86, 0.5, always_clean=0.8), DIRECTION),
+    ("A1", "accuracy", m(0.9, 0.88, 0.92, 0.5, always_clean=0.89), NOT_REPRODUCED),
+    ("A1", "accuracy", m(0.9, 0.88, 0.92, 0.89, always_clean=0.5), NOT_REPRODUCED),
+    ("A1", "auroc", m(0.9, 0.8, 0.95, 0.55), AGREES),
+    ("A1", "auroc", m(0.6, 0.49, 0.7, 0.45), DIRECTION),
+    ("A1", "auroc", m(0.48, 0.46, 0.5, 0.4), NOT_REPRODUCED),
+    ("A2", "top 10", m(0.5, 0.4, 0.6, 0.1), AGREES),
+    ("A2", "top 10", m(0.4, 0.3, 0.5, 0.1), DIRECTION),
+    ("A2", "top 64", m(0.12, 0.1, 0.2, 0.1), NOT_REPRODUCED),
+    ("A3", "U0", m(0.5, control=0.05, band=(0.0, 0.2)), AGREES),
+    ("A3", "U0", m(0.4, control=0.05, band=(0.0, 0.2)), DIRECTION),
+    ("A3", "U0", m(0.6, control=0.3, band=(0.1, 0.6)), NOT_REPRODUCED),
+    ("A3", "U1", m(0.3, control=0.05, band=(0.0, 0.2)), AGREES),
+    ("A3", "U1", m(0.1, control=0.05, band=(0.0, 0.2)), DIRECTION),
+    ("A3", "U2", m(0.0, control=0.05, band=(0.0, 0.2)), NOT_REPRODUCED),
+    ("A4", "W", m(0.2, 0.1, 0.3, 0.0, (-0.05, 0.05), **A4), AGREES),
+    ("A4", "best value vector", m(0.2, 0.1, 0.3, 0.05, (0.0, 0.12), **A4), DIRECTION),
+    ("A4", "U0", m(0.2, -0.01, 0.3, 0.0, (-0.05, 0.05), **A4), NOT_REPRODUCED),
+    ("A4", "W", m(0.2, 0.1, 0.3, 0.0, (-0.05, 0.05), **(A4 | {"perplexity_ratio": 1.08})), NOT_REPRODUCED),
+    ("A4", "W", m(-0.2, -0.3, -0.1, -0.5, (-0.6, -0.4), **A4), NOT_REPRODUCED),
+    ("A5", "", m(0.3, 0.2, 0.4, 0.1, **A5), AGREES),
+    ("A5", "", m(0.3, 0.2, 0.4, 0.25, **A5), DIRECTION),
+    ("A5", "", m(0.1, -0.1, 0.3, -0.2, **A5), NOT_REPRODUCED),
+    ("A6", "", m(0.2, 0.15, 0.25, 0.1, **A6), AGREES),
+    ("A6", "", m(0.19, 0.15, 0.25, 0.1, **A6), DIRECTION),
+    ("A6", "", m(0.3, 0.15, 0.45, 0.2, **A6), DIRECTION),
+    ("A6", "", m(0.3, 0.25, 0.35, 0.1, **(A6 | {"perplexity_ratio": 1.2})), DIRECTION),
+    ("A6", "", m(0.1, -0.01, 0.2, -0.3, **A6), NOT_REPRODUCED),
+    ("A7", "", m(0.995, control=0.97, median_cosine=0.999, **A7), AGREES),
+    ("A7", "", m(0.99, control=0.97, median_cosine=0.999, **A7), DIRECTION),
+    ("A7", "", m(0.9, control=0.97, median_cosine=0.99, **A7), NOT_REPRODUCED),
+    ("A8", "own continuations", m(0.9, 0.85, 0.95, 0.5, **A8), AGREES),
+    ("A8", "shared continuations", m(0.75, 0.7, 0.8, 0.5, **A8), DIRECTION),
+    ("A8", "own continuations", m(0.9, 0.85, 0.95, 0.88, **A8), NOT_REPRODUCED),
+    ("A9", "", m(0.3, 0.2, 0.4, 0.0, (-0.1, 0.1), **A9), AGREES),
+    ("A9", "", m(0.3, 0.2, 0.4, 0.1, (0.0, 0.2), **A9), DIRECTION),
+    ("A9", "", m(0.3, 0.2, 0.4, 0.0, (-0.1, 0.1), **(A9 | {"late_share": 0.49})), DIRECTION),
+    ("A9", "", m(0.3, -0.1, 0.4, -0.5, (-0.6, -0.4), **A9), NOT_REPRODUCED),
+    ("A10", "", m(0.8, control=0.5, **A10), AGREES),
+    ("A10", "", m(0.5, control=0.5, **A10), DIRECTION),
+    ("A10", "", m(0.49, control=0.5, **A10), NOT_REPRODUCED),
+    ("A11", "", m(0.3, control=0.0, shift_cosine=-0.2, depth_trend=0.5, **A11), AGREES),
+    ("A11", "", m(0.3, control=0.0, shift_cosine=0.2, depth_trend=0.5, **A11), DIRECTION),
+    ("A11", "", m(0.3, control=0.0, shift_cosine=-0.2, depth_trend=-0.5, **A11), DIRECTION),
+    ("A11", "", m(-0.3, control=0.0, shift_cosine=-0.2, depth_trend=0.5, **A11), NOT_REPRODUCED),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.05, **A12), AGREES),
+    ("A12", "", m(0.4, 0.2, 0.6, 0.05, **A12), DIRECTION),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.05, **(A12 | {"neuron_share": 0.02})), DIRECTION),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.45, **A12), NOT_REPRODUCED),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.05, **(A12 | {"perplexity_ratio": 1.09})), NOT_REPRODUCED),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.05, **(A12 | {"fluency_ratio": 1.6})), NOT_REPRODUCED),
+    ("B1", "", m(0.1, 0.05, 0.2, 0.2, perplexity_ratio=1.0), AGREES),
+    ("B1", "", m(0.1, -0.05, 0.2, 0.2, perplexity_ratio=1.0), DIRECTION),
+    ("B1", "", m(0.0, -0.05, 0.2, 0.2, perplexity_ratio=1.0), NOT_REPRODUCED),
+    ("B1", "", m(0.1, 0.05, 0.2, 0.2, perplexity_ratio=1.3), NOT_REPRODUCED),
+    ("B2", "constant", m(0.1, 0.05, 0.2, 0.2), AGREES),
+    ("B2", "per token", m(0.1, -0.05, 0.2, 0.2), DIRECTION),
+    ("B2", "constant", m(-0.1, -0.2, 0.05, 0.2), NOT_REPRODUCED),
+    ("B3", "whole Δ", m(0.3, control=0.25, top_128_share=0.05, effect_share=0.2), AGREES),
+    ("B3", "activation Δ", m(0.3, control=0.25, top_128_share=0.05, effect_share=0.6), DIRECTION),
+    ("B3", "whole Δ", m(0.5, control=0.25, top_128_share=0.05, effect_share=0.2), NOT_REPRODUCED),
+    ("B4", "v1 groups", m(0.06, control=0.1, **B4), AGREES),
+    ("B4", "final groups", m(0.06, control=0.1, **(B4 | {"AN_null_high": 0.5})), DIRECTION),
+    ("B4", "v1 groups", m(0.04, control=0.1, **(B4 | {"AP": 0.04})), NOT_REPRODUCED),
+    ("B5", "", m(0.3, 0.2, 0.4, 0.05, given_back=3.0), AGREES),
+    ("B5", "", m(0.15, 0.1, 0.2, 0.05, given_back=3.0), DIRECTION),
+    ("B5", "", m(0.4, 0.3, 0.5, 0.35, given_back=3.0), NOT_REPRODUCED),
+    ("B6", "whole Δ", m(0.2, 0.1, 0.4, 0.0), AGREES),
+    ("B6", "activation Δ", m(0.4, 0.3, 0.6, 0.0), DIRECTION),
+    ("B6", "whole Δ", m(0.6, 0.55, 0.65, 0.0), NOT_REPRODUCED),
+    ("B6", "whole Δ", m(-0.9, -1.0, -0.8, 0.0), NOT_REPRODUCED),
+    ("B7", "", m(0.7, 0.5, 0.85, 0.3, **B7), AGREES),
+    ("B7", "", m(0.6, 0.5, 0.7, 0.3, **B7), DIRECTION),
+    ("B7", "", m(0.4, 0.0, 0.9, 0.3, **B7), NOT_REPRODUCED),
+    ("B8", "", m(-0.05, -0.1, 0.0, 0.1, **B8), AGREES),
+    ("B8", "", m(0.05, -0.1, 0.12, 0.1, **B8), DIRECTION),
+    ("B8", "", m(0.1, -0.1, 0.12, 0.2, **B8), NOT_REPRODUCED),
+    ("B8", "", m(0.1, -0.1, 0.12, 0.05, **(B8 | {"random_signs": 0.2})), NOT_REPRODUCED),
+    ("B8", "", m(-0.05, -0.1, 0.0, 0.1, **(B8 | {"perplexity_ratio": 1.01})), NOT_REPRODUCED),
+    ("N1", "", m(1e-6), AGREES),
+    ("N1", "", m(-1e-3), NOT_REPRODUCED),
+    ("N2", "", m(0.5, control=0.2, band=(0.05, 0.4), **N2), AGREES),
+    ("N2", "", m(0.35, control=0.2, band=(0.05, 0.4), **N2), DIRECTION),
+    ("N2", "", m(0.2, control=0.2, band=(0.05, 0.4), **N2), NOT_REPRODUCED),
+    ("N3", "", m(0.3, 0.1, 0.5, ways_compared=4), AGREES),
+    ("N3", "", m(0.3, -0.1, 0.5, ways_compared=4), NOT_REPRODUCED),
+    ("N3", "", m(0.3, 0.1, 0.5, ways_compared=1), NOT_REPRODUCED),
+    ("N4", "", m(0.2, 0.1, 0.3, 0.5, undefended=0.6), AGREES),
+    ("N4", "", m(0.5, 0.3, 0.7, 0.5, undefended=0.6), DIRECTION),
+    ("N4", "", m(0.6, 0.3, 0.7, 0.5, undefended=0.6), NOT_REPRODUCED),
+    ("N5", "", m(0, seeds=3, verdicts=20), AGREES),
+    ("N5", "", m(2, seeds=3, verdicts=20), DIRECTION),
+    ("N5", "", m(3, seeds=3, verdicts=20), NOT_REPRODUCED),
+    ("N5", "", m(0, seeds=2, verdicts=20), NOT_RUN),
+    ("N6", "", m(0, **N6), AGREES),
+    ("N6", "", m(1, **N6), NOT_REPRODUCED),
+    ("N6", "", m(0, **(N6 | {"second_scorer_auroc_low": 0.5})), NOT_RUN),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("claim", "part", "measurement", "verdict"), CASES)
+def test_each_verdict(claim, part, measurement, verdict):
+    assert judge(claim, measurement, part=part) is verdict
+
+
+def test_the_cases_cover_every_rule_and_every_verdict_it_names():
+    given_verdicts: dict[str, set[Verdict]] = {}
+    judged_parts = set()
+    for claim, part, _, verdict in CASES:
+        given_verdicts.setdefault(CLAIMS[claim].part(part).rule.text, set()).add(verdict)
+        judged_parts.add((claim, part))
+    assert judged_parts == {(claim.id, part.name) for claim in CLAIMS.values() for part in claim.parts}
+    for text, verdicts in given_verdicts.items():
+        named = {AGREES, NOT_REPRODUCED}
+        named |= {DIRECTION} if "direction only" in text else set()
+        named |= {NOT_RUN} if "not run" in text else set()
+        assert verdicts == named, text
+
+
+STRENGTH = {NOT_RUN: -1, NOT_REPRODUCED: 0, DIRECTION: 1, AGREES: 2}
+# Claims whose evidence grows as the value rises (+1) or falls (-1), all else equal.
+GROWS = {"A1": 1, "A2": 1, "A3": 1, "A4": 1, "A5": 1, "A6": 1, "A7": 1, "A8": 1, "A9": 1, "A10": 1, "A11": 1,
+         "A12": 1, "B1": 1, "B2": 1, "B3": -1, "B5": 1, "B7": 1, "B8": -1, "N3": 1, "N4": -1}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[0] in GROWS])
+@settings(max_examples=20, deadline=None)
+@given(shift=st.floats(0.0, 2.0))
+def test_more_evidence_never_lowers_a_verdict(case, shift):
+    claim, part, old, verdict = case
+    step = shift * GROWS[claim]
+    interval = None if old.interval is None else (old.interval[0] + step, old.interval[1] + step)
+    moved = Measurement(old.value + step, interval, "", old.control, old.control_interval, old.details)
+    assert STRENGTH[judge(claim, moved, part=part)] >= STRENGTH[verdict]
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case[2].interval is not None and case[0] != "B7"])
+@settings(max_examples=20, deadline=None)
+@given(wider=st.floats(0.0, 2.0))
+def test_less_certainty_never_raises_a_verdict(case, wider):
+    claim, part, old, verdict = case
+    interval = (old.interval[0] - wider, old.interval[1] + wider)
+    blurred = Measurement(old.value, interval, "", old.control, old.control_interval, old.details)
+    assert STRENGTH[judge(claim, blurred, part=part)] <= STRENGTH[verdict]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_a_rule_needs_is_asked_for_by_name(case):
+    claim, part, full, _ = case
+    rule = CLAIMS[claim].part(part).rule
+    for name in rule.given:
+        fields = {
+            f: getattr(full, f) for f in ("value", "interval", "control", "control_interval", "details")
+        }
+        with pytest.raises(ValueError, match=name):
+            judge(claim, Measurement(**(fields | {name: None})), part=part)
+    for key in rule.needs:
+        details = {k: v for k, v in full.details.items() if k != key}
+        with pytest.raises(ValueError, match=key):
+            judge(
+                claim,
+                Measurement(full.value, full.interval, "", full.control, full.control_interval, details),
+                part=part,
+            )
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf])
+def test_a_measurement_is_finite(number):
+    with pytest.raises(ValueError, match="value is"):
+        Measurement(number)
+    with pytest.raises(ValueError, match="details"):
+        Measurement(1.0, details={"loss": number})
+
+
+def test_swapped_interval_is_refused():
+    with pytest.raises(ValueError, match="swap the ends"):
+        Measurement(1.0, (2.0, 0.0))
+
+
+def test_numbers_become_plain_floats():
+    import numpy as np
+
+    measured = Measurement(np.float64(0.5), (np.float64(0.4), np.float64(0.6)), details={"n": np.float64(3)})
+    assert {type(measured.value), type(measured.interval[0]), type(measured.details["n"])} == {float}
