@@ -71,13 +71,15 @@ class PeakMemory:
 
     def sample(self) -> None:
         """Runs until stopped, or until the process is gone."""
-        while not self.stopped.wait(self.every):
+        while True:
             try:
                 family = [self.process, *self.process.children(recursive=True)]
                 self.bytes = max(self.bytes, sum(member.memory_info().rss for member in family))
             except psutil.NoSuchProcess:
                 if not self.process.is_running():
                     return
+            if self.stopped.wait(self.every):
+                return
 
     def stop(self) -> float:
         """Ends the sampling; the peak in GB."""

@@ -1,0 +1,203 @@
+"""`make run`: executes every notebook into build/, renders the pages, merges the claims and says where to look."""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+import psutil
+
+from helpers.course import pages
+from helpers.course.execute import Interrupted, Outcome, execute, write
+from helpers.course.series import NOTEBOOKS, ROOT, running_order
+from helpers.profiles import Profile, ProfileError, check_profile, load_profile
+from helpers.teaching.claims import merge, write_rows
+from helpers.teaching.claims_table import label, value_text
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line and in the environment, with every path absolute."""
+
+    profile: Profile
+    build: Path
+    env: dict[str, str]
+    only: str
+
+
+def read_request(env: Mapping[str, str]) -> Request:
+    """Profile, build folder and the kernels' environment; relative paths count from where `make` was called.
+
+    Raises:
+        ProfileError: the profile, or a file it names, is not usable; nothing has been executed yet.
+    """
+    caller = Path(env.get("LAB_FROM") or ".").resolve()
+    name = env.get("PROFILE") or env.get("TOXICITY_LAB_PROFILE") or "pocket"
+    if name.endswith(".toml"):
+        name = str(caller / name)
+    profile = load_profile(name)
+    check_profile(profile)
+    build = caller / env["TOXICITY_LAB_BUILD"] if env.get("TOXICITY_LAB_BUILD") else ROOT / "build"
+    kernel = {**env, "TOXICITY_LAB_PROFILE": name, "TOXICITY_LAB_BUILD": str(build)}
+    if env.get("TOXICITY_LAB_CACHE"):
+        kernel["TOXICITY_LAB_CACHE"] = str(caller / env["TOXICITY_LAB_CACHE"])
+    kernel.setdefault("TOXICITY_LAB_PROGRESS", "0")   # nobody watches the bars of an executed copy
+    return Request(profile, build, kernel, env.get("ONLY", ""))
+
+
+class Screen:
+    """One line per notebook; on a terminal the line counts cells and seconds while it runs."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.width, self.live, self.begin = max(map(len, names)), sys.stdout.isatty(), 0.0
+
+    def start(self, name: str) -> None:
+        """The notebook's name, so that a log shows what is running."""
+        self.begin = time.monotonic()
+        print(f"  {name:<{self.width}}  ", end="", flush=True)
+        self.name = name
+
+    def cell(self, at: int, of: int) -> None:
+        """Progress within the notebook, on a terminal only."""
+        if self.live:
+            print(f"\r\033[K  {self.name:<{self.width}}  cell {at}/{of}  {clock(time.monotonic() - self.begin)}", end="", flush=True)
+
+    def done(self, outcome: Outcome) -> None:
+        """Elapsed time and peak memory, or which cell failed."""
+        if self.live:
+            print(f"\r\033[K  {self.name:<{self.width}}  ", end="")
+        tail = f"   FAILED in code cell {outcome.failure.cell}" if outcome.failure else ""
+        print(f"{clock(outcome.seconds)}  {outcome.peak_gb:4.1f} GB{tail}", flush=True)
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds: "1:07"."""
+    return f"{int(seconds) // 60:2d}:{int(seconds) % 60:02d}"
+
+
+def machine() -> str:
+    """What the timings were measured on, without a name that identifies it."""
+    return f"{len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, 'cpu_affinity') else os.cpu_count()} CPU cores, " \
+        f"{psutil.virtual_memory().total / 1024**3:.0f} GB"
+
+
+def read_timings(path: Path, profile: str) -> dict[str, dict[str, float]]:
+    """The rows of a timings file of the same profile; empty where there is none."""
+    if not path.is_file():
+        return {}
+    record = json.loads(path.read_text(encoding="utf-8"))
+    return record["notebooks"] if record["profile"] == profile else {}
+
+
+def write_timings(path: Path, profile: str, rows: Mapping[str, Mapping[str, object]]) -> None:
+    """Minutes and peak memory by notebook, with the profile and the kind of machine."""
+    record = {"profile": profile, "machine": machine(), "notebooks": {name: rows[name] for name in sorted(rows)}}
+    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+def timing(outcome: Outcome) -> dict[str, object]:
+    """One row of a timings file."""
+    return {"minutes": round(outcome.seconds / 60, 3), "peak_gb": round(outcome.peak_gb, 2), "finished": outcome.failure is None}
+
+
+def prepare(build: Path, profile: str, only: str) -> dict[str, dict[str, float]]:
+    """Clears what an earlier run left; a run of some notebooks keeps the others' results if the profile is the same.
+
+    Returns the timings that are kept.
+    """
+    kept = read_timings(build / "timings.json", profile) if only else {}
+    if not kept:
+        for name in ("claims", "notebooks", "html"):
+            shutil.rmtree(build / name, ignore_errors=True)
+        for name in ("claims.json", "timings.json"):
+            (build / name).unlink(missing_ok=True)
+    for name in ("claims", "notebooks", "html"):
+        (build / name).mkdir(parents=True, exist_ok=True)
+    return dict(kept)
+
+
+def run(request: Request, source: Path = NOTEBOOKS) -> int:
+    """Executes, renders and reports; returns the exit status (1 if a notebook failed, 130 if interrupted)."""
+    paths, build = running_order(source, only=request.only), request.build
+    if not paths:
+        print(f"No notebooks in {source}", file=sys.stderr)
+        return 1
+    timings = prepare(build, request.profile.name, request.only)
+    print(f"Running {len(paths)} notebook{'s' * (len(paths) > 1)} on profile “{request.profile.name}”: {request.profile.label}")
+    screen, failures, interrupted, begin = Screen([path.stem for path in paths]), {}, False, time.monotonic()
+    for path in paths:
+        notebook = nbformat.read(path, as_version=4)
+        # 00 shows the table of all claims, so what the others found is merged before it starts.
+        write_rows(build / "claims.json", merge(build / "claims"))
+        screen.start(path.stem)
+        try:
+            outcome = execute(notebook, source, request.env, screen.cell)
+        except Interrupted as stop:
+            interrupted = True
+            write(stop.outcome.notebook, build / "notebooks" / path.name)
+            print("interrupted", flush=True)
+            break
+        screen.done(outcome)
+        timings[path.stem] = timing(outcome)
+        write(outcome.notebook, build / "notebooks" / path.name)
+        pages.write_page(outcome.notebook, path.stem, build / "html")
+        write_timings(build / "timings.json", request.profile.name, timings)
+        if outcome.failure:
+            failures[path.stem] = outcome.failure
+            show_failure(path.stem, outcome)
+    entries = merge(build / "claims")
+    write_rows(build / "claims.json", entries)
+    pages.write_index(build, request.profile.label)
+    report(entries, request, failures, time.monotonic() - begin)
+    return 130 if interrupted else int(bool(failures))
+
+
+def show_failure(name: str, outcome: Outcome) -> None:
+    """Notebook, cell, its source and the end of the traceback."""
+    failure = outcome.failure
+    print(f"\n    {name}, code cell {failure.cell}:\n", file=sys.stderr)
+    for line in [*failure.source.splitlines()[:12], "", *failure.error.splitlines()[-25:]]:
+        print(f"    | {line}", file=sys.stderr)
+    print(file=sys.stderr, flush=True)
+
+
+def report(entries: Sequence[Mapping], request: Request, failures: Mapping, seconds: float) -> None:
+    """The claims that were measured, the count of verdicts, and where everything lies."""
+    measured = [row for row in entries if row["value"] is not None]
+    if measured:
+        print(f"\nClaims measured on {measured[0]['model']}:")
+        lines = [(label(row), value_text(row), row["unit"], row["verdict"]) for row in measured]
+        widths = [max(len(line[column]) for line in lines) for column in range(3)]
+        for line in lines:
+            print("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=False)) + f"  {line[3]}")
+    counts = Counter(row["verdict"] for row in entries)
+    print("\n" + ", ".join(f"{verdict}: {count}" for verdict, count in counts.most_common()))
+    print(f"Took {clock(seconds).strip()}. Open {shown(request.build / 'html' / 'index.html')} in a browser; executed copies are in "
+          f"{shown(request.build / 'notebooks')}, claims in {shown(request.build / 'claims.json')}.")
+    if failures:
+        print(f"FAILED: {', '.join(failures)}", file=sys.stderr)
+
+
+def shown(path: Path) -> str:
+    """A path as short as it can be said from the project's folder."""
+    return str(path.relative_to(ROOT)) if path.is_relative_to(ROOT) else str(path)
+
+
+def main() -> int:
+    """The command's entry: bad requests end with one clear message."""
+    try:
+        return run(read_request(os.environ))
+    except (ProfileError, ValueError) as error:
+        print(f"make run: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
