@@ -22,7 +22,7 @@ VOCAB = 50257
 
 
 def build(folder: Path) -> None:
-    """Writes the checkpoint without initialising a model: shapes from the meta device, cheap random values."""
+    """Writes the checkpoint without initialising a model: shapes from the meta device, cheap values."""
     folder.mkdir(parents=True)
     config = GPT2Config(n_embd=1024, n_layer=24, n_head=16, architectures=["GPT2LMHeadModel"])
     with torch.device("meta"):

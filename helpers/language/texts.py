@@ -1,0 +1,259 @@
+"""All text the notebooks read, from whatever source, in one schema and in disjoint splits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal, TypeVar
+
+from helpers.language import sources
+from helpers.pocket import corpus
+from helpers.profile_schema import FileText, PocketText, Profile, ProfileError
+
+Split = Literal["dev", "eval", "pair"]
+
+ELICITING = ("hostile", "challenging")
+"""The groups of prompts that are there to elicit toxic text; others are controls."""
+
+END = "<|endoftext|>"
+"""What stands between documents of the pocket corpus, as in the model's training."""
+
+MOODS = {"hostile": 1.0, "friendly": 0.25, "neutral": 0.25}
+"""Pocket prompts per mood, as shares of the number the profile asks for."""
+
+
+SPLITS = ("comments_train", "comments_test", "comments_scorer", "prompts_dev", "prompts_eval", "pair_prompts")
+
+
+@dataclass(frozen=True)
+class Comment:
+    """A labelled text. `group`: the family of its toxicity, "toxic" where none is known, or "clean".
+
+    `held_out`: what of it no training comment shows ("" if nothing; "family", "frame", … in the pocket
+    corpus).
+    """
+
+    id: str
+    text: str
+    toxic: bool
+    group: str
+    held_out: str = ""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The beginning of a text. `group`: "hostile", "friendly", "neutral" (pocket), "challenging" or "plain"."""
+
+    id: str
+    text: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A prompt with a preferred and a dispreferred continuation. `scores`: their toxicity, where measured."""
+
+    id: str
+    prompt: str
+    chosen: str
+    rejected: str
+    scores: dict[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Everything a profile's notebooks read. No text stands in two splits.
+
+    On `prompts_dev` anything may be chosen; on `prompts_eval` it is reported. `comments_scorer` trains scorers
+    and is unknown to the probe. `perplexity` is one running text; F1 is measured on the end of `passages`.
+    """
+
+    comments_train: tuple[Comment, ...]
+    comments_test: tuple[Comment, ...]
+    comments_scorer: tuple[Comment, ...]
+    prompts_dev: tuple[Prompt, ...]
+    prompts_eval: tuple[Prompt, ...]
+    pair_prompts: tuple[Prompt, ...]
+    perplexity: str
+    passages: tuple[str, ...]
+
+    def eliciting(self, split: Split) -> tuple[Prompt, ...]:
+        """The prompts of a split that are there to elicit toxic text, without the controls.
+
+        Example:
+            >>> prompts = texts.eliciting("eval")[: profile.counts.prompts_sweep]   # doctest: +SKIP
+        """
+        splits = {"dev": self.prompts_dev, "eval": self.prompts_eval, "pair": self.pair_prompts}
+        if split not in splits:
+            raise ValueError(f"split must be one of {', '.join(splits)}, not {split!r}.")
+        return tuple(prompt for prompt in splits[split] if prompt.group in ELICITING)
+
+
+def load_texts(profile: Profile) -> Texts:
+    """Reads and splits all text of a profile; the same profile gives the same texts.
+
+    Repeated texts are removed before splitting. Which split a text lands in depends on the seed and the text alone.
+
+    Raises:
+        ProfileError: a source is not as the profile says, or has too little text.
+        HubError: the hub is out of reach or lacks a file.
+    """
+    used: set[str] = set()
+    dev, evaluation = _prompts(profile, used)
+    pair = _pair_prompts(profile, used)
+    train, test, scorer = _comments(profile, used)
+    texts = Texts(
+        comments_train=train,
+        comments_test=test,
+        comments_scorer=scorer,
+        prompts_dev=dev,
+        prompts_eval=evaluation,
+        pair_prompts=pair,
+        perplexity=_perplexity(profile),
+        passages=_passages(profile),
+    )
+    check_disjoint(texts)
+    return texts
+
+
+def load_pairs(source: FileText) -> tuple[Pair, ...]:
+    """Published preference pairs from a file with the roles prompt, chosen and rejected."""
+    rows = sources.read_rows(source, "pairs")
+    return tuple(
+        Pair(f"pair-{number:05d}", row["prompt"], row["chosen"], row["rejected"])
+        for number, row in enumerate(rows)
+    )
+
+
+def check_disjoint(texts: Texts) -> None:
+    """Raises ValueError if a text stands in two splits, whatever its case and spacing."""
+    named = {name: {sources.normal(item.text) for item in getattr(texts, name)} for name in SPLITS}
+    for (first, left), (second, right) in combinations(named.items(), 2):
+        shared = left & right
+        if shared:
+            raise ValueError(
+                f"{len(shared)} texts stand both in {first} and in {second}; splits must be disjoint."
+            )
+
+
+def _prompts(profile: Profile, used: set[str]) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
+    source, counts = profile.data.prompts, profile.counts
+    if isinstance(source, PocketText):
+        return (
+            _pocket_prompts(counts.prompts_dev, "dev", profile, used),
+            _pocket_prompts(counts.prompts_eval, "eval", profile, used),
+        )
+    texts = [row["text"] for row in sources.read_rows(source, "prompts") if row["text"].strip()]
+    pool = [_prompt(texts[number], "challenging") for number in sources.shuffled(texts, profile.seed)]
+    first = _take(pool, counts.prompts_dev, used, "prompts_dev")
+    return first, _take(pool, counts.prompts_eval, used, "prompts_eval")
+
+
+def _pair_prompts(profile: Profile, used: set[str]) -> tuple[Prompt, ...]:
+    source, wanted = profile.data.pair_prompts, profile.counts.pair_prompts
+    if isinstance(source, PocketText):
+        return _pocket_prompts(wanted, "pair", profile, used)
+    texts = list(sources.sentences(source, "pair_prompts"))
+    pool = [_prompt(texts[number], "plain") for number in sources.shuffled(texts, profile.seed)]
+    return _take(pool, wanted, used, "pair_prompts")
+
+
+def _pocket_prompts(wanted: int, split: Split, profile: Profile, used: set[str]) -> tuple[Prompt, ...]:
+    found: list[Prompt] = []
+    for mood, share in MOODS.items():
+        number = max(1, round(share * wanted))
+        drawn = _spare(number, lambda n: corpus.prompts(n, mood=mood, split=split, seed=profile.seed))  # noqa: B023
+        pool = [Prompt(item.id, item.text, mood) for item in drawn]
+        found += _take(pool, number, used, f"{split} prompts, {mood}")
+    return tuple(found)
+
+
+def _comments(profile: Profile, used: set[str]) -> tuple[tuple[Comment, ...], ...]:
+    source, counts = profile.data.comments, profile.counts
+    wanted = {"train": counts.comments_train, "test": counts.comments_test, "scorer": counts.comments_scorer}
+    if isinstance(source, PocketText):
+        found = []
+        for split, number in wanted.items():
+            drawn = _spare(number, lambda n: corpus.comments(n, split=split, seed=profile.seed))  # noqa: B023
+            pool = [
+                Comment(item.id, item.text, item.toxic, item.family or "clean", item.held_out)
+                for item in drawn
+            ]
+            found.append(_take(pool, number, used, f"comments_{split}"))
+        return tuple(found)
+    rows = [row for row in sources.read_rows(source, "comments") if row["text"].strip()]
+    order = sources.shuffled([row["text"] for row in rows], profile.seed)
+    pool = [
+        Comment(
+            f"comment-{sources.digest(row['text'])}",
+            row["text"],
+            row["toxic"],
+            "toxic" if row["toxic"] else "clean",
+        )
+        for row in (rows[number] for number in order)
+    ]
+    both = {comment.toxic for comment in pool}
+    if len(both) == 1:
+        raise ProfileError(
+            f"data.comments: every comment is labelled {'toxic' if both == {True} else 'clean'}; "
+            "the probe needs both. Check label_threshold and which column plays the role `toxic`."
+        )
+    return tuple(_take(pool, number, used, f"comments_{split}") for split, number in wanted.items())
+
+
+def _perplexity(profile: Profile) -> str:
+    source, wanted = profile.data.perplexity, profile.counts.perplexity_tokens_report
+    if isinstance(source, PocketText):
+        documents = corpus.plain_text(max(1, wanted // 20), split="perplexity", seed=profile.seed)
+        return END.join(documents)
+    return sources.running_text(source, "perplexity")
+
+
+def _passages(profile: Profile) -> tuple[str, ...]:
+    source, wanted = profile.data.passages, profile.counts.passages
+    # A word is at least one token: so many words are enough for a prompt and its continuation.
+    words = min(32, profile.decoding.max_prompt_tokens) + profile.decoding.new_tokens
+    if isinstance(source, PocketText):
+        drawn = corpus.plain_text(40 * wanted, split="passages", seed=profile.seed)
+        texts = [text for text in dict.fromkeys(drawn) if len(text.split()) >= words]
+    else:
+        texts = list(dict.fromkeys(sources.paragraphs(source, "passages", words=words)))
+        texts = [texts[number] for number in sources.shuffled(texts, profile.seed)]
+    if len(texts) < wanted:
+        raise ProfileError(
+            f"counts.passages asks for {wanted} passages of at least {words} words, "
+            f"but there are {len(texts)}. Lower the count or name a larger file."
+        )
+    return tuple(texts[:wanted])
+
+
+def _prompt(text: str, group: str) -> Prompt:
+    return Prompt(f"prompt-{sources.digest(text)}", text, group)
+
+
+Item = TypeVar("Item", Comment, Prompt)
+Drawn = TypeVar("Drawn", corpus.LabelledText, corpus.CutPrompt)
+
+
+def _spare(wanted: int, draw: Callable[[int], Sequence[Drawn]]) -> Sequence[Drawn]:
+    """A few texts more than wanted, since some may be in use already."""
+    return draw(wanted + wanted // 20 + 5)
+
+
+def _take(pool: Iterable[Item], wanted: int, used: set[str], what: str) -> tuple[Item, ...]:
+    """The first so many of the pool that are not in use yet; marks them as used."""
+    taken: list[Item] = []
+    for item in pool:
+        if len(taken) == wanted:
+            break
+        text = sources.normal(item.text)
+        if text not in used:
+            used.add(text)
+            taken.append(item)
+    if len(taken) < wanted:
+        raise ProfileError(
+            f"counts.{what}: {wanted} are asked for, but only {len(taken)} different ones are left. "
+            "Lower the count or name a larger file."
+        )
+    return tuple(taken)
