@@ -246,6 +246,10 @@ class PPLM(Settings):
         default=0.1, ge=0, description="weight of staying near the unsteered distribution"
     )
     new_tokens: PositiveInt = Field(default=20, description="length of both sides of a pair")
+    chosen: Literal["greedy", "sampled"] = Field(
+        default="greedy",
+        description="the unsteered side: likeliest tokens, as published, or drawn with the steered side's noise",
+    )
 
 
 class DPO(Settings):
@@ -262,6 +266,9 @@ class DPO(Settings):
     max_steps: PositiveInt = Field(default=6128, description="optimiser steps at most")
     evaluate_every: PositiveInt = Field(default=25, description="steps between looks at the validation pairs")
     patience: PositiveInt = Field(default=10, description="looks without improvement before training stops")
+    ceiling_patience: int = Field(
+        default=0, ge=0, description="looks in a row beyond perplexity_ceiling that stop training; 0: never"
+    )
     max_prompt_tokens: PositiveInt = Field(default=64, description="longer prompts are cut")
     max_new_tokens: PositiveInt = Field(default=64, description="longer continuations are cut")
     precision: Literal["float32", "bfloat16"] = Field(
