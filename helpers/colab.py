@@ -1,0 +1,119 @@
+"""On Colab, installs what the notebooks need and the runtime lacks; elsewhere importing this does nothing.
+
+The runtime's own PyTorch, NumPy and Jupyter are held where they are: pip gets their versions as constraints
+and is not asked for newer ones. When nothing is missing, pip is not called.
+"""
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
+HELD = {"google-colab", "ipykernel", "ipython", "ipywidgets", "notebook", "numpy", "pandas", "pyzmq",
+        "requests", "torch", "torchaudio", "torchvision", "tornado", "traitlets"}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What to do in a runtime: requirements to install, packages to hold, and what is held though too old."""
+
+    install: list[str]
+    constraints: list[str]
+    too_old: list[str]
+
+
+def on_colab(modules: Iterable[str], environment: Mapping[str, str]) -> bool:
+    """Whether a process with these imported modules and environment variables is a Colab runtime."""
+    return "google.colab" in modules or "COLAB_RELEASE_TAG" in environment
+
+
+def first_section(requirements: str) -> list[str]:
+    """The requirements above the second comment of `requirements.txt`: what notebooks and helpers import.
+
+    >>> first_section("# To run.\\ntorch>=2.6\\n\\n# To test.\\npytest")
+    ['torch>=2.6']
+    """
+    wanted: list[str] = []
+    for line in map(str.strip, requirements.splitlines()):
+        if line.startswith("#") and wanted:
+            break
+        if line and not line.startswith("#"):
+            wanted.append(line)
+    return wanted
+
+
+def plan(wanted: Iterable[str], installed: Mapping[str, str]) -> Plan:
+    """Decides what to install, given requirements and the installed versions by name."""
+    from packaging.requirements import Requirement
+    from packaging.utils import canonicalize_name
+
+    there = {canonicalize_name(name): version for name, version in installed.items()}
+    held = {name for name in there if name in HELD or name.startswith("jupyter")}
+    install, too_old = [], []
+    for requirement in map(Requirement, wanted):
+        name = canonicalize_name(requirement.name)
+        if name in there and requirement.specifier.contains(there[name], prereleases=True):
+            continue
+        if name in held:
+            too_old.append(f"{name} {there[name]} (made for {requirement.specifier})")
+        else:
+            install.append(str(requirement))
+    return Plan(install, [f"{name}=={there[name]}" for name in sorted(held)], too_old)
+
+
+def imported_before(before: Mapping[str, str], after: Mapping[str, str], modules: Iterable[str]) -> list[str]:
+    """The distributions whose version changed although their module of the same name is imported already."""
+    changed = (name for name in before if name in after and before[name] != after[name])
+    return sorted(name for name in changed if name.lower().replace("-", "_") in modules)
+
+
+def installed_versions() -> dict[str, str]:
+    """The versions of all installed distributions by name."""
+    found = [(distribution.name, distribution.version) for distribution in metadata.distributions()]
+    # Of two with one name the first on the path is the one imported; remains of a failed removal have no name.
+    return {name: version for name, version in reversed(found) if name}
+
+
+def install_missing() -> None:
+    """Installs the first section of `requirements.txt` as far as it is missing.
+
+    Raises `RuntimeError` with pip's last words if pip fails.
+    """
+    before = installed_versions()
+    todo = plan(first_section(REQUIREMENTS.read_text(encoding="utf-8")), before)
+    if todo.too_old:
+        print(f"Left as the runtime has them: {', '.join(todo.too_old)}.")
+    if not todo.install:
+        return
+    print(f"Installing {', '.join(todo.install)}; this takes about a minute.")
+    with tempfile.TemporaryDirectory() as folder:
+        constraints = Path(folder) / "constraints.txt"
+        constraints.write_text("\n".join(todo.constraints) + "\n", encoding="utf-8")
+        command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(constraints)]
+        done = subprocess.run([*command, *todo.install], capture_output=True, text=True, check=False)
+    if done.returncode:
+        words = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
+        raise RuntimeError(
+            f"pip could not install {', '.join(todo.install)} beside the runtime's own packages "
+            f"(exit code {done.returncode}):\n{words}\n"
+            "Run this cell again if the network failed; otherwise choose the newest runtime under Runtime > "
+            "Change runtime type, which has recent versions of PyTorch and NumPy."
+        )
+    importlib.invalidate_caches()
+    stale = imported_before(before, installed_versions(), sys.modules)
+    if stale:
+        raise RuntimeError(
+            f"{', '.join(stale)} had been imported before the installation replaced it. Choose Runtime > "
+            "Restart session and run the notebook again; nothing will be installed the second time."
+        )
+
+
+if on_colab(sys.modules, os.environ):
+    install_missing()
