@@ -77,7 +77,7 @@ def imported_before(before: Mapping[str, str], after: Mapping[str, str], modules
 def installed_versions() -> dict[str, str]:
     """The versions of all installed distributions by name."""
     found = [(distribution.name, distribution.version) for distribution in metadata.distributions()]
-    # Of two with one name the first on the path is the one imported; remains of a failed removal have no name.
+    # Of two with one name the first on the path is imported; remains of a failed removal have no name.
     return {name: version for name, version in reversed(found) if name}
 
 
