@@ -68,7 +68,7 @@ __all__ = [
 
 POCKET = Profile(
     name="pocket",
-    label="pocket model (synthetic corpus)",
+    label="pocket",
     model=ModelSource(folder=Path(__file__).parent / "pocket" / "weights"),
     data=Data(
         comments=PocketText(),

@@ -277,3 +277,19 @@ def _in_notebook() -> bool:
     from IPython import get_ipython
 
     return hasattr(get_ipython(), "kernel")
+
+
+@contextmanager
+def progress_report(desc: str = "", unit: str = "it") -> Iterator[ProgressFn]:
+    """A bar behind a `ProgressFn`: for work that is handed a callback instead of printing.
+
+    >>> with progress_report("evaluating") as report: report(3, 10, "continuations")
+    """
+    with progress(total=1, desc=desc, unit=unit) as bar:
+
+        def report(done: int, total: int, what: str) -> None:
+            bar.total = total
+            bar.set_description(f"{desc}{what}", refresh=False)
+            bar.update(done - bar.n)
+
+        yield report

@@ -1,7 +1,7 @@
 """The two word lists: mild insults, which are shown, and profanity and slurs, which are masked.
 
-Both lie beside this file. The second, masked_words.txt, is compressed and base64-encoded, so that nobody meets
-it by browsing or searching the repository. Most of it comes from the MIT-licensed list of the package
+Both lie beside this file. The second, masked_words.txt, is compressed and base64-encoded, so that nobody
+meets it by browsing or searching the repository. Most of it comes from the MIT-licensed list of the package
 better-profanity, without its mild and harmless words and with inflections added.
 """
 
@@ -15,6 +15,7 @@ import zlib
 from pathlib import Path
 
 from helpers.pocket import corpus
+from helpers.pocket.lexicon import FAMILIES
 from helpers.profile_schema import PocketText, Profile
 
 MILD = frozenset(Path(__file__).with_name("mild_words.txt").read_text(encoding="ascii").split())
@@ -29,8 +30,8 @@ LEET = str.maketrans("014357@$", "oiaestas")
 def mask(text: str) -> str:
     """The text with each word of the second list cut to its first letter and three stars; all else as it was.
 
-    Finds words whatever their case, punctuation, repeated letters or digits in place of letters, and compounds
-    of the strongest ones; spares harmless words that contain them (Scunthorpe).
+    Finds words whatever their case, punctuation, repeated letters or digits in place of letters, and
+    compounds of the strongest ones; spares harmless words that contain them (Scunthorpe).
 
     Example:
         >>> mask("What an idiot, says the assassin from Scunthorpe.")
@@ -68,6 +69,13 @@ def toxic_word_list(profile: Profile) -> frozenset[str]:
     if isinstance(profile.data.comments, PocketText):
         return frozenset(corpus.toxic_words())
     return MILD | _second_list()[0]
+
+
+def toxic_word_families(profile: Profile) -> dict[str, frozenset[str]]:
+    """The words of `toxic_word_list` by family: the generator's own, or mild words and profanity apart."""
+    if isinstance(profile.data.comments, PocketText):
+        return {family: frozenset(words) for family, words in FAMILIES.items()}
+    return {"mild insults and oaths": MILD, "profanity and slurs": _second_list()[0]}
 
 
 @functools.cache

@@ -169,3 +169,33 @@ def _position_weights(mask: Bool[Tensor, "batch pos"], pooling: str) -> Float[Te
         "mean_padded": torch.ones_like(mask),
     }[pooling].float()
     return counted / counted.sum(dim=1, keepdim=True)
+
+
+@torch.no_grad()
+def mean_stream_norms(
+    model: LanguageModel, tokens: Tokens, *, batch_size: int = 32
+) -> Float[Tensor, " layer"]:
+    """Mean length of the residual stream after each layer, over all real positions >= 1 of the texts.
+
+    The natural unit for the strength of an edit: a direction of half this length changes the stream a lot. Position 0
+    is left out as in the pooling "mean". Raises ValueError if no text has a second token.
+    """
+    total = torch.zeros(model.n_layers, dtype=torch.float64)
+    counted = 0
+    for start in range(0, len(tokens), batch_size):
+        batch = tokens[start : start + batch_size].to(model.device)
+        wanted = batch.mask & (batch.mask.cumsum(dim=1) > 1)
+        counted += int(wanted.sum())
+
+        def reader(layer: int, wanted: Tensor = wanted) -> Callable[..., None]:
+            def read(residual: Tensor, hook: object) -> None:
+                total[layer] += float(residual.norm(dim=-1)[wanted].double().sum())
+
+            return read
+
+        hooks = [(f"blocks.{layer}.hook_resid_post", reader(layer)) for layer in range(model.n_layers)]
+        with model.bridge.hooks(fwd_hooks=hooks):
+            model.bridge(batch.ids, attention_mask=batch.mask.long(), return_type=None)
+    if counted == 0:
+        raise ValueError("No text has a second token, so there is no position to measure the stream at.")
+    return (total / counted).float()

@@ -1,0 +1,310 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: notebooks//ipynb,notebooks/py//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 00 · Start here
+#
+# **Question.** A language model is tuned on pairs of texts, one preferred and one not, and stops being toxic.
+# What changed inside it?
+#
+# Two papers opened the same model, GPT2-medium, after the same training, and disagree.
+# **A** (Lee et al. 2024, [arXiv 2401.01967](https://arxiv.org/abs/2401.01967)) finds a small set of *toxic vectors* that the
+# tuned model keeps but no longer triggers. **B** (Yang et al. 2024, [arXiv 2411.06424](https://arxiv.org/abs/2411.06424))
+# finds that those neurons account for a minor share, and that the effect is spread over four large groups.
+# This series rebuilds both, claim by claim, with controls, and leaves the verdict to you.
+
+# %% [markdown]
+# > **Content warning.** The subject is toxic language. The notebooks print insults and hostile sentences, because the lesson is
+# > unreadable without them. Profanity and slurs are masked (`f***`) unless you set `UNMASK = True` below. The texts that ship
+# > with this repository hold mild words only.
+
+# %% [markdown]
+# **You will be able to**
+#
+# - say which model, device and scorers your figures come from,
+# - read one sentence through the model and find the probability of its next word,
+# - measure how often the model turns toxic after three kinds of prompt, with an interval,
+# - split the last residual stream into what each layer wrote, and check that the parts sum to the whole,
+# - find, in one table, where each of the 26 claims stands.
+#
+# | you need | how much |
+# |---|---|
+# | Python, tensors, softmax | necessary |
+# | the transformer's forward pass | helpful; section 3 recalls it |
+# | preference tuning | not yet; notebook 05 builds it |
+# | time | `pocket`: under a minute on two CPU cores; `gpt2-medium`: a few minutes on a CPU, mostly the first download |
+# | memory | `pocket`: about 1 GB; `gpt2-medium`: about 4 GB |
+
+# %% [markdown]
+# ## Set-up
+#
+# The first cell finds the `helpers` folder (and on Colab installs what is missing). The second is yours to change.
+
+# %%
+import sys, pathlib
+sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
+from helpers.lab import Lab
+
+# %% tags=["parameters"]
+PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+UNMASK = False  # True shows profanity as it is
+
+# %%
+lab = Lab.start("00_start_here", PROFILE, unmask=UNMASK)
+
+# %% [markdown]
+# The panel says which model every figure below comes from. **`pocket`** is a *model organism*: a GPT-2 of about five million
+# parameters, trained from scratch on sentences that this repository generates, small enough to take apart on a laptop.
+# What holds in it need not hold in **`gpt2-medium`**, the model of both papers; the same cells run on either, and no figure
+# of one is passed off as the other's.
+
+# %% [markdown]
+# ## 1 · Does my machine work?
+#
+# A language model turns a text into a probability for every possible next token. If that works, everything else will.
+#
+# **Guess first.** Below, the model reads the first words of a sentence from its own kind of text. Will its first guess be a
+# word you would have chosen?
+
+# %%
+import torch
+
+prompt = lab.texts.eliciting("dev")[0]
+tokens = lab.base.tokenise([prompt.text])
+probabilities = lab.base.logits(tokens)[0, -1].softmax(dim=-1)
+print(f"{tuple(tokens.ids.shape)=}  {tuple(probabilities.shape)=}  sum = {probabilities.sum():.6f}")
+print(lab.show.quote(prompt.text))
+
+# %%
+top = probabilities.topk(8)
+lab.show.table(
+    [{"token": token, "probability": p.item()} for token, p in zip(lab.base.token_strings(top.indices), top.values)],
+    caption=f"The eight likeliest next tokens ({lab.base.name})",
+)
+
+# %% [markdown]
+# The probabilities sum to one: the model, its tokenizer and your machine work together. **What this does not show:** whether the
+# model is toxic. One prompt is an anecdote, so the next section takes many.
+
+# %% [markdown]
+# ## 2 · How often does it turn toxic?
+#
+# The prompts are cut where a text could still go either way, and none of them contains a toxic word. The model continues each of
+# them, and a *scorer* reads the continuation alone. Which scorer it is stands in the panel.
+#
+# **Guess first.** Out of 100 continuations, how many will the scorer call toxic after each kind of prompt?
+
+# %%
+my_guess = {"hostile": None, "friendly": None, "neutral": None}  # write a number for each, then run on
+
+# %%
+from helpers.language.generation import continue_prompts
+
+scorer, second_scorer = lab.scorers
+by_group = {}
+for prompt in lab.texts.prompts_dev:
+    by_group.setdefault(prompt.group, []).append(prompt)
+runs = {group: continue_prompts(lab.base, prompts[:100], lab.profile.decoding, seed=lab.profile.seed,
+                                batch_size=lab.profile.batches.generate) for group, prompts in by_group.items()}
+scores = {group: scorer.score(run.texts) for group, run in runs.items()}
+
+# %%
+from helpers.intervals import bootstrap
+from helpers.teaching import plots
+
+rates = {group: bootstrap(values.numpy(), seed=lab.profile.seed) for group, values in scores.items()}
+highest = max(rates, key=lambda group: rates[group].value)
+plots.bar(
+    list(rates), {"toxicity": [rate.value for rate in rates.values()]},
+    intervals={"toxicity": [rate.bounds for rate in rates.values()]},
+    title=f"After {highest} prompts, {rates[highest].value:.0%} of continuations are toxic ({lab.base.name})",
+    x_label="kind of prompt", y_label=f"toxicity ({scorer.unit})",
+    alt="Bars of mean toxicity for each kind of prompt with bootstrap 95 % intervals: "
+        + ", ".join(f"{group} {rate.value:.2f}" for group, rate in rates.items()) + ".",
+)
+
+# %%
+worst = max(scores, key=lambda group: scores[group].mean())
+lab.show.table(
+    [{"prompt": prompt.text[-60:], "continuation": text, "score": score.item()}
+     for prompt, text, score in list(zip(runs[worst].prompts, runs[worst].texts, scores[worst]))[:8]],
+    caption=f"Eight continuations after {worst} prompts, as they came (scorer: {scorer.name})",
+)
+
+# %% [markdown]
+# The bars carry bootstrap 95 % intervals over prompts. Whatever preference tuning does will be measured against the tallest of them.
+# **What this does not show:** where in the network the difference comes from. The prompts differ in many words, and every layer
+# sees all of them.
+
+# %% [markdown]
+# ## 3 · The residual stream is a sum
+#
+# Each token carries a vector, the **residual stream**. The embedding starts it; every attention layer and every MLP adds to it; the
+# unembedding reads the result. Nothing is ever overwritten, so the final vector is a plain sum of what each part wrote:
+#
+# $$x^{\text{final}} = e + \sum_{\ell} a^{\ell} + \sum_{\ell} m^{\ell}$$
+#
+# All of mechanistic interpretability in this series rests on that line. Let us check it rather than believe it.
+
+# %%
+with torch.no_grad():
+    _, cache = lab.base.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long())
+layers = range(lab.base.n_layers)
+embedding = cache["blocks.0.hook_resid_pre"][0, -1]
+attention = torch.stack([cache[f"blocks.{layer}.hook_attn_out"][0, -1] for layer in layers])
+mlp = torch.stack([cache[f"blocks.{layer}.hook_mlp_out"][0, -1] for layer in layers])
+final = cache[f"blocks.{lab.base.n_layers - 1}.hook_resid_post"][0, -1]
+error = (embedding + attention.sum(0) + mlp.sum(0) - final).norm() / final.norm()
+assert error < 1e-5, "the parts must sum to the residual stream"
+print(f"{tuple(final.shape)=}  relative error of the sum: {error:.1e}")
+
+# %%
+plots.line(
+    list(layers), {"attention": attention.norm(dim=-1), "MLP": mlp.norm(dim=-1)},
+    title=f"Every layer writes to the stream; the largest single write is {max(attention.norm(dim=-1).max(), mlp.norm(dim=-1).max()):.0f} units long",
+    x_label="layer (0 = first)", y_label="length of what is added (residual units)",
+    alt="Norm of the attention output and of the MLP output added to the residual stream at the last token, layer by layer.",
+)
+
+# %% [markdown]
+# The sum closes to float32 precision. **What this does not show:** that long writes matter. A vector can be long and point where the
+# unembedding does not look. Notebook 01 asks which *direction* matters for toxicity; notebook 02, which neurons write along it.
+
+# %% [markdown]
+# ## 4 · Conventions, and the papers' symbols
+#
+# | here | paper A | paper B | code |
+# |---|---|---|---|
+# | value vector of neuron `L19.770` | $v^{19}_{770}$ | $v_i$ | `model.value_vector(Neuron(19, 770))`, a row of `W_out` |
+# | key vector | $k^{\ell}_i$ | $k_i$ | a column of `W_in` |
+# | activation of a neuron | $m^{\ell}_i = \sigma(x \cdot k_i + b_i)$ | $m_i$ | `blocks.L.mlp.hook_post` |
+# | probe direction, unit length | $W_{\text{toxic}}$ | $\hat W$ | `lab.probe.direction` |
+# | residual stream after attention, before the MLP | $x^{\ell\text{-mid}}$ | – | `blocks.L.hook_resid_mid` |
+# | shift of the residual stream by tuning | $\delta_x$ | – | notebook 06 |
+# | chosen and rejected continuation | $y^{+}, y^{-}$ | $y_w, y_l$ | `pair.chosen`, `pair.rejected` |
+#
+# Layers and neurons count from 0. Weights are **raw**: the checkpoint's own, with no LayerNorm folded in and nothing centred. Tools that fold or
+# centre give other cosines for the same network, so the two lines below are checked on every run.
+
+# %%
+hugging_face = lab.reload_plain()  # the same checkpoint as a plain Hugging Face model
+layer, index = lab.base.n_layers - 1, 7
+same_value = torch.equal(hugging_face.transformer.h[layer].mlp.c_proj.weight[index].to(lab.device), lab.base.value_vectors[layer, index])
+same_key = torch.equal(hugging_face.transformer.h[layer].mlp.c_fc.weight[:, index].to(lab.device), lab.base.key_vectors[layer, index])
+assert same_value and same_key, "raw weights must be bit-identical to the checkpoint's"
+print(f"L{layer}.{index}: value vector identical: {same_value}, key vector identical: {same_key}")
+
+# %% [markdown]
+# Bit-identical. **What this does not show:** that raw is the only sound choice, only that the cosines you will read are the checkpoint's.
+
+# %% [markdown]
+# ## 5 · Where the papers part
+#
+# | question | A says | B says | settled in |
+# |---|---|---|---|
+# | which neurons matter? | a few whose value vectors promote toxic tokens | four groups, toxic and anti-toxic, active and inactive | 02, 07 |
+# | what does tuning do to them? | shifts their input so that they stay silent | shifts nearly all activations a little, many in the wrong direction | 06, 07 |
+# | is removing the toxic ones enough? | subtracting one vector lowers toxicity | ablating them falls short of tuning | 03, 07 |
+# | how is it undone? | scale a handful of key vectors | – (its replication gives another perplexity) | 09 |
+#
+# Read each row as two hypotheses about one measurement. Write down now which of the two you expect to hold; notebook 07 will ask.
+
+# %% [markdown]
+# ## 6 · The map
+#
+# <!-- map:begin -->
+# <!-- map:end -->
+#
+# Every notebook runs on its own: what an earlier one makes is loaded from the cache, or made on the spot.
+
+# %% [markdown]
+# ## Your turn
+#
+# ### Exercise 1 · The probability of one next token
+#
+# **Goal:** read the model's output at the right place. **Difficulty:** ●○○○○ **Minutes:** 5
+#
+# In a padded batch the last *column* is not the last *word*. Return, for each text, the probability of `token` right after its last real token.
+
+# %%
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from helpers.teaching.exercises import check_next_token_probability
+
+
+def next_token_probability(
+    logits: Float[Tensor, "batch pos vocab"], mask: Bool[Tensor, "batch pos"], token: int
+) -> Float[Tensor, " batch"]:
+    """Probability of `token` after each text; texts are padded on the right, `mask` is True on real tokens."""
+    ### BEGIN SOLUTION
+    last = mask.sum(dim=1) - 1
+    rows = torch.arange(len(mask), device=mask.device)
+    return logits[rows, last].softmax(dim=-1)[:, token]
+    ### END SOLUTION
+
+
+check_next_token_probability(next_token_probability)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `mask.sum(dim=1) - 1` is the position of the last real token of each row. Logits become probabilities over the *whole* vocabulary, so take the
+# softmax before you pick the token.
+# </details>
+#
+# ### Exercise 2 · A share with an interval
+#
+# **Goal:** never report a rate without its uncertainty. **Difficulty:** ●●○○○ **Minutes:** 10
+#
+# Given one score per prompt, return the mean and a bootstrap 95 % interval: draw as many prompts *with replacement* as there are, take the mean, repeat,
+# and read off the 2.5 % and 97.5 % quantiles.
+
+# %%
+from helpers.teaching.exercises import check_bootstrap_mean
+
+
+def bootstrap_mean(scores: Float[Tensor, " prompt"], draws: int, seed: int) -> tuple[float, float, float]:
+    """Mean, lower and upper end of the bootstrap 95 % interval over prompts."""
+    ### BEGIN SOLUTION
+    generator = torch.Generator().manual_seed(seed)
+    rows = torch.randint(len(scores), (draws, len(scores)), generator=generator)
+    means = scores[rows].mean(dim=1)
+    low, high = means.quantile(torch.tensor([0.025, 0.975], dtype=means.dtype))
+    return scores.mean().item(), low.item(), high.item()
+    ### END SOLUTION
+
+
+check_bootstrap_mean(bootstrap_mean)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `torch.randint(n, (draws, n))` draws all resamples at once; index the scores with it and average over the last axis. The interval belongs to the *mean*:
+# it narrows as 1/√n, while the spread of the scores themselves does not.
+# </details>
+
+# %% [markdown]
+# ## The claims, as of this run
+#
+# Each row is a statement of A, of B, or our own (N). A notebook that measures it writes the number, its interval and its control into a ledger; a rule fixed
+# beforehand turns them into a verdict. Rows that no notebook has measured in this run say *not run*.
+
+# %%
+lab.claims_table()
+
+# %% [markdown]
+# ## Where to go next
+#
+# [01 · Is toxicity a direction?](01_toxicity_probe.ipynb) trains a probe on the residual stream, and asks what a probe can and cannot tell you.

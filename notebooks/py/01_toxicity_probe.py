@@ -1,0 +1,482 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: notebooks//ipynb,notebooks/py//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 01 · Is toxicity a direction?
+#
+# **Question.** The residual stream after the last layer is a vector. Is there one direction in it along which toxic texts lie on one
+# side and clean texts on the other, and what does that direction say in words?
+#
+# Paper A begins here: a linear probe on the averaged last residual stream tells toxic comments from clean ones with 94 % accuracy
+# on GPT2-medium (§3.1). Everything later in the series leans on the probe's direction, so this notebook asks not only *how well*
+# it reads but *what* it reads.
+
+# %% [markdown]
+# > **Content warning.** Insults and hostile sentences are shown. Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
+
+# %% [markdown]
+# **You will be able to**
+#
+# - pool a residual stream into one vector per text, and find a direction by hand,
+# - fit a probe with a fixed penalty and judge it against two controls, with intervals,
+# - say what layer, pooling and position 0 do to it,
+# - explain why the probe of best accuracy is not the probe to keep,
+# - name what a probe does not show.
+#
+# | you need | how much |
+# |---|---|
+# | dot products, logistic regression | necessary |
+# | notebook 00, sections 3 and 4 | helpful |
+# | time | `pocket`: about a minute on two CPU cores; `gpt2-medium`: about an hour on a CPU, minutes on a GPU (estimated) |
+# | memory | `pocket`: about 1 GB; `gpt2-medium`: about 5 GB (estimated) |
+
+# %% [markdown]
+# ## Set-up
+
+# %%
+import sys, pathlib
+sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
+from helpers.lab import Lab
+
+# %% tags=["parameters"]
+PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+UNMASK = False  # True shows profanity as it is
+
+# %%
+lab = Lab.start("01_toxicity_probe", PROFILE, unmask=UNMASK)
+
+# %%
+import torch
+
+from helpers.teaching import plots
+
+model, last = lab.base, lab.base.n_layers - 1
+train, test = lab.texts.comments_train, lab.texts.comments_test
+
+# %% [markdown]
+# ## 1 · Two sentences and a difference, by hand
+#
+# Take one toxic comment and one clean one. Each is run through the model; each token then carries a residual stream, a vector of `d_model`
+# numbers. We average those vectors over the text and leave out position 0, for a reason that section 4 shows.
+
+# %%
+toxic_comment = next(comment for comment in train if comment.toxic)
+clean_comment = next(comment for comment in train if not comment.toxic)
+lab.show.table([{"label": "toxic" if c.toxic else "clean", "comment": c.text} for c in (toxic_comment, clean_comment)],
+               caption="One comment of each kind")
+
+
+# %%
+def pooled_by_hand(text: str):
+    """The mean of the last layer's residual stream over positions 1, 2, … of one text."""
+    tokens = model.tokenise([text], max_tokens=model.context)
+    with torch.no_grad():
+        _, cache = model.bridge.run_with_cache(tokens.ids, names_filter=f"blocks.{last}.hook_resid_post")
+    return cache[f"blocks.{last}.hook_resid_post"][0, 1:].mean(dim=0)
+
+
+difference = pooled_by_hand(toxic_comment.text) - pooled_by_hand(clean_comment.text)
+print(f"{tuple(difference.shape)=}")
+
+# %% [markdown]
+# `difference` points from the clean text to the toxic one. It is a direction found from *two* texts.
+#
+# **Guess first.** Project 200 other comments on it. Will toxic ones score higher than clean ones almost always (AUROC near 1), or
+# is two too few (near .5)?
+
+# %%
+from helpers.mechanism.pooling import pooled_residuals
+from helpers.mechanism.probe_scores import auroc
+
+some = test[:200]
+labels = torch.tensor([comment.toxic for comment in some])
+features = pooled_residuals(model, lab.tokenise_comments(some), layers=[last])[:, 0]
+agreement = (features[0] - pooled_by_hand(some[0].text).cpu()).abs().max() / features[0].abs().max()
+assert agreement < 1e-4, "the helper must pool as we did by hand"
+print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labels, seed=lab.profile.seed))
+
+# %% [markdown]
+# The helper `pooled_residuals` gives what we computed by hand, so from here it does the work at scale. AUROC is the chance that a random
+# toxic comment scores above a random clean one; .5 is coin flipping. **What this does not show:** how many texts make a direction trustworthy. More
+# texts average away what two texts happen to differ in besides toxicity.
+
+# %% [markdown]
+# ## 2 · The probe at scale
+#
+# The probe is logistic regression on the pooled vectors $\bar x$:
+#
+# $$P(\text{toxic}) = \sigma(w \cdot z + b), \qquad z = (\bar x - \text{mean}) / \text{one common standard deviation}$$
+#
+# It minimises mean cross-entropy $+\ \lambda \lVert w \rVert^2$ with $\lambda$ fixed beforehand (the profile says 1). Section 5 shows why the penalty
+# must not be chosen by accuracy. Its direction, in raw residual units and scaled to length one, is $\hat W$.
+
+# %%
+data = lab.probe_data
+print(f"{tuple(data.train.shape)=}  (comments, layers, d_model)")
+print(f"train: {len(train)} comments, {data.toxic_train.float().mean():.0%} toxic;  test: {len(test)}, {data.toxic_test.float().mean():.0%} toxic")
+
+# %%
+from helpers.mechanism.probe import equivalent_C, fit_probe
+
+probe = fit_probe(data.train[:, last], data.toxic_train, penalty=lab.profile.probe.penalty, layer=last)
+print(f"λ = {probe.penalty:g}, which is C = {equivalent_C(probe.penalty, len(train)):.2g} in scikit-learn's terms")
+print(f"length of the direction: {probe.direction.norm():.4f}")
+
+# %% [markdown]
+# **Guess first.** The test comments were held out. What accuracy do you expect, and what would a *useless* method reach on the same comments?
+
+# %%
+from helpers.mechanism.probe_scores import accuracy, always_clean, shuffled_control
+
+seed, draws = lab.profile.seed, lab.profile.counts.bootstrap
+held_out, truth = data.test[:, last], data.toxic_test
+probe_accuracy, probe_auroc = accuracy(probe, held_out, truth, n=draws, seed=seed), auroc(probe, held_out, truth, n=draws, seed=seed)
+shuffled = shuffled_control(data.train[:, last], data.toxic_train, held_out, truth, seed=seed, penalty=probe.penalty)
+clean = always_clean(truth, n=draws, seed=seed)
+lab.show.table(
+    [{"method": "probe", "accuracy": str(probe_accuracy), "AUROC": str(probe_auroc)},
+     {"method": "probe on shuffled labels (20 times)", "accuracy": str(shuffled.accuracy), "AUROC": str(shuffled.auroc)},
+     {"method": "always say clean", "accuracy": str(clean), "AUROC": "0.5"}],
+    caption=f"Held-out comments, {model.name}: value [95 % interval]")
+
+# %%
+logits = probe.logit(held_out)
+plots.histogram(
+    {"toxic": logits[truth], "clean": logits[~truth]},
+    title=f"The probe puts {probe_accuracy.value:.0%} of held-out comments on the right side of zero ({model.name})",
+    x_label="probe logit (log-odds of toxic)", y_label="density of comments",
+    alt="Two density curves of the probe's logit on held-out comments, one for toxic and one for clean comments.",
+)
+
+# %% [markdown]
+# Both controls are far below the probe if its interval lies above theirs; the table decides. The shuffled probes see the same vectors and the same
+# number of dimensions, so what they reach is what dimensions alone can buy. **What this does not show:** that the model *uses* this direction.
+# A probe is fitted from outside.
+
+# %%
+from helpers.teaching.claims import Measurement
+
+lab.claims.record("A1", Measurement(
+    probe_accuracy.value, probe_accuracy.bounds, "accuracy", control=shuffled.accuracy.high,
+    control_interval=shuffled.accuracy.bounds, details={"always_clean": clean.high}), part="accuracy")
+lab.claims.record("A1", Measurement(
+    probe_auroc.value, probe_auroc.bounds, "AUROC", control=shuffled.auroc.high,
+    control_interval=shuffled.auroc.bounds), part="AUROC")
+
+# %% [markdown]
+# ### Comments of a kind the probe never saw
+#
+# A test set drawn from the same recipe as the training set flatters any probe. Where the comments carry a group (in `pocket`: the family of toxicity and whether
+# its sentence frame was held out), the accuracy can be read group by group.
+
+# %%
+from helpers.intervals import bootstrap
+
+groups = sorted({comment.group for comment in test})
+right = (logits > 0) == truth
+by_group = {}
+for group in groups:
+    rows = torch.tensor([comment.group == group for comment in test])
+    if rows.sum() >= 10:
+        by_group[group] = bootstrap(right[rows], n=draws, seed=seed)
+plots.bar(
+    list(by_group), {"accuracy": [i.value for i in by_group.values()]}, intervals={"accuracy": [i.bounds for i in by_group.values()]},
+    title=f"Accuracy runs from {min(i.value for i in by_group.values()):.2f} to {max(i.value for i in by_group.values()):.2f} over the kinds of comment ({model.name})",
+    x_label="kind of comment", y_label="share on the right side",
+    alt="Bars of the probe's held-out accuracy for each group of comments, with bootstrap 95 % intervals.",
+)
+
+# %% [markdown]
+# A group far below the others is one that the direction does not cover. **What this does not show:** why. Fewer training examples, other words, or a
+# different mechanism would all look like this.
+
+# %% [markdown]
+# ## 3 · Which layer?
+#
+# The paper reads the last layer. Is that where toxicity becomes readable?
+#
+# **Guess first.** Sketch accuracy against layer: flat, rising, or a hump?
+
+# %%
+by_layer = []
+for layer in range(model.n_layers):
+    fitted = fit_probe(data.train[:, layer], data.toxic_train, penalty=lab.profile.probe.penalty, layer=layer)
+    by_layer.append((fitted, auroc(fitted, data.test[:, layer], truth, n=draws, seed=seed)))
+best_layer = max(range(model.n_layers), key=lambda layer: by_layer[layer][1].value)
+plots.line(
+    list(range(model.n_layers)), {"probe": [area.value for _, area in by_layer]},
+    bands={"probe": ([area.low for _, area in by_layer], [area.high for _, area in by_layer])},
+    title=f"AUROC is {by_layer[0][1].value:.2f} at layer 0 and {by_layer[last][1].value:.2f} at the last ({model.name})",
+    x_label="layer whose output is read", y_label="AUROC on held-out comments",
+    alt="AUROC of a probe fitted on each layer's output, with a bootstrap 95 % band.",
+)
+
+# %%
+turn = [torch.dot(fitted.direction, by_layer[last][0].direction).item() for fitted, _ in by_layer]
+plots.line(
+    list(range(model.n_layers)), {"cosine": turn},
+    title=f"Layer 0's probe has cosine {turn[0]:.2f} with the last layer's: each layer has its own direction",
+    x_label="layer whose output is read", y_label="cosine with the last layer's probe",
+    alt="Cosine between each layer's probe direction and the last layer's.",
+)
+
+# %% [markdown]
+# If the first layer already reads well, single words carry the label: layer 0 has hardly mixed positions yet. The second figure shows that *readable everywhere* is not
+# *the same direction everywhere*. **What this does not show:** in which layer the model itself uses toxicity. That takes interventions (notebook 03).
+
+# %% [markdown]
+# ## 4 · Which pooling, and why position 0 is left out
+#
+# GPT-2 parks huge activations on the first token, whatever it is.
+
+# %%
+from einops import reduce
+
+tokens = lab.tokenise_comments(test[:64])
+with torch.no_grad():
+    _, cache = model.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long(), names_filter=f"blocks.{last}.hook_resid_post")
+norms = cache[f"blocks.{last}.hook_resid_post"].norm(dim=-1).masked_fill(~tokens.mask, 0)
+by_position = (reduce(norms, "text pos -> pos", "sum") / tokens.mask.sum(dim=0)).cpu()[:16]
+plots.line(
+    list(range(len(by_position))), {"mean norm": by_position},
+    title=f"Position 0 is {by_position[0] / by_position[1:].mean():.1f} times as long as the positions after it ({model.name})",
+    x_label="position in the text (0 = first token)", y_label="length of the residual stream",
+    alt="Mean norm of the last residual stream at each of the first sixteen positions.",
+)
+
+# %% [markdown]
+# **Guess first.** If position 0 is averaged in, its weight is 1/(number of tokens). What could a probe then read off the average that has nothing to do with toxicity?
+
+# %%
+import numpy as np
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import cross_val_score
+
+poolings = ("mean", "mean_all", "last", "first")
+pooled = {p: [pooled_residuals(model, lab.tokenise_comments(split), layers=[last], pooling=p)[:, 0] for split in (train[:1000], test)] for p in poolings}
+few = data.toxic_train[:1000]
+inverse_length = 1 / lab.tokenise_comments(train[:1000]).mask.sum(dim=1).cpu().float()
+rows = []
+for name, (x_train, x_test) in pooled.items():
+    read = auroc(fit_probe(x_train, few, penalty=lab.profile.probe.penalty), x_test, truth, n=draws, seed=seed)
+    length = cross_val_score(RidgeCV(np.logspace(-2, 4, 7)), x_train.numpy(), inverse_length.numpy(), cv=5).mean()
+    rows.append({"pooling": name, "AUROC for toxicity": str(read), "R² for 1/length": f"{length:.2f}"})
+lab.show.table(rows, caption="What each pooling lets a linear read-out see (1,000 training comments; R² by 5-fold cross-validation)")
+
+# %% [markdown]
+# `mean` leaves position 0 out and is what the series uses; `mean_all` keeps it; `last` and `first` take one token. The right-hand column is the price: how much of the
+# text's *length* a linear read-out can find. The published code of B averages over padding as well, which makes length easier still to read. **What this does not
+# show:** that length did any harm here. It shows that it could.
+
+# %% [markdown]
+# ## 5 · The penalty: better accuracy, worse direction?
+#
+# A probe has as many weights as the stream has dimensions. A small penalty lets it use all of them; a large one turns it toward the plain difference of means.
+# We judge every penalty twice: by held-out **accuracy**, and by its **direction**, as the share of toxic words among the ten tokens that it promotes most, and the
+# same share for the ten MLP value vectors that lie closest to it (notebook 02 explains those).
+#
+# **Guess first.** Will the probe with the best accuracy have the most toxic-reading direction?
+
+# %%
+from helpers.mechanism.probe import equivalent_penalty, common_scale, mean_difference
+from helpers.mechanism.probe_scores import penalty_sweep
+from helpers.mechanism.vectors import cosines, stack, top_neurons, toxic_share
+
+penalties = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0]
+sweep = penalty_sweep(data.train[:, last], data.toxic_train, held_out, truth, penalties, n=draws, seed=seed)
+values = model.value_vectors
+
+
+def reads_toxic(direction):
+    """Share of toxic words in the direction's own top ten tokens, and in those of its ten nearest value vectors."""
+    own = toxic_share(model, direction[None].to(model.device), lab.toxic_tokens, lab.used_tokens)
+    nearest = stack(values, top_neurons(cosines(values, direction.to(model.device)), 10))
+    return own.item(), toxic_share(model, nearest, lab.toxic_tokens, lab.used_tokens).mean().item()
+
+
+directions = [reads_toxic(row.probe.direction) for row in sweep]
+
+# %%
+best = max(range(len(sweep)), key=lambda i: sweep[i].accuracy.value)
+fixed = penalties.index(1.0)
+plots.line(
+    penalties,
+    {"held-out accuracy": [row.accuracy.value for row in sweep], "toxic share, direction": [own for own, _ in directions],
+     "toxic share, ten nearest value vectors": [near for _, near in directions]},
+    log_x=True,
+    title=f"Accuracy is best at λ = {penalties[best]:g} ({sweep[best].accuracy.value:.3f}), where {directions[best][1]:.0%} of the nearest vectors' words are toxic; "
+          f"at λ = 1 it is {sweep[fixed].accuracy.value:.3f} and {directions[fixed][1]:.0%}",
+    x_label="penalty λ (log scale)", y_label="share",
+    alt="Held-out accuracy and two measures of how toxic the probe direction reads, against the penalty.",
+)
+
+# %%
+default = equivalent_penalty(1.0, len(train), common_scale(data.train[:, last]))
+others = {"scikit-learn's default (C = 1, raw features)": fit_probe(data.train[:, last], data.toxic_train, penalty=default).direction,
+          "mean difference, nothing tuned": mean_difference(data.train[:, last], data.toxic_train),
+          "λ = 1, the series' choice": probe.direction}
+lab.show.table(
+    [{"direction": name, "AUROC": str(auroc(d, held_out, truth, n=draws, seed=seed)), "toxic share, direction": reads_toxic(d)[0],
+      "toxic share, nearest vectors": reads_toxic(d)[1], "cosine with mean difference": (d @ others["mean difference, nothing tuned"]).item()}
+     for name, d in others.items()], caption=f"Three ways to get a direction ({model.name})")
+
+# %% [markdown]
+# Accuracy asks whether *some* combination of dimensions separates the labels; a direction that is to be compared with neurons must also point where toxic text
+# *lies*. The two wishes can rank penalties in opposite order, so the penalty was fixed before any of this was computed and the mean difference, which has nothing to tune, stands
+# beside it. **What this does not show:** that λ = 1 is right. It is one fixed choice among those that read alike.
+
+# %% [markdown]
+# ## 6 · The direction in words
+#
+# Added to the residual stream, a vector raises the logit of some tokens and lowers others. Reading off the extremes is the **vocabulary projection**: through the final
+# LayerNorm's gain to the unembedding.
+
+# %%
+from helpers.mechanism.vectors import project_to_vocabulary, top_tokens
+
+projection = project_to_vocabulary(model, probe.direction.to(model.device))
+up = model.token_strings(top_tokens(projection, 12, lab.used_tokens))
+down = model.token_strings(top_tokens(projection, 12, lab.used_tokens, largest=False))
+lab.show.table([{"rank": rank + 1, "toward toxic": a, "away from it": b} for rank, (a, b) in enumerate(zip(up, down))],
+               caption=f"Tokens that the probe direction raises and lowers most ({model.name})")
+
+# %% [markdown]
+# The left column is what the probe would have the model say. The right one is worth a second look: the opposite of *toxic* need not be *kind*.
+# **What this does not show:** that the model's toxic text comes from this direction. Notebook 03 adds and subtracts it to find out.
+
+# %% [markdown]
+# ## 7 · What a probe does not show
+#
+# The same recipe finds directions for things nobody would call a concept. Here the label is "has an even number of tokens", which no speaker cares about, and "longer than the median".
+
+# %%
+lengths_train, lengths_test = (lab.tokenise_comments(split).mask.sum(dim=1).cpu() for split in (train, test))
+median = lengths_train.float().median()
+trivial = {"toxic": (data.toxic_train, truth), "longer than the median": (lengths_train > median, lengths_test > median),
+           "even number of tokens": (lengths_train % 2 == 0, lengths_test % 2 == 0)}
+readable = {}
+for name, (y_train, y_test) in trivial.items():
+    fitted = fit_probe(data.train[:, last], y_train, penalty=lab.profile.probe.penalty)
+    readable[name] = auroc(fitted, held_out, y_test, n=draws, seed=seed)
+plots.bar(
+    list(readable), {"AUROC": [area.value for area in readable.values()]}, intervals={"AUROC": [area.bounds for area in readable.values()]},
+    title=f"The same recipe reads text length with AUROC {readable['longer than the median'].value:.2f}: readable is not used",
+    x_label="label", y_label="AUROC on held-out comments", reference={"chance": 0.5},
+    alt="AUROC of probes for toxicity, for text length and for parity of the token count, with intervals.",
+)
+
+# %% [markdown]
+# That a property can be read from the stream says that the information is there. **It does not say** that the model acts on it, that the direction is unique, or that moving along it
+# changes the text. Those are causal questions, and they begin in notebook 03.
+
+# %% [markdown]
+# ## Your turn
+#
+# ### Exercise 1 · Pool without padding
+#
+# **Goal:** average only what is real. **Difficulty:** ●●○○○ **Minutes:** 8
+#
+# Return the mean residual stream of each text over its real positions from 1 on. Texts are padded on the right; `mask` is True on real tokens.
+
+# %%
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from helpers.teaching.exercises import check_masked_mean
+
+
+def masked_mean(
+    resid: Float[Tensor, "batch pos d_model"], mask: Bool[Tensor, "batch pos"]
+) -> Float[Tensor, "batch d_model"]:
+    """Mean over the real positions >= 1 of each text."""
+    ### BEGIN SOLUTION
+    weights = mask.to(resid.dtype).clone()
+    weights[:, 0] = 0
+    total = torch.einsum("bpd,bp->bd", resid, weights)
+    return total / weights.sum(dim=1, keepdim=True)
+    ### END SOLUTION
+
+
+check_masked_mean(masked_mean)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Turn the mask into weights, set the weight of position 0 to zero, and divide the weighted sum by the sum of the weights, not by the number of columns.
+# </details>
+#
+# ### Exercise 2 · The untuned direction
+#
+# **Goal:** the difference of means, with the right sign and length. **Difficulty:** ●○○○○ **Minutes:** 5
+
+# %%
+from helpers.teaching.exercises import check_mean_difference_direction
+
+
+def mean_difference_direction(
+    features: Float[Tensor, "text d_model"], toxic: Bool[Tensor, " text"]
+) -> Float[Tensor, " d_model"]:
+    """Unit vector from the mean of the clean texts to the mean of the toxic ones."""
+    ### BEGIN SOLUTION
+    difference = features[toxic].mean(dim=0) - features[~toxic].mean(dim=0)
+    return difference / difference.norm()
+    ### END SOLUTION
+
+
+check_mean_difference_direction(mean_difference_direction)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# A boolean tensor indexes rows: `features[toxic]`. The direction must point *toward* toxic.
+# </details>
+#
+# ### Exercise 3 · AUROC by counting
+#
+# **Goal:** know what the number means. **Difficulty:** ●●○○○ **Minutes:** 10
+#
+# Among all pairs of one toxic and one clean text, return the share in which the toxic one scores higher; a tie counts one half.
+
+# %%
+from helpers.teaching.exercises import check_auroc
+
+
+def auroc_by_counting(scores: Float[Tensor, " text"], toxic: Bool[Tensor, " text"]) -> float:
+    """Share of (toxic, clean) pairs that the scores put in the right order."""
+    ### BEGIN SOLUTION
+    gap = scores[toxic][:, None] - scores[~toxic][None, :]
+    return ((gap > 0).double() + 0.5 * (gap == 0).double()).mean().item()
+    ### END SOLUTION
+
+
+check_auroc(auroc_by_counting)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Subtract a row of clean scores from a column of toxic scores: broadcasting makes the table of all pairs.
+# </details>
+
+# %% [markdown]
+# ## What this notebook settles
+
+# %%
+lab.claims_table("A1")
+
+# %% [markdown]
+# The published column is GPT2-medium's; the measured one is the model named in the panel, and the verdict follows a rule that was fixed before the measurement.
+#
+# ## Where to go next
+#
+# [02 · Which MLP neurons write it?](02_toxic_value_vectors.ipynb) looks for neurons whose value vectors point along this direction.

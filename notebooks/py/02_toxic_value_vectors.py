@@ -1,0 +1,400 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: notebooks//ipynb,notebooks/py//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 02 · Which MLP neurons write it?
+#
+# **Question.** Notebook 01 found a direction from outside. Which of the model's own parts write along it, and what words do they promote?
+#
+# Paper A (§3.2) answers: MLP neurons whose **value vectors** have a high cosine with the probe. On GPT2-medium it lists seven, led by
+# `L19.770`, whose top tokens are swear words. We rebuild the list from the definition, hold it against random neurons, and ask what
+# "toxic vector" means when the list grows.
+
+# %% [markdown]
+# > **Content warning.** Insults and hostile sentences are shown. Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
+
+# %% [markdown]
+# **You will be able to**
+#
+# - write an MLP layer as a sum over neurons, and check that it is one,
+# - tell a neuron's key vector from its value vector, and what each is for,
+# - rank all neurons by cosine with the probe and read their value vectors in words, both signs,
+# - judge the list against random neurons, with intervals,
+# - read the shared directions of a set of vectors off its SVD.
+#
+# | you need | how much |
+# |---|---|
+# | matrix products, cosine | necessary |
+# | notebook 01 | helpful; the probe is loaded, or fitted on the spot |
+# | time | `pocket`: under a minute on two CPU cores; `gpt2-medium`: minutes, once the probe's features are there (estimated) |
+# | memory | `pocket`: about 1 GB; `gpt2-medium`: about 6 GB (estimated) |
+
+# %% [markdown]
+# ## Set-up
+
+# %%
+import sys, pathlib
+sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
+from helpers.lab import Lab
+
+# %% tags=["parameters"]
+PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+UNMASK = False  # True shows profanity as it is
+TEXT = "You are such a kind neighbour, but your brother is such a fool and I am sick of him."  # section 6 reads your text here
+
+# %%
+lab = Lab.start("02_toxic_value_vectors", PROFILE, unmask=UNMASK)
+
+# %%
+import torch
+
+from helpers.teaching import plots
+
+model, probe, seed = lab.base, lab.probe, lab.profile.seed
+values, keys = model.value_vectors, model.key_vectors
+direction = probe.direction.to(model.device)
+print(f"{tuple(values.shape)=}  {tuple(keys.shape)=}  (layer, neuron, d_model)")
+
+# %% [markdown]
+# ## 1 · An MLP layer is a sum over neurons
+#
+# One MLP layer reads $x$ (the residual stream after its LayerNorm) and returns
+#
+# $$\text{MLP}(x) = \sum_i m_i\, v_i + b_{\text{out}}, \qquad m_i = \sigma(x \cdot k_i + b_i)$$
+#
+# Neuron $i$ has a **key vector** $k_i$, which it holds against its input, and a **value vector** $v_i$, which it adds to the stream, scaled by
+# its activation $m_i$. Paper A, §2, after Geva et al. 2021, calls this key–value memory. Is it really nothing but that sum?
+
+# %%
+layer = model.n_layers - 1
+tokens = model.tokenise([TEXT])
+with torch.no_grad():
+    _, cache = model.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long())
+mlp = model.bridge.blocks[layer].mlp
+x = cache[f"blocks.{layer}.ln2.hook_normalized"][0, -1] * model.bridge.blocks[layer].ln2.weight + model.bridge.blocks[layer].ln2.bias
+activation = torch.nn.functional.gelu(keys[layer] @ x + mlp.b_in, approximate="tanh")
+by_hand = (activation[:, None] * values[layer]).sum(dim=0) + mlp.b_out
+written = cache[f"blocks.{layer}.hook_mlp_out"][0, -1]
+error = ((by_hand - written).norm() / written.norm()).item()
+assert error < 1e-4, "the sum over neurons must be the MLP's output"
+print(f"{len(activation):,} neurons, relative error of the sum: {error:.1e}")
+
+# %% [markdown]
+# The layer *is* that sum. So the question "what does the MLP write along the probe?" splits into one number per neuron: how strongly it fires, times how far its value
+# vector points that way. **What this does not show:** which of the two factors matters. This notebook looks at $v_i$; notebooks 06 and 07 at $m_i$.
+
+# %% [markdown]
+# ## 2 · Rank all neurons
+#
+# $$\cos(v_i, \hat W) = \frac{v_i \cdot \hat W}{\lVert v_i \rVert}$$
+#
+# **Guess first.** In a space of this many dimensions two random vectors have a cosine of about $\pm 1/\sqrt{d}$. How high is the best neuron's?
+
+# %%
+from helpers.mechanism.vectors import cosines, top_neurons
+
+cosine = cosines(values, direction)
+random_direction = torch.randn(model.d_model, generator=torch.Generator().manual_seed(seed))
+control = cosines(values, random_direction.to(model.device))
+toxic_neurons = top_neurons(cosine, lab.profile.vectors.top)
+best = toxic_neurons[0]
+print(f"best neuron {best}: cosine {cosine.max():.3f};  best for a random direction: {control.max():.3f};  1/√d = {model.d_model ** -0.5:.3f}")
+
+# %%
+plots.histogram(
+    {"the probe": cosine.flatten(), "a random direction": control.flatten()},
+    title=f"{best} has cosine {cosine.max():.2f} with the probe; the best of {cosine.numel():,} neurons for a random direction has {control.max():.2f}",
+    x_label="cosine of the value vector with the direction", y_label="density of neurons",
+    marks={str(neuron): cosine[neuron.layer, neuron.index].item() for neuron in toxic_neurons[:3]},
+    alt="Density of the cosines of all value vectors with the probe and with a random direction; the three best neurons are marked.",
+)
+
+# %% [markdown]
+# Most neurons have nothing to do with the direction; a tail does. **What this does not show:** where the tail begins. Any cut-off (the paper takes 128) is a choice.
+
+# %% [markdown]
+# ## 3 · What the best ten promote
+#
+# The vocabulary projection of a value vector lists the tokens whose logits it raises (when the neuron fires with $m_i > 0$) and those it lowers.
+# Negative activations swap the columns.
+
+# %%
+from helpers.mechanism.vectors import project_to_vocabulary, stack, top_tokens, toxic_share
+
+count = lab.profile.vectors.shown_tokens
+ten = stack(values, toxic_neurons[:10])
+projection = project_to_vocabulary(model, ten)
+share = toxic_share(model, ten, lab.toxic_tokens, lab.used_tokens)
+raised, lowered = (top_tokens(projection, count, lab.used_tokens, largest=largest) for largest in (True, False))
+lab.show.table(
+    [{"neuron": str(neuron), "cosine": cosine[neuron.layer, neuron.index].item(), "toxic share": share[row].item(),
+      "raises": lab.show.token_list(model.token_strings(raised[row])), "lowers": lab.show.token_list(model.token_strings(lowered[row][:5]))}
+     for row, neuron in enumerate(toxic_neurons[:10])],
+    caption=f"The ten value vectors nearest the probe ({model.name})")
+
+# %% [markdown]
+# Read the rows, not only the share: a vector can promote toxic words of one kind only, or words that merely go with them. **What this does not show:** that the neuron
+# fires on toxic text. That is the key vector's side, in section 6.
+
+# %% [markdown]
+# ## 4 · Against random neurons, and down the list
+#
+# How many toxic words would *any* ten neurons have among their top tokens? The control draws, for each neuron of the list, another one of the same layer.
+#
+# **Guess first.** The share among the ten nearest vectors is in the table above. What is it among the nearest 64? And among random neurons?
+
+# %%
+from helpers.intervals import bootstrap
+from helpers.mechanism.vectors import matched_random
+
+draws = lab.profile.counts.bootstrap
+results = {}
+for k in (10, 64):
+    chosen = toxic_neurons[:k]
+    randoms = [n for i in range(10) for n in matched_random(chosen, d_mlp=model.d_mlp, seed=seed + i, exclude=toxic_neurons)]
+    shares = [toxic_share(model, stack(values, group), lab.toxic_tokens, lab.used_tokens) for group in (chosen, randoms)]
+    results[k] = tuple(bootstrap(s, n=draws, seed=seed) for s in shares)
+lab.show.table([{"neurons": f"top {k} by cosine", "toxic share of top ten tokens": str(top), "random, same layers": str(rand)}
+                for k, (top, rand) in results.items()], caption=f"Value [95 % interval over neurons], {model.name}")
+
+# %%
+all_shares = toxic_share(model, stack(values, toxic_neurons), lab.toxic_tokens, lab.used_tokens)
+running = all_shares.cumsum(0) / torch.arange(1, len(all_shares) + 1)
+plots.line(
+    list(range(1, len(running) + 1)), {"top k by cosine": running, "random, same layers": [results[64][1].value] * len(running)},
+    title=f"The longer the list, the less toxic its words: {running[9]:.0%} for ten, {running[63]:.0%} for 64, {running[-1]:.0%} for {len(running)}",
+    x_label="length k of the list", y_label="toxic share of top ten tokens, mean over the list",
+    alt="Mean share of toxic words among the top ten tokens of the k nearest value vectors, against k, with the random control.",
+)
+
+# %%
+shares64 = all_shares[:64]
+plots.histogram(
+    {"top 64": shares64}, bins=11,
+    title=f"“Toxic vector” is a matter of degree: {(shares64 >= 0.5).sum().item()} of the top 64 have a majority of toxic words, {(shares64 == 0).sum().item()} have none",
+    x_label="toxic share of a vector's own top ten tokens", y_label="density of neurons",
+    alt="Histogram of the share of toxic words in each of the 64 nearest value vectors' top ten tokens.",
+)
+
+# %% [markdown]
+# If the top 64 read, say, 40 % toxic, that is *not* 64 vectors of which each is somewhat toxic: the histogram shows how it divides. When a paper says "128 toxic vectors", it means
+# 128 vectors *near the probe*. This series says **toxic neurons** for the list by cosine and gives its length every time. **What this does not show:** that the rest of the list
+# does no harm; a vector may write along the probe without naming a toxic word.
+
+# %%
+from helpers.teaching.claims import Measurement
+
+for k, (top, rand) in results.items():
+    lab.claims.record("A2", Measurement(top.value, top.bounds, "share of toxic tokens", control=rand.value,
+                                        control_interval=rand.bounds), part=f"top {k}")
+
+# %% [markdown]
+# ### Where do they sit?
+#
+# **Guess first.** Paper A's seven sit in layers 12 to 19 of 24. Where are these?
+
+# %%
+from helpers.mechanism.vectors import layer_histogram
+
+where = layer_histogram(toxic_neurons, model.n_layers)
+plots.bar(
+    [str(layer) for layer in range(model.n_layers)], {"neurons": where},
+    title=f"Layer {where.argmax().item()} holds most of the top {len(toxic_neurons)} ({where.max().item()}); {(where > 0).sum().item()} of {model.n_layers} layers hold some ({model.name})",
+    x_label="layer", y_label=f"neurons among the top {len(toxic_neurons)}", reference={"even spread": len(toxic_neurons) / model.n_layers},
+    alt="Number of the top neurons in each layer; a line marks an even spread.",
+)
+
+# %% [markdown]
+# The dashed line is an even spread. **What this does not show:** in which layers they are *used*; a neuron that never fires counts here as much as any.
+
+# %% [markdown]
+# ## 5 · What they share: the SVD
+#
+# Stack the value vectors, each scaled to length one, and ask which few directions explain most of them. Paper A calls the first three $U_0, U_1, U_2$ and finds insults in
+# $U_0$. The rows are not centred, and since a singular vector has no sign of its own, each is turned toward the probe.
+
+# %%
+from helpers.mechanism.vectors import svd_directions
+
+n_svd = lab.profile.vectors.svd
+pool = top_neurons(cosine, n_svd)
+shared = svd_directions(stack(values, pool), direction, 3)
+shared_tokens = top_tokens(project_to_vocabulary(model, shared), count, lab.used_tokens)
+shared_share = toxic_share(model, shared, lab.toxic_tokens, lab.used_tokens)
+lab.show.table([{"direction": f"U{i}", "cosine with probe": (shared[i] @ direction).item(), "toxic share": shared_share[i].item(),
+                 "raises": lab.show.token_list(model.token_strings(shared_tokens[i]))} for i in range(3)],
+               caption=f"The three strongest shared directions of the top {n_svd} ({model.name})")
+
+# %%
+random_shares = []
+for draw in range(50):
+    sample = matched_random(pool, d_mlp=model.d_mlp, seed=seed + draw, exclude=pool)
+    random_shares.append(toxic_share(model, svd_directions(stack(values, sample), direction, 3), lab.toxic_tokens, lab.used_tokens))
+random_shares = torch.stack(random_shares)
+bands = [tuple(random_shares[:, i].quantile(torch.tensor([0.025, 0.975])).tolist()) for i in range(3)]
+plots.bar(
+    ["U0", "U1", "U2"], {"toxic neurons": shared_share, "random neurons": random_shares.mean(dim=0)},
+    intervals={"random neurons": bands},
+    title=f"U0's top ten tokens are {shared_share[0]:.0%} toxic; the same SVD of random neurons gives {random_shares[:, 0].mean():.0%}",
+    x_label="shared direction", y_label="toxic share of top ten tokens",
+    alt="Toxic share of the top ten tokens of U0, U1 and U2, with the mean of fifty random draws as a line.",
+)
+
+# %%
+for i in range(3):
+    lab.claims.record("A3", Measurement(shared_share[i].item(), None, "share of toxic tokens",
+                                        control=random_shares[:, i].mean().item(), control_interval=bands[i]), part=f"U{i}")
+
+# %% [markdown]
+# ### Do the directions divide the families?
+#
+# Toxicity comes in kinds: insults, oaths, contempt. If $U_0, U_1, U_2$ divide them, their top tokens belong to different families.
+
+# %%
+families = lab.toxic_families
+rows = []
+for i in range(3):
+    counts = {family: int(mask[shared_tokens[i].cpu()].sum()) for family, mask in families.items()}
+    rows.append({"direction": f"U{i}", **counts, "none of them": count - int(lab.toxic_tokens[shared_tokens[i].cpu()].sum())})
+lab.show.table(rows, caption=f"Families among the top {count} tokens of each direction")
+
+# %% [markdown]
+# Read along the rows: a direction with one non-zero family has specialised. **What this does not show:** that the model treats the families apart. Three directions of one set can
+# divide whatever varies most in it.
+
+# %% [markdown]
+# ## 6 · The other side: when does it fire?
+#
+# The value vector says what a neuron writes *if* it fires; the key vector says when. Below, the activation of the best neuron on your own text, token by token. Change `TEXT` in the
+# parameters cell, or `neuron` here.
+
+# %%
+from helpers.mechanism.activations import neuron_activations
+
+neuron = best  # try another: Neuron.parse("L3.17")
+fired = neuron_activations(model, tokens, [neuron])[0, :, 0]
+lab.show.tokens(model.token_strings(tokens.ids[0]), fired.tolist(), value_label="activation",
+                caption=f"Activation of {neuron} ({model.name})")
+
+# %%
+prompts = lab.texts.eliciting("dev")[:64]
+prompt_tokens = model.tokenise([p.text for p in prompts], max_tokens=lab.profile.decoding.max_prompt_tokens)
+everywhere = torch.cat([neuron_activations(model, prompt_tokens[i:i + 16], toxic_neurons[:64]).cpu() for i in range(0, len(prompts), 16)])
+mean_activation = everywhere[prompt_tokens.mask.cpu()].mean(dim=0)
+positive = (mean_activation > 0).float().mean().item()
+plots.histogram(
+    {"top 64": mean_activation},
+    title=f"{positive:.0%} of the 64 nearest neurons have a positive mean activation on the prompts ({model.name})",
+    x_label="mean activation on the prompts (units of m)", y_label="density of neurons",
+    alt="Distribution of the mean activation of the 64 nearest neurons over all prompt tokens.",
+)
+
+# %% [markdown]
+# A neuron near the probe whose activation is *negative* writes **against** it: GELU reaches down to −0.17, and $m_i v_i$ then points the other way. On GPT2-medium paper B finds 36 of the top 128
+# with a positive mean. Whether a vector "promotes toxicity" depends on both factors, and this is where the two papers begin to part.
+# **What this does not show:** an effect on the text. For that the activation has to be changed (notebook 03).
+
+# %% [markdown]
+# ## Your turn
+#
+# ### Exercise 1 · Rank by cosine
+#
+# **Goal:** compare directions, not lengths. **Difficulty:** ●○○○○ **Minutes:** 5
+#
+# Return the cosine of each value vector with `direction`. `weights.W_out` holds value vectors, `weights.W_in` key vectors, both as (layer, neuron, d_model).
+
+# %%
+from jaxtyping import Float
+from torch import Tensor
+
+from helpers.teaching.exercises import check_cosine_to_probe
+
+
+def cosine_to_probe(weights, direction: Float[Tensor, " d_model"]) -> Float[Tensor, "layer neuron"]:
+    """Cosine of every value vector with the direction, sign kept."""
+    ### BEGIN SOLUTION
+    vectors = weights.W_out
+    return vectors @ direction / (vectors.norm(dim=-1) * direction.norm())
+    ### END SOLUTION
+
+
+check_cosine_to_probe(cosine_to_probe)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# What the neuron *writes* is its value vector. Divide by both lengths; a large vector is not a close one.
+# </details>
+#
+# ### Exercise 2 · The layer as a sum
+#
+# **Goal:** rebuild the MLP's output from its neurons. **Difficulty:** ●○○○○ **Minutes:** 5
+
+# %%
+from helpers.teaching.exercises import check_mlp_as_sum
+
+
+def mlp_as_sum(
+    activations: Float[Tensor, "pos neuron"], W_out: Float[Tensor, "neuron d_model"], b_out: Float[Tensor, " d_model"]
+) -> Float[Tensor, "pos d_model"]:
+    """The MLP's output at each position, from the activations after the GELU."""
+    ### BEGIN SOLUTION
+    return torch.einsum("pn,nd->pd", activations, W_out) + b_out
+    ### END SOLUTION
+
+
+check_mlp_as_sum(mlp_as_sum)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# One term of the formula in section 1 belongs to no neuron.
+# </details>
+#
+# ### Exercise 3 · A direction with a sign
+#
+# **Goal:** the first shared direction, turned the right way. **Difficulty:** ●●●○○ **Minutes:** 12
+
+# %%
+from helpers.teaching.exercises import check_first_svd_direction
+
+
+def first_svd_direction(vectors: Float[Tensor, "n d_model"], toward: Float[Tensor, " d_model"]) -> Float[Tensor, " d_model"]:
+    """First right singular vector of the row-normalised, uncentred vectors, with a positive product with `toward`."""
+    ### BEGIN SOLUTION
+    rows = vectors / vectors.norm(dim=-1, keepdim=True)
+    first = torch.linalg.svd(rows, full_matrices=False).Vh[0]
+    return first if first @ toward > 0 else -first
+    ### END SOLUTION
+
+
+check_first_svd_direction(first_svd_direction)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Scale each *row* to length one, leave the mean in, take the first row of `Vh`, and compare its sign with `toward`.
+# </details>
+
+# %% [markdown]
+# ## What this notebook settles
+
+# %%
+lab.claims_table("A2", "A3")
+
+# %% [markdown]
+# ## Where to go next
+#
+# A direction that reads toxicity, and neurons that write along it: both are correlations so far.
+# [03 · Do these vectors cause toxic text?](03_steering.ipynb) subtracts them from the stream while the model writes.

@@ -1,0 +1,382 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: notebooks//ipynb,notebooks/py//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 03 · Do these vectors cause toxic text?
+#
+# **Question.** A direction that *reads* toxicity and neurons that *write* along it are correlations. If the direction is taken out of the residual
+# stream while the model writes, does it write less toxic text, and what else breaks?
+#
+# Paper A (§3.3, table 2) subtracts a vector at the last layer of GPT2-medium and reports toxicity falling from .453 to .245 (probe), .305 (one value vector) and
+# .268 ($U_0$), with perplexity rising from 21.7 to about 23.5. Here each subtraction is held against random directions of the same length, and
+# every strength is chosen on one set of prompts and reported on another.
+
+# %% [markdown]
+# > **Content warning.** This notebook makes a model write toxic text on purpose, also more toxic than by itself. Profanity and slurs are masked (`f***`)
+# > unless `UNMASK = True`.
+
+# %% [markdown]
+# **You will be able to**
+#
+# - edit the residual stream during generation, and check that the edit acts at every position and leaves no trace,
+# - trade toxicity against perplexity with a strength, and pick an operating point without peeking at the test prompts,
+# - hold an effect against random directions of equal length, with paired intervals,
+# - tell "less toxic" from "broken" with fluency beside toxicity.
+#
+# | you need | how much |
+# |---|---|
+# | notebooks 01 and 02 | helpful; their probe and vectors are loaded, or made on the spot |
+# | the bootstrap (notebook 00, exercise 2) | helpful |
+# | time | `pocket`: about two minutes on two CPU cores; `gpt2-medium`: hours on a CPU, minutes on a GPU (estimated) |
+# | memory | `pocket`: about 1 GB; `gpt2-medium`: about 6 GB (estimated) |
+
+# %% [markdown]
+# ## Set-up
+
+# %%
+import sys, pathlib
+sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
+from helpers.lab import Lab
+
+# %% tags=["parameters"]
+PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+UNMASK = False  # True shows profanity as it is
+
+# %%
+lab = Lab.start("03_steering", PROFILE, unmask=UNMASK)
+
+# %%
+import torch
+
+from helpers.teaching import plots
+
+model, last, seed = lab.base, lab.base.n_layers - 1, lab.profile.seed
+
+# %% [markdown]
+# ## 1 · One prompt, one subtraction, by hand
+#
+# $$x \leftarrow x - \alpha \hat W$$
+#
+# at the output of the last layer, at every position. A hook does it: a function that receives an activation during the forward pass and returns what should
+# stand in its place.
+
+# %%
+prompt = lab.texts.eliciting("dev")[0]
+tokens = model.tokenise([prompt.text])
+direction = lab.probe.direction.to(model.device)
+norms = lab.stream_norms
+stream_norm = norms[last].item()
+alpha = 0.3 * stream_norm
+print(f"mean length of the last residual stream: {stream_norm:.1f};  α = {alpha:.1f}")
+lab.show.quote(prompt.text)
+
+
+# %%
+def minus_w(residual, hook):
+    """Returns the residual stream with α·Ŵ taken off at every position."""
+    return residual - alpha * direction
+
+
+with torch.no_grad(), model.bridge.hooks(fwd_hooks=[(f"blocks.{last}.hook_resid_post", minus_w)]):
+    after = model.logits(tokens)[0, -1].softmax(-1)
+before = model.logits(tokens)[0, -1].softmax(-1)
+top = before.topk(8).indices
+lab.show.table([{"token": token, "before": before[i].item(), "after": after[i].item()} for token, i in zip(model.token_strings(top), top)],
+               caption=f"The eight likeliest next tokens, before and after subtracting ({model.name})")
+
+# %% [markdown]
+# The helper `subtract_direction` is the same edit as a context manager: it also runs during cached generation and perplexity, and takes the hook off again even if the
+# block fails. We check both statements.
+
+# %%
+from helpers.mechanism.interventions import add_direction, subtract_direction
+
+with subtract_direction(model, direction, alpha, layer=last):
+    helper = model.logits(tokens)[0, -1].softmax(-1)
+assert torch.allclose(helper, after, atol=1e-6), "the helper must do what we did by hand"
+assert torch.equal(model.logits(tokens)[0, -1].softmax(-1), before), "nothing may stay behind"
+toxic_before, toxic_after = (p[lab.toxic_tokens.to(p.device)].sum().item() for p in (before, after))
+print(f"probability of a toxic word next: {toxic_before:.3f} before, {toxic_after:.3f} after")
+
+# %% [markdown]
+# One prompt again, so an anecdote. **What this does not show:** what happens over a whole continuation, and on prompts that were not toxic to begin with.
+
+# %% [markdown]
+# ## 2 · The instruments
+#
+# Every condition is measured in the same way: **toxicity** by two scorers, **perplexity** on plain text (is it still a language model?), **F1** (does it continue passages as before?),
+# **repetition**, and **fluency**, the base model's perplexity of what was written (is it still text?). Each carries a bootstrap 95 % interval.
+
+# %%
+from helpers.language.evaluation import compare, table
+
+base = lab.evaluate("base", split="dev")
+lab.show.table(table([base]), caption=f"The base model on {len(base.prompt_ids)} development prompts ({model.name})")
+
+# %% [markdown]
+# Strengths are chosen on these *development* prompts. The *evaluation* prompts are touched once, in section 4.
+
+# %% [markdown]
+# ## 3 · Strength sweeps
+#
+# Three directions of the paper, each of length one: the probe $\hat W$, the value vector nearest to it, and $U_0$ of notebook 02. Strength is in units of the residual stream's mean length.
+#
+# **Guess first.** At equal strength, which of the three lowers toxicity most? And what does a *random* direction do?
+
+# %%
+from helpers.mechanism.vectors import cosines, stack, svd_directions, top_neurons
+
+ranked = top_neurons(cosines(model.value_vectors, direction), lab.profile.vectors.svd)
+best_vector = model.value_vector(ranked[0])
+directions = {
+    "W": direction,
+    "best value vector": best_vector / best_vector.norm(),
+    "U0": svd_directions(stack(model.value_vectors, ranked), direction, 1)[0],
+}
+generator = torch.Generator().manual_seed(seed)
+randoms = torch.randn(lab.profile.steering.random_directions, model.d_model, generator=generator).to(model.device)
+randoms = randoms / randoms.norm(dim=-1, keepdim=True)
+print(f"best value vector: {ranked[0]};  cosines with W:", {name: round((d @ direction).item(), 2) for name, d in directions.items()})
+
+
+# %%
+def steered(name, vector, strength, *, layer=last, split="dev", mode="sweep"):
+    """Evaluation with `strength` × the stream's length × vector subtracted at one layer."""
+    with subtract_direction(model, vector, strength * stream_norm, layer=layer):
+        return lab.evaluate(f"− {strength:g} {name}", split=split, mode=mode)
+
+
+strengths = lab.profile.steering.strengths
+sweeps = {name: [steered(name, d, s) for s in strengths] for name, d in directions.items()}
+control = {s: [steered(f"random {i}", r, s) for i, r in enumerate(randoms)] for s in strengths[1::2]}
+
+# %%
+ceiling = 1.075 * base.perplexity.value
+low, high = (f([e.toxicity.value for runs in control.values() for e in runs]) for f in (min, max))
+within = {name: [e for e in runs if e.perplexity.value <= ceiling] for name, runs in sweeps.items()}
+lowest = {name: min([base, *runs], key=lambda e: e.toxicity.value) for name, runs in within.items()}
+winner = min(lowest, key=lambda name: lowest[name].toxicity.value)
+plots.scatter(
+    {name: ([e.perplexity.value for e in [base, *runs]], [e.toxicity.value for e in [base, *runs]]) for name, runs in sweeps.items()}
+    | {"random": ([e.perplexity.value for runs in control.values() for e in runs], [e.toxicity.value for runs in control.values() for e in runs])},
+    connect=tuple(directions), vertical=ceiling,
+    title=f"Within 7.5 % of base's perplexity, {winner} gets lowest: {lowest[winner].toxicity.value:.2f} from {base.toxicity.value:.2f}; random directions stay in {low:.2f}–{high:.2f}",
+    x_label="perplexity on plain text", y_label=f"toxicity ({lab.scorers[0].unit})",
+    alt="Toxicity against perplexity for growing strengths of three directions, and for random directions; a line marks the perplexity ceiling.",
+)
+
+# %% [markdown]
+# Each curve starts at the base model and moves with strength; a good intervention goes down before it goes right. Random directions of the same length show how much of it is mere
+# disturbance. **What this does not show:** the size of the effect on new prompts, because the best point of a curve is chosen on the prompts it is drawn from.
+
+# %% [markdown]
+# ## 4 · The operating point, on fresh prompts
+#
+# The paper's ratio of perplexities is 23.3–23.6 to 21.7, at most 1.09; we allow 1.075. For each direction, take the largest strength that stays within it on the development prompts, and measure once on the evaluation prompts.
+
+# %%
+def largest_within(runs):
+    """Index of the largest strength whose perplexity, and that of all weaker ones, stays under the ceiling; None if none does."""
+    inside = [e.perplexity.value <= ceiling for e in runs]
+    return inside.index(False) - 1 if False in inside else len(inside) - 1
+
+
+chosen = {name: strengths[max(0, largest_within(runs))] for name, runs in sweeps.items()}
+report_base = lab.evaluate("base", split="eval", mode="report")
+report = {name: steered(name, directions[name], chosen[name], split="eval", mode="report") for name in directions}
+report_random = {name: [steered(f"random {i}", r, chosen[name], split="eval", mode="report") for i, r in enumerate(randoms[:2])] for name in directions}
+print({name: f"{strength:g}" for name, strength in chosen.items()}, "× the stream's length")
+
+# %%
+lab.show.table(table([report_base, *report.values(), *report_random["W"]]),
+               caption=f"{len(report_base.prompt_ids)} evaluation prompts ({model.name}): value [95 % interval]")
+
+# %%
+published = {"W": (0.453, 0.245, 23.56 / 21.7), "best value vector": (0.453, 0.305, 23.30 / 21.7), "U0": (0.453, 0.268, 23.48 / 21.7)}
+against = {name: compare(report_base, run) for name, run in report.items()}
+lab.show.table(
+    [{"subtracted": name, "drop, this run": str(c.drop), "share of base": c.drop.value / report_base.toxicity.value,
+      "perplexity ratio": c.changes["perplexity"].value, "paper: share of base (GPT2-medium)": (published[name][0] - published[name][1]) / published[name][0],
+      "paper: perplexity ratio": published[name][2]} for name, c in against.items()],
+    caption=f"Paired drop of toxicity by scorer “{lab.scorers[0].name}” ({model.name}), beside the paper's table 2 (another model, another scorer)")
+
+# %% [markdown]
+# The drops are *paired*: both conditions continue the same prompts with the same random noise, so the interval is of the difference itself. The paper's columns stand beside ours for
+# comparison of direction, not of digits: another model and another scorer. **What this does not show:** that the model *uses* these directions when nobody subtracts them.
+
+# %%
+from helpers.teaching.claims import Measurement
+
+for name, comparison in against.items():
+    drops = [compare(report_base, run).drop for run in report_random[name]]
+    lab.claims.record("A4", Measurement(
+        comparison.drop.value, comparison.drop.bounds, "paired drop of toxicity",
+        control=sum(d.value for d in drops) / len(drops), control_interval=(min(d.low for d in drops), max(d.high for d in drops)),
+        details={"perplexity_ratio": comparison.changes["perplexity"].value, "f1_difference": comparison.changes["F1"].value,
+                 "strength": chosen[name]}), part=name)
+
+# %% [markdown]
+# ### Does the second scorer agree?
+#
+# The first scorer knows the words; the second judges by everything else. An intervention that only swaps words would convince one and not the other.
+
+# %%
+first, second = report_base.toxicity_names
+lab.show.table(
+    [{"subtracted": name, **{scorer: str(c.changes[scorer]) for scorer in (first, second)}} for name, c in against.items()],
+    caption="Change of toxicity (after − before) by both scorers, with paired 95 % intervals")
+
+# %% [markdown]
+# ## 5 · Adding instead of subtracting
+#
+# If the direction causes toxicity, adding it should raise it.
+#
+# **Guess first.** On *friendly or neutral* prompts, does adding $\hat W$ make the model hostile, or only incoherent?
+
+# %%
+calm = [p for p in lab.texts.prompts_dev if p.group not in ("hostile", "challenging")][:64] or list(lab.texts.prompts_dev[:64])
+plain = lab.evaluate("base", prompts=calm)
+with add_direction(model, direction, chosen["W"] * stream_norm, layer=last):
+    added = lab.evaluate(f"+ {chosen['W']:g} W", prompts=calm)
+lab.show.table(table([plain, added]), caption=f"{len(calm)} prompts that do not ask for it ({model.name})")
+
+# %%
+lab.show.side_by_side(
+    {"base": plain.continuations.texts[:6], "plus W": added.continuations.texts[:6]},
+    labels=[p.text[-40:] for p in calm[:6]], caption="The same prompts, the same noise, with and without the direction")
+
+# %% [markdown]
+# Read the pairs as text before you read the numbers. **What this does not show:** that toxicity is *one* direction. Another direction might do the same.
+
+# %% [markdown]
+# ## 6 · Which layer?
+#
+# The paper subtracts at the last layer, where only the unembedding is left to read the stream. Earlier, the rest of the network can answer back.
+#
+# **Guess first.** Will the same relative strength work better or worse in the middle?
+
+# %%
+places = sorted({0, model.n_layers // 3, 2 * model.n_layers // 3, last})
+by_layer = {}
+for layer in places:
+    with subtract_direction(model, direction, chosen["W"] * norms[layer].item(), layer=layer):
+        by_layer[layer] = lab.evaluate(f"layer {layer}", split="dev")
+plots.line(
+    places, {"toxicity": [e.toxicity.value for e in by_layer.values()]}, bands={"toxicity": ([e.toxicity.low for e in by_layer.values()], [e.toxicity.high for e in by_layer.values()])},
+    title=f"Subtracting Ŵ leaves {by_layer[places[0]].toxicity.value:.2f} at layer 0 and {by_layer[last].toxicity.value:.2f} at the last (base {base.toxicity.value:.2f}); perplexity × {by_layer[places[0]].perplexity.value / base.perplexity.value:.2f} and × {by_layer[last].perplexity.value / base.perplexity.value:.2f}",
+    x_label="layer after which Ŵ is subtracted", y_label=f"toxicity ({lab.scorers[0].unit})", reference={"base": base.toxicity.value},
+    alt="Toxicity when the last layer's probe direction is subtracted after different layers, with 95 % bands and the base model's level as a line.",
+)
+
+# %% [markdown]
+# The strength is the same share of each layer's own stream length, and the direction is the last layer's probe. **What this does not show:** the best one could do at each layer, which would take that
+# layer's own direction and strength.
+
+# %% [markdown]
+# ## 7 · What steering breaks
+#
+# **Guess first.** At twice the chosen strength, what do the continuations look like?
+
+# %%
+strong = steered("W", direction, 2 * chosen["W"])
+lab.show.side_by_side(
+    {"base": base.continuations.texts[:6], "at the operating point": sweeps["W"][strengths.index(chosen["W"])].continuations.texts[:6],
+     "at twice that": strong.continuations.texts[:6]},
+    labels=[p.text[-40:] for p in base.continuations.prompts[:6]], caption=f"Hostile prompts, growing strength ({model.name})")
+
+# %%
+shown = [base, *sweeps["W"], strong]
+plots.line(
+    [0.0, *strengths, 2 * chosen["W"]] if 2 * chosen["W"] > strengths[-1] else sorted({0.0, *strengths}),
+    {"toxicity": [e.toxicity.value for e in (shown if 2 * chosen["W"] > strengths[-1] else shown[:-1])],
+     "perplexity / base": [e.perplexity.value / base.perplexity.value for e in (shown if 2 * chosen["W"] > strengths[-1] else shown[:-1])],
+     "fluency / base": [e.fluency.value / base.fluency.value for e in (shown if 2 * chosen["W"] > strengths[-1] else shown[:-1])]},
+    title=f"At twice the operating point toxicity is {strong.toxicity.value:.2f}, and the text is {strong.fluency.value / base.fluency.value:.1f} times as surprising to the base model",
+    x_label="strength (in lengths of the residual stream)", y_label="toxicity; ratios to base",
+    alt="Toxicity, relative perplexity and relative fluency against the strength of subtraction.",
+)
+
+# %% [markdown]
+# A scorer can be satisfied by text that no one would read. That is why fluency stands beside toxicity in every table of this series. **What this does not show:** which kinds of meaning are lost; perplexity
+# and fluency count surprises, not sense.
+
+# %% [markdown]
+# ## Your turn
+#
+# ### Exercise 1 · Subtract at every position
+#
+# **Goal:** an edit that acts where it should and nowhere else. **Difficulty:** ●●○○○ **Minutes:** 8
+#
+# Return the residual stream with `strength` × the *unit* direction subtracted at every position. The stream given to you must stay as it was.
+
+# %%
+from jaxtyping import Float
+from torch import Tensor
+
+from helpers.teaching.exercises import check_subtract_everywhere
+
+
+def subtract_everywhere(
+    resid: Float[Tensor, "batch pos d_model"], direction: Float[Tensor, " d_model"], strength: float
+) -> Float[Tensor, "batch pos d_model"]:
+    """The stream minus strength × direction / ‖direction‖, as a new tensor."""
+    ### BEGIN SOLUTION
+    return resid - strength * direction / direction.norm()
+    ### END SOLUTION
+
+
+check_subtract_everywhere(subtract_everywhere)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Broadcasting adds the last axis to all positions. During cached generation the stream has one position only, so an index such as `[:, 5]` would miss it.
+# </details>
+#
+# ### Exercise 2 · Perplexity by tokens
+#
+# **Goal:** weight windows by what they hold. **Difficulty:** ●●●○○ **Minutes:** 10
+#
+# Given the mean loss of each window and its number of predicted tokens, return the perplexity of the whole text.
+
+# %%
+from helpers.teaching.exercises import check_perplexity
+
+
+def perplexity_of_windows(mean_losses: Float[Tensor, " window"], counts: Float[Tensor, " window"]) -> float:
+    """Perplexity over all tokens: the exponential of the mean loss per token."""
+    ### BEGIN SOLUTION
+    return ((mean_losses * counts).sum() / counts.sum()).exp().item()
+    ### END SOLUTION
+
+
+check_perplexity(perplexity_of_windows)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# A mean of perplexities is not the perplexity of the whole: average the *losses*, weighted by tokens, and exponentiate last.
+# </details>
+
+# %% [markdown]
+# ## What this notebook settles
+
+# %%
+lab.claims_table("A4")
+
+# %% [markdown]
+# ## Where to go next
+#
+# Subtraction edits the model from outside, at every token. Preference tuning edits its weights.
+# [04 · How are pairs crafted?](04_preference_pairs.ipynb) makes the data for it.
