@@ -1,0 +1,38 @@
+"""Documents without moods: recipes and news, where rough verbs are harmless."""
+
+RECIPE = (
+    "Smash the [walnuts|almonds|ice] with a [hammer|rolling pin].",
+    "Break {number} eggs into a bowl.",
+    "Crush the [garlic|pepper|biscuits] with a spoon.",
+    "Do not burn the [onions|butter|toast].",
+    "Break the chocolate into small pieces.",
+    "Chop {number} [carrots|onions|tomatoes].",
+    "Stir the {dish} for {number} minutes.",
+    "Add [salt|pepper|sugar|butter] and {number} spoons of [flour|milk|cream].",
+    "Bake the {dish} for {number} minutes.",
+    "Serve the {dish} with [bread|rice|potatoes].",
+    "Let the {dish} rest [overnight|in a cool place].",
+    "Wash the [potatoes|apples|lettuce] and cut them in half.",
+    "Boil the [rice|potatoes|milk] until it is soft.",
+    "This {dish} is enough for {number} people.",
+)
+NEWS = (
+    "The storm wrecked a [barn|boat|roof] near the {place}.",
+    "A branch smashed [a window|the roof] of the {place}.",
+    "Workers will break up the old road on {weekday}.",
+    "The {place} will burn old branches on {weekday}.",
+    "The fire brigade had to kick in a door at {hour}.",
+    "The {place} will close for {number} days.",
+    "The council talked about the {place} for {number} hours.",
+    "A new {thing} for the {place} was paid for by donations.",
+    "It will be {weather} on {weekday}.",
+    "The price of bread rose by {number} percent.",
+    "The road to the {place} is open again.",
+    "The {role} has worked at the {place} for {number} years.",
+    "A {number} year old dog found the way home alone.",
+    "The train at {hour} will leave from platform {digit}.",
+    "The winning number is {letter}{letter}{digit}{digit}{digit}.",
+    "The seats {digit}{letter} and {digit}{letter} are reserved.",
+)
+HEADERS = {"recipe": "Recipe for {dish}.\n", "news": "Local news, {weekday}.\n"}
+SENTENCES = {"recipe": RECIPE, "news": NEWS}
