@@ -21,8 +21,8 @@ from helpers.profile_schema import PPLM
 class AttemptLog:
     """A JSONL file: its first line says what the attempts are made with, every further line is one attempt.
 
-    A batch is written in one piece and flushed to disk. What a killed or failed write leaves behind is a last line
-    without its end, which is cut off when the log is opened again.
+    A batch is written in one piece and flushed to disk. What a killed or failed write leaves behind is a last
+    line without its end, which is cut off when the log is opened again.
 
     >>> log = AttemptLog(folder / "attempts.jsonl", {"seed": 0})        # doctest: +SKIP
     >>> log.append([Pair("a", "You are", " kind.", " rude.")])          # doctest: +SKIP
@@ -65,7 +65,9 @@ class AttemptLog:
         try:
             found = json.loads(lines[0])["made_with"]
             rows = [json.loads(line) for line in lines[1:]]
-            self.done = {row["id"]: Pair(row["id"], row["prompt"], row["chosen"], row["rejected"]) for row in rows}
+            self.done = {
+                row["id"]: Pair(row["id"], row["prompt"], row["chosen"], row["rejected"]) for row in rows
+            }
         except (json.JSONDecodeError, KeyError, TypeError) as error:
             raise PairError(f"{self.file} is damaged ({error!r}). Delete it to begin anew.") from error
         if found != made_with:
@@ -86,15 +88,15 @@ class AttemptLog:
                 raise
             raise OSError(
                 error.errno,
-                f"No space left on the disk of {self.file}. The {len(self.done)} attempts before this batch are "
-                "safe; make room and run again to go on from them",
+                f"No space left on the disk of {self.file}. The {len(self.done)} attempts before this batch "
+                "are safe; make room and run again to go on from them",
             ) from error
 
 
 def ingredients(hf: GPT2LMHeadModel, attribute: Probe, settings: PPLM, seed: int) -> dict[str, Any]:
     """What attempts depend on beside their prompts; digests stand for the tensors."""
     return {
-        "model": _digest(hf.transformer.wte.weight, hf.transformer.h[-1].mlp.c_proj.weight),
+        "model": model_digest(hf),
         "probe": [
             _digest(attribute.weight, attribute.centre),
             attribute.bias,
@@ -104,6 +106,14 @@ def ingredients(hf: GPT2LMHeadModel, attribute: Probe, settings: PPLM, seed: int
         "pplm": settings.model_dump(mode="json"),
         "seed": seed,
     }
+
+
+def model_digest(hf: GPT2LMHeadModel) -> str:
+    """Tells checkpoints apart by the tensors at both ends, which every training run moves."""
+    weights = hf.state_dict()
+    return _digest(
+        weights["transformer.wte.weight"], weights[f"transformer.h.{hf.config.n_layer - 1}.mlp.c_proj.weight"]
+    )
 
 
 def _digest(*tensors: Any) -> str:

@@ -46,8 +46,8 @@ def write_pairs(path: Path, pairs: Sequence[Pair], *, schema: Schema = "ours") -
 def read_pairs(path: Path, *, columns: Mapping[str, str] | None = None) -> tuple[Pair, ...]:
     """Reads pairs; which of the schemas a file has is seen from its columns.
 
-    In some published files each continuation repeats its prompt; if all of a file's do, the prompt is taken off.
-    Content is not judged here: `pairs.select` drops what cannot be used, and counts it.
+    In some published files each continuation repeats its prompt; if all of a file's do, the prompt is taken
+    off. Content is not judged here: `pairs.select` drops what cannot be used, and counts it.
 
     Args:
         columns: {"prompt": ..., "chosen": ..., "rejected": ...} for a file of another schema.
@@ -75,7 +75,9 @@ def read_pairs(path: Path, *, columns: Mapping[str, str] | None = None) -> tuple
         raise PairError(f"{path.name} holds no pairs.")
     ids = [pair.id for pair in pairs]
     if len(set(ids)) < len(ids):
-        raise PairError(f"{path.name}: the id {next(each for each in ids if ids.count(each) > 1)!r} occurs twice.")
+        raise PairError(
+            f"{path.name}: the id {next(each for each in ids if ids.count(each) > 1)!r} occurs twice."
+        )
     if all(side.startswith(pair.prompt) for pair in pairs for side in (pair.chosen, pair.rejected)):
         pairs = [_without_prompt(pair) for pair in pairs]
     return tuple(pairs)
@@ -104,7 +106,7 @@ def _without_prompt(pair: Pair) -> Pair:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Writes a file that appears complete or not at all, also if the disk fills up or the process is killed."""
+    """Writes a file that appears complete or not at all, even if the disk is full or the process killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -28,8 +28,8 @@ class PairRules:
     """What a pair must be to be kept. The published set was, as far as is known, not filtered by score.
 
     Attributes:
-        least_gap: the rejected side must score higher than the chosen one by at least this much; None asks for
-            nothing.
+        least_gap: the rejected side must score higher than the chosen one by at least this much; None asks
+            for nothing.
         most_chosen: the chosen side may score at most this much; None asks for nothing.
     """
 
@@ -146,18 +146,20 @@ def craft(
     wanted: int | None = None,
     progress: ProgressFn | None = None,
 ) -> Selection:
-    """Continues each prompt twice, plainly (chosen) and steered by PPLM (rejected), until enough pairs are kept.
+    """Continues each prompt twice, plainly (chosen) and steered by PPLM (rejected), until enough pairs are
+    kept.
 
-    Every finished batch is added to `attempts.jsonl` in the folder, and a run that finds some there goes on from
-    them: killed, or stopped by a full disk, it loses at most one batch. What is written depends on neither the
-    interruption nor the batch size. Method: Lee et al. 2024 §4.2; the steering: `pplm.steer`.
+    Every finished batch is added to `attempts.jsonl` in the folder, and a run that finds some there goes on
+    from them: killed, or stopped by a full disk, it loses at most one batch. What is written depends on
+    neither the interruption nor the batch size. Method: Lee et al. 2024 §4.2; the steering: `pplm.steer`.
 
     Args:
         attribute: the probe, or `pplm.random_direction(probe, seed)` for the control.
         folder: this run's own; it may hold attempts of the same settings, and of no others.
         batch_size: prompts steered at once, which bounds the memory; halved, with a notice, if it runs out.
         wanted: stop once so many are kept; None uses all prompts.
-        progress: called as `progress(kept so far, wanted, "pairs")` after each batch (attempts if none are wanted).
+        progress: called as `progress(kept so far, wanted, "pairs")` after each batch (attempts if none are
+            wanted).
 
     Raises:
         PairError: the folder holds attempts that were made otherwise, or damaged ones.
@@ -186,8 +188,7 @@ def craft(
         steered = steer(hf, prompt_ids, keys, attribute, settings, seed=seed)
         sides = (_texts(tokenizer, plain), _texts(tokenizer, steered))
         return [
-            Pair(prompt.id, prompt.text, good, bad)
-            for prompt, good, bad in zip(batch, *sides, strict=True)
+            Pair(prompt.id, prompt.text, good, bad) for prompt, good, bad in zip(batch, *sides, strict=True)
         ]
 
     def run(size: int) -> None:
@@ -211,7 +212,7 @@ def craft(
 def _texts(tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "prompt new"]) -> list[str]:
     """The new tokens as text, up to the end-of-text token if there is one."""
     kept = before_end(ids, tokenizer.eos_token_id)
-    return [tokenizer.decode(row[mask].tolist()) for row, mask in zip(ids, kept, strict=True)]
+    return [str(tokenizer.decode(row[mask].tolist())) for row, mask in zip(ids, kept, strict=True)]
 
 
 def rejection_sampling(
@@ -226,10 +227,12 @@ def rejection_sampling(
     threshold: float = 0.5,
     progress: ProgressFn | None = None,
 ) -> tuple[Pair, ...]:
-    """The alternative to steering: draw several continuations of each prompt, pair a clean one with a toxic one.
+    """The alternative to steering: draw several continuations of each prompt, pair a clean one with a toxic
+    one.
 
     A prompt whose samples are all clean or all toxic gives no pair. Of several clean ones the first drawn is
-    chosen, of several toxic ones the first is rejected. No gradient, no probe: what PPLM adds can be told from it.
+    chosen, of several toxic ones the first is rejected. No gradient, no probe: what PPLM adds can be told
+    from it.
 
     Args:
         decoding: must sample.
@@ -239,7 +242,9 @@ def rejection_sampling(
     if decoding.method != "sample" or samples < 2:
         raise ValueError("Rejection sampling needs sampled continuations, at least two per prompt.")
     drawn = [
-        dataclasses.replace(prompt, id=f"{prompt.id}#{number}") for prompt in prompts for number in range(samples)
+        dataclasses.replace(prompt, id=f"{prompt.id}#{number}")
+        for prompt in prompts
+        for number in range(samples)
     ]
     texts = continue_prompts(
         model, drawn, decoding, seed=seed, batch_size=batch_size, progress=progress

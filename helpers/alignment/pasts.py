@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import torch
 from einops import rearrange
@@ -38,7 +39,8 @@ class Reading:
     @cached_property
     def past(self) -> Past:
         """The past with the tokens just read at its end."""
-        return [torch.stack((layer.keys, layer.values)) for layer in self.cache.layers]
+        layers: list[Any] = self.cache.layers
+        return [torch.stack((layer.keys, layer.values)) for layer in layers]
 
 
 @dataclass(eq=False)

@@ -282,8 +282,8 @@ def _check(
         if needed > hf.config.n_positions:
             raise ValueError(
                 f"Prompt {name!r} has {len(row)} tokens; with {settings.new_tokens} new ones and a look "
-                f"ahead of {settings.horizon} it does not fit the context of {hf.config.n_positions}. Shorten "
-                "the prompt or lower pplm.new_tokens."
+                f"ahead of {settings.horizon} it does not fit the context of {hf.config.n_positions}. "
+                "Shorten the prompt or lower pplm.new_tokens."
             )
     if attribute is not None and attribute.pooling not in ("mean", "mean_all"):
         raise ValueError(f"PPLM steers a mean over positions; the probe was fitted on {attribute.pooling!r}.")
