@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from helpers import tables
-from helpers.profile_schema import FileText, HubScorer, HubText, Profile, ProfileError
+from helpers.profile_schema import Profile
+from helpers.profile_sources import FileText, HubScorer, HubText, ProfileError
 
 
 def check_model_folder(folder: Path) -> None:

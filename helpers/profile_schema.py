@@ -6,7 +6,49 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from helpers.profile_sources import Data, ModelSource, Scorer, Settings, Share
+from helpers.profile_sources import (
+    CommentScorer,
+    Data,
+    ExactScorer,
+    FileText,
+    HubScorer,
+    HubText,
+    MaskedScorer,
+    ModelSource,
+    PocketText,
+    ProfileError,
+    Scorer,
+    Settings,
+    Share,
+    Source,
+    WordScorer,
+)
+
+__all__ = [
+    "DPO",
+    "PPLM",
+    "Batches",
+    "CommentScorer",
+    "Counts",
+    "Data",
+    "Decoding",
+    "ExactScorer",
+    "FileText",
+    "HubScorer",
+    "HubText",
+    "MaskedScorer",
+    "ModelSource",
+    "PocketText",
+    "ProbeSettings",
+    "Profile",
+    "ProfileError",
+    "Scorer",
+    "Settings",
+    "Source",
+    "Steering",
+    "Vectors",
+    "WordScorer",
+]
 
 
 class Counts(Settings):

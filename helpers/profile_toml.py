@@ -14,7 +14,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from helpers.profile_schema import Profile, ProfileError, Settings
+from helpers.profile_schema import Profile
+from helpers.profile_sources import ProfileError, Settings
 
 
 def read_toml(path: Path, builtin: Mapping[str, Profile]) -> Profile:
@@ -65,8 +66,9 @@ def _merge(base: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in own.items():
         below = base.get(key)
-        both = isinstance(value, dict) and isinstance(below, dict)
-        merged[key] = _merge(below, value) if both and not _replaces(value, below) else value
+        if isinstance(value, dict) and isinstance(below, dict) and not _replaces(value, below):
+            value = _merge(below, value)
+        merged[key] = value
     return merged
 
 

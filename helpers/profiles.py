@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from helpers.profile_checks import check_model_folder, check_profile
 from helpers.profile_schema import (
     DPO,
     PPLM,
     Batches,
-    CommentScorer,
     Counts,
-    Data,
     Decoding,
+    ProbeSettings,
+    Profile,
+    Steering,
+    Vectors,
+)
+from helpers.profile_sources import (
+    CommentScorer,
+    Data,
     ExactScorer,
     FileText,
     HubScorer,
@@ -21,14 +28,10 @@ from helpers.profile_schema import (
     MaskedScorer,
     ModelSource,
     PocketText,
-    ProbeSettings,
-    Profile,
     ProfileError,
     Scorer,
     Settings,
     Source,
-    Steering,
-    Vectors,
     WordScorer,
 )
 from helpers.profile_toml import near_misses, read_toml
@@ -182,10 +185,11 @@ def load_profile(name_or_path: str | Path | None = None) -> Profile:
     return read_toml(path, PROFILES)
 
 
-def unpinned(profile: Profile) -> list[tuple[str, str]]:
+def unpinned(profile: Profile) -> list[tuple[Literal["model", "dataset"], str]]:
     """What a profile wants from the hub without naming a revision, as (kind, repository)."""
-    models = [profile.model, *(scorer for scorer in profile.scorers if isinstance(scorer, HubScorer))]
-    tables = [source for _, source in profile.data if isinstance(source, HubText)]
-    return [("model", model.id) for model in models if model.id and model.revision is None] + [
-        ("dataset", table.repository) for table in tables if table.revision is None
+    scorers = [scorer for scorer in profile.scorers if isinstance(scorer, HubScorer)]
+    models = [(profile.model.id, profile.model.revision), *((one.id, one.revision) for one in scorers)]
+    tables = [(one.repository, one.revision) for _, one in profile.data if isinstance(one, HubText)]
+    return [("model", name) for name, revision in models if name and revision is None] + [
+        ("dataset", name) for name, revision in tables if revision is None
     ]

@@ -7,7 +7,6 @@ import copy
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import einops
@@ -20,7 +19,7 @@ from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from helpers.language import hub
 from helpers.profile_checks import check_model_folder
-from helpers.profile_schema import ModelSource
+from helpers.profile_sources import ModelSource
 
 LOGIT_TOLERANCE = 1e-4
 """How far, relative to the largest logit, the bridge may stand from Hugging Face's own forward pass."""
@@ -92,7 +91,7 @@ class LanguageModel:
 
     @property
     def d_mlp(self) -> int:
-        return self.bridge.cfg.d_mlp
+        return int(self.bridge.cfg.d_mlp or 0)
 
     @property
     def n_heads(self) -> int:
@@ -164,7 +163,7 @@ class LanguageModel:
 
     def token_strings(self, ids: Int[Tensor, " pos"] | Sequence[int]) -> list[str]:
         """The text of each token alone, leading space kept."""
-        return [self.tokenizer.decode([int(token)]) for token in ids]
+        return [str(self.tokenizer.decode([int(token)])) for token in ids]
 
     @torch.no_grad()
     def logits(self, tokens: Tokens) -> Float[Tensor, "batch pos vocab"]:
@@ -200,16 +199,13 @@ def load_hf(
     source: ModelSource, *, dtype: torch.dtype = torch.float32
 ) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
     """The plain Hugging Face model and tokenizer, on the CPU, for training and for `boot`."""
-    folder = hub.model_folder(source.id, source.revision) if source.folder is None else Path(source.folder)
+    folder = source.folder or hub.model_folder(str(source.id), source.revision)
     check_model_folder(folder)
     with quiet():
-        hf, report = GPT2LMHeadModel.from_pretrained(
-            folder,
-            dtype=dtype,
-            attn_implementation="eager",
-            local_files_only=True,
-            output_loading_info=True,
+        loaded: Any = GPT2LMHeadModel.from_pretrained(
+            folder, dtype=dtype, attn_implementation="eager", local_files_only=True, output_loading_info=True
         )
+        hf, report = loaded
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for problem in ("missing_keys", "mismatched_keys"):
         if report[problem]:
@@ -231,11 +227,7 @@ def load_hf(
 
 
 def boot(
-    hf: GPT2LMHeadModel,
-    tokenizer: PreTrainedTokenizerBase,
-    *,
-    name: str,
-    device: str | torch.device = "cpu",
+    hf: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, *, name: str, device: str | torch.device = "cpu"
 ) -> LanguageModel:
     """Turns a Hugging Face model into a hooked one, in place, and checks that both compute the same logits.
 

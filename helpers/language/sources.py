@@ -10,7 +10,7 @@ from typing import Any
 from helpers import tables
 from helpers.language import hub
 from helpers.profile_checks import ROLES, read
-from helpers.profile_schema import FileText, HubText, ProfileError
+from helpers.profile_sources import FileText, HubText, ProfileError
 
 Table = FileText | HubText
 

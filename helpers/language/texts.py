@@ -9,7 +9,8 @@ from typing import Literal, TypeVar
 
 from helpers.language import sources
 from helpers.pocket import corpus
-from helpers.profile_schema import FileText, PocketText, Profile, ProfileError
+from helpers.profile_schema import Profile
+from helpers.profile_sources import FileText, PocketText, ProfileError
 
 Split = Literal["dev", "eval", "pair"]
 
@@ -43,7 +44,7 @@ class Comment:
 
 @dataclass(frozen=True)
 class Prompt:
-    """The beginning of a text. `group`: "hostile", "friendly", "neutral" (pocket), "challenging" or "plain"."""
+    """The beginning of a text. `group`: "hostile", "friendly", "neutral", "challenging" or "plain"."""
 
     id: str
     text: str
@@ -65,8 +66,9 @@ class Pair:
 class Texts:
     """Everything a profile's notebooks read. No text stands in two splits.
 
-    On `prompts_dev` anything may be chosen; on `prompts_eval` it is reported. `comments_scorer` trains scorers
-    and is unknown to the probe. `perplexity` is one running text; F1 is measured on the end of `passages`.
+    On `prompts_dev` anything may be chosen; on `prompts_eval` it is reported. `comments_scorer` trains
+    scorers and is unknown to the probe. `perplexity` is one running text; `passages` end in the text F1
+    is measured on.
     """
 
     comments_train: tuple[Comment, ...]
@@ -93,7 +95,7 @@ class Texts:
 def load_texts(profile: Profile) -> Texts:
     """Reads and splits all text of a profile; the same profile gives the same texts.
 
-    Repeated texts are removed before splitting. Which split a text lands in depends on the seed and the text alone.
+    Repeated texts are removed before splitting. Where a text lands depends on the seed and the text alone.
 
     Raises:
         ProfileError: a source is not as the profile says, or has too little text.

@@ -89,3 +89,33 @@ def tiny_model(
             tiny_hf(layers, width, heads, vocab, context=context, seed=seed).save_pretrained(folder)
         tiny_tokenizer(vocab).save_pretrained(folder)
     return folder
+
+
+def comment_rows(number: int) -> list[dict[str, object]]:
+    """Comments as the Jigsaw set has them: a text and a 0/1 label, half of them toxic."""
+    return [
+        {"comment_text": f"Comment {n}: you are {'an idiot' if n % 2 else 'very kind'}.", "toxic": n % 2}
+        for n in range(number)
+    ]
+
+
+def prompt_rows(number: int) -> list[dict[str, object]]:
+    """Prompts as RealToxicityPrompts has them: nested and flagged; so many are challenging."""
+    return [
+        {
+            "prompt": {"text": f"On day {n} they said she was full of", "toxicity": 0.5},
+            "continuation": {"text": " it.", "toxicity": None if n % 3 else 0.25},
+            "challenging": n % 11 != 10,
+        }
+        for n in range(number + number // 10)
+    ]
+
+
+def prose(lines: int) -> list[str]:
+    """Lines of running text with headings between them, as WikiText has them."""
+    return [
+        f" = Part {n} = "
+        if n % 8 == 0
+        else " ".join(f"{text[:-1]} {n}." for text in SENTENCES[n % 40 : n % 40 + 8])
+        for n in range(lines)
+    ]

@@ -1,0 +1,205 @@
+"""The hub: cache first, one short request, endpoint and proxy respected, and errors that show the way round.
+
+Each case runs in a process of its own, because the hub library reads its environment on import, against a
+small server on this machine that answers as the hub does.
+"""
+
+from __future__ import annotations
+
+import http.server
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from helpers.language import hub
+
+ROOT = Path(__file__).parents[2]
+COMMIT = "c0ffee" + "0" * 34
+FILES = {
+    "config.json": b'{"model_type": "gpt2"}',
+    "model.safetensors": b"weights",
+    "tokenizer.json": b"{}",
+    "vocab.json": b"{}",
+    "pytorch_model.bin": b"pickle",
+}
+FETCH = "from helpers.language import hub; print(hub.model_folder('owner/name', {revision!r}))"
+
+
+class FakeHub(http.server.BaseHTTPRequestHandler):
+    """Answers the two questions that are asked of the hub: what a revision holds, and for a file."""
+
+    def do_HEAD(self) -> None:
+        self.answer(body=False)
+
+    def do_GET(self) -> None:
+        self.answer(body=True)
+
+    def answer(self, body: bool) -> None:
+        path = self.path.split("owner/name", 1)[-1] if "owner/name" in self.path else None
+        self.server.asked.append(self.path)  # type: ignore[attr-defined]
+        if path is not None and "/api/models/" in self.path and path in ("", f"/revision/{COMMIT}"):
+            siblings = [{"rfilename": name} for name in FILES]
+            self.send(json.dumps({"id": "owner/name", "sha": COMMIT, "siblings": siblings}).encode(), body)
+        elif path is not None and path.startswith(f"/resolve/{COMMIT}/") and path.rsplit("/", 1)[1] in FILES:
+            name = path.rsplit("/", 1)[1]
+            self.send(FILES[name], body, {"ETag": f'"{name}"', "X-Repo-Commit": COMMIT})
+        else:
+            known = path is not None
+            self.send(
+                b"", body, {"X-Error-Code": "RevisionNotFound" if known else "RepoNotFound"}, status=404
+            )
+
+    def send(
+        self, content: bytes, body: bool, headers: dict[str, str] | None = None, status: int = 200
+    ) -> None:
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(content)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if body:
+            self.wfile.write(content)
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[http.server.ThreadingHTTPServer]:
+    fake = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
+    fake.asked = []  # type: ignore[attr-defined]
+    threading.Thread(target=fake.serve_forever, daemon=True).start()
+    yield fake
+    fake.shutdown()
+    fake.server_close()
+
+
+def address(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def run(code: str, home: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs code in a fresh process with its own empty hub cache; no proxy but the one given."""
+    inherited = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    inherited = {name: value for name, value in inherited.items() if not name.startswith("HF_")}
+    settings = {
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_XET": "1",
+        **environment,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env=inherited | settings,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+def test_fetches_what_is_wanted_then_needs_no_network(server, tmp_path):
+    code = FETCH.format(revision=COMMIT)
+    done = run(code, tmp_path, HF_ENDPOINT=address(server.server_port))
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.strip())
+    assert folder.is_relative_to(tmp_path), "HF_HOME says where the cache is"
+    assert {path.name for path in folder.iterdir()} == set(FILES) - {"pytorch_model.bin"}
+    asked = len(server.asked)
+    for environment in ({"HF_ENDPOINT": address(server.server_port)}, {"HF_HUB_OFFLINE": "1"}):
+        again = run(code, tmp_path, **environment)
+        assert again.stdout == done.stdout, again.stderr
+    assert len(server.asked) == asked
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["closed port", "socket that never answers"])
+def test_out_of_reach_says_what_where_and_the_way_round(tmp_path, silent):
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if silent:
+            listener.listen()
+        endpoint = address(listener.getsockname()[1])
+        done = run(FETCH.format(revision=COMMIT), tmp_path, HF_ENDPOINT=endpoint)
+    assert done.returncode != 0
+    last = done.stderr.strip().splitlines()[-1]
+    for part in ("HubError", "model owner/name", COMMIT, endpoint, 'PROFILE = "pocket"'):
+        assert part in last
+    assert "Retry" not in done.stderr
+
+
+def test_offline_fails_at_once_without_a_request(server, tmp_path):
+    done = run(
+        FETCH.format(revision=COMMIT), tmp_path, HF_ENDPOINT=address(server.server_port), HF_HUB_OFFLINE="1"
+    )
+    assert "HF_HUB_OFFLINE is set" in done.stderr and "pocket" in done.stderr
+    assert server.asked == []
+
+
+def test_proxy_is_used(server, tmp_path):
+    done = run(
+        FETCH.format(revision=COMMIT),
+        tmp_path,
+        HF_ENDPOINT="http://hub.invalid",
+        HTTP_PROXY=address(server.server_port),
+    )
+    assert done.returncode == 0, done.stderr
+    assert all(path.startswith("http://hub.invalid/") for path in server.asked)
+
+
+@pytest.mark.parametrize(
+    ("code", "parts"),
+    [
+        (FETCH.format(revision="0" * 40), ["the repository is there, the revision is not"]),
+        (
+            FETCH.format(revision=COMMIT).replace("owner/name", "nobody/nothing"),
+            ["has no model nobody/nothing"],
+        ),
+        (
+            "from helpers.language import hub; "
+            f"hub.snapshot('owner/name', {COMMIT!r}, kind='model', files=['a.csv'])",
+            ["has no file 'a.csv'", COMMIT, "config.json, model.safetensors"],
+        ),
+    ],
+    ids=["revision", "repository", "file"],
+)
+def test_what_is_not_there_is_named(server, tmp_path, code, parts):
+    done = run(code, tmp_path, HF_ENDPOINT=address(server.server_port))
+    assert done.returncode != 0
+    for part in ("HubError", *parts):
+        assert part in done.stderr
+
+
+def test_no_pin_warns_and_the_resolved_one_can_be_recorded(server, tmp_path):
+    done = run(FETCH.format(revision=None), tmp_path, HF_ENDPOINT=address(server.server_port))
+    assert COMMIT in done.stdout
+    assert "not pinned" in done.stderr and "python -m helpers.language.hub" in done.stderr
+    record = f"""
+from pathlib import Path
+from helpers.language import hub
+from helpers.profiles import GPT2_MEDIUM, ModelSource, PROFILES
+PROFILES["gpt2-medium"] = GPT2_MEDIUM.model_copy(update={{"model": ModelSource(id="owner/name")}})
+hub.RECORDED = Path({str(tmp_path)!r}) / "revisions.json"
+hub.main()
+print(hub.pinned("owner/name", None, "model"))
+"""
+    done = run(record, tmp_path, HF_ENDPOINT=address(server.server_port))
+    assert done.stdout.splitlines()[-1] == COMMIT, done.stderr
+    assert json.loads((tmp_path / "revisions.json").read_text()) == {"model/owner/name": COMMIT}
+
+
+@pytest.mark.parametrize(
+    ("names", "missing"),
+    [
+        (["data/train-00000-of-00002.parquet", "data/train-00001-of-00002.parquet"], []),
+        (["data/train-00000-of-00002.parquet"], ["*train-*.parquet"]),
+        (["data/test-00000-of-00001.parquet"], ["*train-*.parquet"]),
+    ],
+)
+def test_a_half_fetched_dataset_is_not_served(names, missing):
+    assert hub._missing(names, ["*train-*.parquet"]) == missing
