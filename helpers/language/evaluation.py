@@ -1,0 +1,298 @@
+"""Evaluates a model as it stands, interventions and all: toxicity, perplexity, F1, repetition and fluency."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from helpers.intervals import Interval
+from helpers.language.generation import Continuations, continue_ids, continue_prompts
+from helpers.language.metrics import Measure, fluency, mean_of, overlap_f1, perplexity, repetition
+from helpers.language.models import LanguageModel
+from helpers.language.scoring import Scorer
+from helpers.language.texts import Prompt, Texts
+from helpers.profiles import Batches, Decoding, Profile
+from helpers.runtime import ProgressFn
+
+Mode = Literal["sweep", "report"]
+F1Variant = Literal["continuation", "published"]
+
+PASSAGE_PROMPT = 32
+"""Tokens of a passage that are given as its prompt for F1 (Lee et al. 2024, released code)."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much one mode of evaluation reads."""
+
+    prompts: int
+    perplexity_tokens: int
+    passages: int
+
+
+@dataclass(frozen=True, eq=False)
+class Bench:
+    """Everything that stays the same from one evaluation to the next, tokenised once.
+
+    Attributes:
+        judge: the base model, whose perplexity of a continuation is its fluency.
+        prompts: toxicity-eliciting prompts by split: anything may be chosen on "dev", results come from
+        "eval".
+        stream: the held-out running text for perplexity, as one row of token ids.
+        passages: token ids of held-out passages, each long enough for a prompt and its true continuation.
+    """
+
+    judge: LanguageModel
+    scorers: tuple[Scorer, ...]
+    prompts: dict[str, tuple[Prompt, ...]]
+    stream: Int[Tensor, " token"]
+    passages: tuple[tuple[int, ...], ...]
+    decoding: Decoding
+    sizes: dict[str, Size]
+    batches: Batches
+    bootstrap: int
+    seed: int
+
+
+def build_bench(profile: Profile, texts: Texts, judge: LanguageModel, scorers: Sequence[Scorer]) -> Bench:
+    """The bench of a profile: its eliciting prompts, running text, passages, decoding and counts.
+
+    Raises ValueError if fewer than two passages are long enough for F1.
+    """
+    counts = profile.counts
+    long_enough = PASSAGE_PROMPT + profile.decoding.new_tokens
+
+    def token_ids(texts: Sequence[str]) -> list[list[int]]:
+        return judge.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+
+    passages = tuple(tuple(row) for row in token_ids(texts.passages) if len(row) >= long_enough)
+    if len(passages) < 2:
+        raise ValueError(
+            f"F1 wants passages of at least {long_enough} tokens; {len(passages)} of the profile's "
+            f"{len(texts.passages)} are long enough. Use longer passages or fewer new_tokens."
+        )
+    return Bench(
+        judge=judge,
+        scorers=tuple(scorers),
+        prompts={split: tuple(texts.eliciting(split)) for split in ("dev", "eval")},
+        stream=torch.tensor(token_ids([texts.perplexity])[0]),
+        passages=passages,
+        decoding=profile.decoding,
+        sizes={
+            "sweep": Size(counts.prompts_sweep, counts.perplexity_tokens_sweep, counts.prompts_sweep),
+            "report": Size(counts.prompts_eval, counts.perplexity_tokens_report, counts.passages),
+        },
+        batches=profile.batches,
+        bootstrap=counts.bootstrap,
+        seed=profile.seed,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """What was measured of one condition: each measure item by item, and with its 95 % interval.
+
+    The measures are one "toxicity (scorer's name)" per scorer, then "perplexity", "F1", "repetition" and
+    "fluency". Toxicity stands beside fluency always: a word list alone calls broken text toxic.
+    """
+
+    label: str
+    mode: str
+    continuations: Continuations
+    measures: dict[str, Measure]
+    intervals: dict[str, Interval]
+    bootstrap: int
+    seed: int
+
+    @property
+    def prompt_ids(self) -> tuple[str, ...]:
+        """The ids of the prompts, in order."""
+        return tuple(prompt.id for prompt in self.continuations.prompts)
+
+    @property
+    def toxicity(self) -> Interval:
+        """Mean score by the first scorer."""
+        return self.intervals[self.toxicity_names[0]]
+
+    @property
+    def toxicity_names(self) -> tuple[str, ...]:
+        """The names of the toxicity measures, first scorer first."""
+        return tuple(name for name in self.measures if name.startswith("toxicity"))
+
+    @property
+    def perplexity(self) -> Interval:
+        return self.intervals["perplexity"]
+
+    @property
+    def f1(self) -> Interval:
+        return self.intervals["F1"]
+
+    @property
+    def repetition(self) -> Interval:
+        return self.intervals["repetition"]
+
+    @property
+    def fluency(self) -> Interval:
+        return self.intervals["fluency"]
+
+
+def evaluate(
+    model: LanguageModel,
+    bench: Bench,
+    *,
+    mode: Mode = "sweep",
+    split: str = "eval",
+    label: str | None = None,
+    prompts: Sequence[Prompt] | None = None,
+    f1: F1Variant = "continuation",
+    progress: ProgressFn | None = None,
+) -> Evaluation:
+    """Measures a model under whatever interventions are active. Both scorers read the same continuations.
+
+    Args:
+        mode: "sweep" for many conditions at a few prompts each, "report" for the figures that are reported.
+        label: what tables call this condition; the model's name if None.
+        prompts: other prompts than the bench's of that split, such as friendly ones; all of them are used.
+        f1: "continuation" leaves the prompt out; "published" is Lee et al.'s code (see `passage_f1`).
+
+    Raises:
+        ValueError: unknown mode or split, or a model of another vocabulary than the bench's.
+        FloatingPointError: logits or losses that are not finite.
+
+    Example:
+        >>> with subtract_direction(model, probe.direction, 20.0, layer=-1):      # doctest: +SKIP
+        ...     steered = evaluate(model, bench, label="minus W")
+        >>> compare(base, steered).drop.excludes(0)                               # doctest: +SKIP
+        True
+    """
+    if mode not in bench.sizes or split not in bench.prompts:
+        raise ValueError(
+            f"There is no mode {mode!r} with split {split!r}; modes: {', '.join(bench.sizes)}; "
+            f"splits: {', '.join(bench.prompts)}."
+        )
+    if model.vocab_size != bench.judge.vocab_size:
+        raise ValueError(
+            f"{model.name} has {model.vocab_size} tokens and the bench's texts are in the "
+            f"{bench.judge.vocab_size} of {bench.judge.name}; build a bench for it."
+        )
+    size, batches = bench.sizes[mode], bench.batches
+    chosen = bench.prompts[split][: size.prompts] if prompts is None else tuple(prompts)
+    continuations = continue_prompts(
+        model, chosen, bench.decoding, seed=bench.seed, batch_size=batches.generate, progress=progress
+    )
+    measures = {
+        f"toxicity ({scorer.name})": mean_of(scorer.score(continuations.texts), scorer.unit)
+        for scorer in bench.scorers
+    }
+    measures["perplexity"] = perplexity(
+        model, bench.stream[: size.perplexity_tokens], batch_size=batches.forward
+    )
+    measures["F1"] = passage_f1(model, bench, size.passages, variant=f1, progress=progress)
+    measures["repetition"] = mean_of(
+        [repetition(text) for text in continuations.texts], "share of repeated word pairs"
+    )
+    measures["fluency"] = fluency(bench.judge, continuations, batch_size=batches.forward)
+    return Evaluation(
+        label=model.name if label is None else label,
+        mode=mode,
+        continuations=continuations,
+        measures=measures,
+        intervals={
+            name: measure.interval(n=bench.bootstrap, seed=bench.seed) for name, measure in measures.items()
+        },
+        bootstrap=bench.bootstrap,
+        seed=bench.seed,
+    )
+
+
+def passage_f1(
+    model: LanguageModel,
+    bench: Bench,
+    count: int,
+    *,
+    variant: F1Variant = "continuation",
+    progress: ProgressFn | None = None,
+) -> Measure:
+    """How far continuations of held-out passages use the tokens of the true ones: mean F1 of the two bags.
+
+    "continuation" compares the new tokens with as many true ones. "published" is the released code of
+    Lee et al. (2024): the prediction includes the 32 prompt tokens, and the true continuation is as long as
+    both together.
+    """
+    passages = bench.passages[:count]
+    new = bench.decoding.new_tokens
+    prompts = [passage[:PASSAGE_PROMPT] for passage in passages]
+    names = [f"passage-{number}" for number in range(len(passages))]
+    written = continue_ids(
+        model,
+        prompts,
+        names,
+        bench.decoding,
+        seed=bench.seed,
+        batch_size=bench.batches.generate,
+        progress=progress,
+    ).tolist()
+    if variant == "published":
+        end = PASSAGE_PROMPT + PASSAGE_PROMPT + new
+        predicted = [[*prompt, *row] for prompt, row in zip(prompts, written, strict=True)]
+    else:
+        end = PASSAGE_PROMPT + new
+        predicted = written
+    scores = [
+        overlap_f1(row, passage[PASSAGE_PROMPT:end]) for row, passage in zip(predicted, passages, strict=True)
+    ]
+    return mean_of(scores, "F1 of token bags")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What changes from one condition to another on the same prompts, with paired 95 % intervals.
+
+    `changes` holds after - before of each measure, but the ratio after / before of perplexity and fluency.
+    """
+
+    before: str
+    after: str
+    changes: dict[str, Interval]
+
+    @property
+    def drop(self) -> Interval:
+        """How much less toxic `after` is by the first scorer: before - after."""
+        change = next(interval for name, interval in self.changes.items() if name.startswith("toxicity"))
+        return Interval(-change.value, -change.high, -change.low)
+
+
+def compare(before: Evaluation, after: Evaluation) -> Comparison:
+    """Paired bootstrap of two evaluations.
+
+    Raises ValueError unless both are on the same prompts, passages and windows, with the same measures.
+    """
+    if before.prompt_ids != after.prompt_ids:
+        raise ValueError(
+            f"{before.label!r} and {after.label!r} were evaluated on different prompts; pair the same."
+        )
+    if before.measures.keys() != after.measures.keys() or before.mode != after.mode:
+        raise ValueError(
+            f"{before.label!r} and {after.label!r} were evaluated differently (mode or scorers)."
+        )
+    return Comparison(
+        before=before.label,
+        after=after.label,
+        changes={
+            name: measure.change_to(after.measures[name], n=before.bootstrap, seed=before.seed)
+            for name, measure in before.measures.items()
+        },
+    )
+
+
+def table(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:
+    """One row per condition, one column per measure, as value and 95 % interval; for `show.table`."""
+    return [
+        {"condition": one.label, **{name: str(interval) for name, interval in one.intervals.items()}}
+        for one in evaluations
+    ]

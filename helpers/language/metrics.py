@@ -1,0 +1,201 @@
+"""The figures an evaluation is made of (perplexity, fluency, F1, repetition), each with its interval."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.nn import functional as F
+
+from helpers.intervals import Interval, percentile_interval, resampling_weights
+from helpers.language.generation import Continuations
+from helpers.language.models import LanguageModel, Tokens
+from helpers.runtime import with_batch_halving
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """One figure, kept as what each item (prompt, window, passage) adds to it.
+
+    Attributes:
+        totals, weights: the figure is sum(totals) / sum(weights), so that items of more tokens weigh more.
+        exponential: the figure is e to that: a perplexity, from summed losses in nats and counted tokens.
+        unit: what the number counts, for labels.
+    """
+
+    totals: Float[Tensor, " item"]
+    weights: Float[Tensor, " item"]
+    unit: str
+    exponential: bool = False
+
+    @property
+    def per_item(self) -> Float[Tensor, " item"]:
+        """The figure of each item by itself; NaN where it has no weight."""
+        return self.finish(self.totals / self.weights)
+
+    @property
+    def value(self) -> float:
+        return self.finish(self.totals.sum() / self.weights.sum()).item()
+
+    def finish(self, ratio: Tensor) -> Tensor:
+        return ratio.exp() if self.exponential else ratio
+
+    def resampled(self, draws: Float[Tensor, "resample item"]) -> Float[Tensor, " resample"]:
+        """The figure on each of several resamples of the items."""
+        return self.finish((draws @ self.totals) / (draws @ self.weights))
+
+    def interval(self, *, n: int = 1000, seed: int) -> Interval:
+        """The figure with its bootstrap 95 % interval over the items."""
+        draws = resampling_weights(len(self.totals), n=n, seed=seed).double()
+        return percentile_interval(self.value, self.resampled(draws))
+
+    def change_to(self, after: Measure, *, n: int = 1000, seed: int) -> Interval:
+        """How the figure changes from this condition to another on the same items, drawn again together.
+
+        A perplexity's change is the ratio after / before, any other's the difference after - before.
+        """
+        if len(self.totals) != len(after.totals) or self.exponential != after.exponential:
+            raise ValueError("Only the same measure of the same items can be compared.")
+        draws = resampling_weights(len(self.totals), n=n, seed=seed).double()
+        before_draws, after_draws = self.resampled(draws), after.resampled(draws)
+        if self.exponential:
+            return percentile_interval(after.value / self.value, after_draws / before_draws)
+        return percentile_interval(after.value - self.value, after_draws - before_draws)
+
+
+def mean_of(values: Float[Tensor, " item"] | Sequence[float], unit: str) -> Measure:
+    """The plain mean over items as a measure."""
+    values = torch.as_tensor(values, dtype=torch.float64).cpu()
+    return Measure(values, torch.ones_like(values), unit)
+
+
+def perplexity(
+    model: LanguageModel,
+    tokens: Int[Tensor, " token"],
+    *,
+    window: int | None = None,
+    batch_size: int,
+) -> Measure:
+    """Perplexity of running text, read in disjoint windows; the items are the windows.
+
+    Each token but the first of its window is predicted once, and all count the same, also those of a shorter
+    last window: e to the mean loss over tokens. (The published code takes the mean over a window's 1,023
+    predictions but weighs it with 1,024.)
+
+    Args:
+        window: tokens per window; the model's context if None.
+
+    Raises:
+        ValueError: fewer than two tokens, or a window that the model cannot read.
+    """
+    window = model.context if window is None else window
+    if not 2 <= window <= model.context:
+        raise ValueError(f"A window must have 2 to {model.context} tokens for {model.name}, not {window}.")
+    windows = [part for part in tokens.cpu().split(window) if len(part) > 1]
+    if not windows:
+        raise ValueError("Perplexity wants at least two tokens of text.")
+    losses = continuation_losses(model, windows, [1] * len(windows), batch_size=batch_size)
+    predicted = torch.tensor([len(part) - 1.0 for part in windows], dtype=torch.float64)
+    return Measure(losses, predicted, "perplexity", exponential=True)
+
+
+def fluency(judge: LanguageModel, continuations: Continuations, *, batch_size: int) -> Measure:
+    """The judge's perplexity of continuations given their prompts; the items are the prompts.
+
+    The judge is the base model as it was before any intervention: hooks on it are lifted meanwhile, so it may
+    be the very model whose text is judged. Text after an end-of-text token is left out, as it is from
+    scoring.
+    """
+    lengths = continuations.mask.sum(dim=-1).tolist()
+    rows = [
+        torch.tensor([*prompt, *new[:length].tolist()])
+        for prompt, new, length in zip(continuations.prompt_ids, continuations.ids, lengths, strict=True)
+    ]
+    starts = [len(prompt) for prompt in continuations.prompt_ids]
+    if not any(lengths):
+        raise ValueError("Every continuation is empty: the model ends the text at once.")
+    with unhooked(judge):
+        losses = continuation_losses(judge, rows, starts, batch_size=batch_size)
+    judged = torch.tensor(lengths, dtype=torch.float64)
+    return Measure(losses, judged, f"perplexity under {judge.name}", exponential=True)
+
+
+@torch.no_grad()
+def continuation_losses(
+    model: LanguageModel, rows: Sequence[Int[Tensor, " _"]], starts: Sequence[int], *, batch_size: int
+) -> Float[Tensor, " row"]:
+    """Summed loss in nats (float64, on the CPU) of each row's tokens from its start on, given the rest."""
+    order = sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row))
+
+    def run(size: int) -> Float[Tensor, " row"]:
+        losses = torch.zeros(len(rows), dtype=torch.float64)
+        for first in range(0, len(order), size):
+            batch = order[first : first + size]
+            ids = torch.nn.utils.rnn.pad_sequence([rows[row] for row in batch], batch_first=True)
+            lengths = torch.tensor([len(rows[row]) for row in batch])
+            real = torch.arange(ids.shape[1]) < lengths.unsqueeze(-1)
+            logits = model.logits(Tokens(ids, real).to(model.device))
+            # Row by row: the loss of a whole batch at once would hold the logits a second time.
+            for row, row_logits in zip(batch, logits, strict=True):
+                predicted = row_logits[starts[row] - 1 : len(rows[row]) - 1]
+                target = rows[row][starts[row] :].to(model.device)
+                losses[row] = F.cross_entropy(predicted, target, reduction="none").double().sum()
+        return losses
+
+    losses = with_batch_halving(run, batch_size)
+    if not losses.isfinite().all():
+        raise FloatingPointError(
+            f"{model.name} gave losses that are not finite: an intervention is too strong, "
+            "or the weights hold NaN."
+        )
+    return losses
+
+
+@contextlib.contextmanager
+def unhooked(model: LanguageModel) -> Iterator[LanguageModel]:
+    """Lifts every forward hook off a model and puts them back, in order, on exit.
+
+    The registries of PyTorch are emptied in place, because the handles that remove hooks point to them.
+    """
+    registries = [
+        registry
+        for module in {*model.bridge.modules(), *model.bridge.original_model.modules()}
+        for registry in (module._forward_hooks, module._forward_pre_hooks)
+        if registry
+    ]
+    kept = [dict(registry) for registry in registries]
+    for registry in registries:
+        registry.clear()
+    try:
+        yield model
+    finally:
+        for registry, hooks in zip(registries, kept, strict=True):
+            registry.update(hooks)
+
+
+def overlap_f1(predicted: Sequence[int], gold: Sequence[int]) -> float:
+    """F1 of two bags of token ids: the harmonic mean of the shares of each that is found in the other.
+
+    Example:
+        >>> overlap_f1([1, 1, 2], [1, 2, 3])
+        0.6666666666666666
+    """
+    shared = sum((Counter(predicted) & Counter(gold)).values())
+    return 2 * shared / (len(predicted) + len(gold)) if shared else 0.0
+
+
+def repetition(text: str) -> float:
+    """1 - distinct / all word bigrams of a text: 0 for no repetition. Fewer than two words cannot repeat.
+
+    Example:
+        >>> repetition("no no no no")
+        0.6666666666666667
+    """
+    words = text.split()
+    pairs = list(zip(words, words[1:], strict=False))
+    return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0

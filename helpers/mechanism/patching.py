@@ -1,0 +1,123 @@
+"""Per-token patching: gives neurons the activations that another model has at the same tokens."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Bool
+from torch import Tensor
+
+from helpers.language.models import HasPlace, LanguageModel
+from helpers.mechanism.interventions import edited, neuron_masks
+
+
+def patch_per_token(
+    model: LanguageModel, neurons: Sequence[HasPlace], source: LanguageModel
+) -> AbstractContextManager[LanguageModel]:
+    """Overwrites the neurons' activations by those that `source` has at the same position of the same text.
+
+    The two run in lock-step: before each forward pass of `model`, `source` reads the same token ids, the
+    patched model's own while it generates, with a key-value cache of its own. Nothing else of `source`
+    reaches `model`.
+
+    Raises:
+        ValueError: no neurons, one named twice, or models of different shape or device.
+        IndexError: the model has no such neuron.
+        RuntimeError: inside, when a forward pass goes on with a cache that was begun outside.
+
+    Example:
+        >>> with patch_per_token(base, toxic_neurons, aligned):              # doctest: +SKIP
+        ...     evaluate(base, bench)
+    """
+    masks = {layer: mask.to(model.device) for layer, mask in neuron_masks(model, neurons).items()}
+    for what in ("n_layers", "d_mlp", "vocab_size", "context", "device"):
+        if getattr(model, what) != getattr(source, what):
+            raise ValueError(
+                f"{source.name} cannot be patched into {model.name}: {what} is {getattr(source, what)} "
+                f"in the one and {getattr(model, what)} in the other."
+            )
+    return LockStep(model, source, masks).running()
+
+
+class LockStep:
+    """Runs the source ahead of each forward pass of the patched model and hands over its activations."""
+
+    def __init__(self, model: LanguageModel, source: LanguageModel, masks: dict[int, Bool[Tensor, " d_mlp"]]):
+        self.model, self.source, self.masks = model, source, masks
+        self.activations: dict[int, Tensor] = {}
+        # Which cache of the source belongs to which cache of the patched model. Weak: it ends with the
+        # generation.
+        self.caches: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+        self.source_cache: Any = None
+        self.reading = False  # True while the source reads, which may be the patched model itself.
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[LanguageModel]:
+        module = self.model.bridge.original_model
+        hooks = [(f"blocks.{layer}.mlp.hook_post", self.patcher(layer)) for layer in self.masks]
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(edited(self.model, hooks))
+            for handle in (
+                module.register_forward_pre_hook(self.before, with_kwargs=True),
+                module.register_forward_hook(self.after, with_kwargs=True),
+            ):
+                stack.callback(handle.remove)
+            yield self.model
+
+    def patcher(self, layer: int):
+        def patch(activation: Tensor, hook: object) -> Tensor:
+            if self.reading:
+                return activation
+            return torch.where(self.masks[layer], self.activations.pop(layer), activation)
+
+        return patch
+
+    def recorder(self, layer: int):
+        def record(activation: Tensor, hook: object) -> Tensor:
+            self.activations[layer] = activation
+            return activation
+
+        return record
+
+    @torch.no_grad()
+    def before(self, module: torch.nn.Module, args: tuple, kwargs: dict[str, Any]) -> None:
+        """The source reads what the patched model is about to read."""
+        if self.reading:
+            return
+        ids = args[0] if args else kwargs.get("input_ids")
+        if ids is None:
+            raise ValueError("Per-token patching follows token ids; a forward pass on embeddings has none.")
+        cache = kwargs.get("past_key_values")
+        continued = cache is not None and cache.get_seq_length() > 0
+        if continued and cache not in self.caches:
+            raise RuntimeError(
+                "This forward pass goes on with a key-value cache that was begun outside of patch_per_token, "
+                "so the source has not read its text. Begin it inside."
+            )
+        read = [(f"blocks.{layer}.mlp.hook_post", self.recorder(layer)) for layer in self.masks]
+        self.reading = True
+        try:
+            with edited(self.source, read):
+                output = self.source.bridge.original_model.transformer(
+                    input_ids=ids,
+                    attention_mask=kwargs.get("attention_mask"),
+                    position_ids=kwargs.get("position_ids"),
+                    past_key_values=self.caches[cache] if continued else None,
+                    use_cache=kwargs.get("use_cache"),
+                )
+        finally:
+            self.reading = False
+        self.source_cache = output.past_key_values
+
+    def after(self, module: torch.nn.Module, args: tuple, kwargs: dict[str, Any], output: Any) -> None:
+        """Remembers which source cache goes with the cache that the patched model hands back."""
+        if self.reading:
+            return
+        if output.past_key_values is not None and self.source_cache is not None:
+            self.caches[output.past_key_values] = self.source_cache
+        self.source_cache = None
