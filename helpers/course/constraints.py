@@ -1,4 +1,5 @@
-"""Resolves constraints.txt, the exact tested set, from requirements.txt: one file for every Python from 3.11 on."""
+"""Resolves constraints.txt, the exact tested set: one file for every Python from 3.11 on."""
+
 import os
 import subprocess
 import sys
@@ -10,26 +11,39 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOOR = "3.11"
 CHECKED = ("3.11.0", "3.12.0", "3.13.0")
 HEADER = """\
-# The exact set that was tested, resolved from requirements.txt for Python 3.11, 3.12 and 3.13 by `make constraints`.
-# No index and no hash: any mirror or local build of these versions serves (a CPU build of torch too), and torch itself
+# The exact set that was tested; `make constraints` resolves it from requirements.txt for Python 3.11, 3.12, 3.13.
+# No index and no hash: any mirror or local build of these versions serves (a CPU build of torch too). torch itself
 # pins the CUDA libraries that its default Linux build brings, so they are not repeated here.
 """
 
 
 def keep(line: str) -> bool:
-    """False for comments and for the CUDA libraries: they belong to one build of torch, and torch names them itself."""
+    """False for comments and for the CUDA libraries, which one build of torch names itself."""
     return bool(line.strip()) and not line.startswith(("#", "nvidia-", "cuda-", "triton="))
 
 
 def resolve(*options: str, output: Path) -> None:
     """Resolves requirements.txt into `output`; the versions that stand there already are preferred."""
-    command = [sys.executable, "-m", "uv", "pip", "compile", str(ROOT / "requirements.txt"), "--quiet", "--no-header",
-               "--no-annotate", "--no-python-downloads", "--output-file", str(output), *options]
+    command = [
+        sys.executable,
+        "-m",
+        "uv",
+        "pip",
+        "compile",
+        str(ROOT / "requirements.txt"),
+        "--quiet",
+        "--no-header",
+        "--no-annotate",
+        "--no-python-downloads",
+        "--output-file",
+        str(output),
+        *options,
+    ]
     subprocess.run(command, check=True, cwd=ROOT)
 
 
 def main() -> int:
-    """Writes constraints.txt and checks that it resolves on each Python; keeps the present versions unless UPGRADE=1."""
+    """Writes constraints.txt and checks it on each Python; keeps the present versions unless UPGRADE=1."""
     if find_spec("uv") is None:
         print("Installing uv, the resolver, into .venv")
         subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "uv"], check=True)

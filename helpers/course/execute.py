@@ -1,4 +1,5 @@
 """Executes one notebook in a fresh kernel of this very interpreter, and measures its time and peak memory."""
+
 from __future__ import annotations
 
 import asyncio
@@ -26,7 +27,7 @@ ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
 @dataclass(frozen=True)
 class Failure:
-    """The first cell that failed: its number among the code cells (from 1), its source, and the error as text."""
+    """The cell that failed: its number among the code cells (from 1), its source, and the error as text."""
 
     cell: int
     source: str
@@ -35,7 +36,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one execution left: the notebook with outputs (up to the failure, if any), seconds, peak memory in GB."""
+    """What one execution left: the notebook with outputs up to any failure, seconds, peak memory in GB."""
 
     notebook: NotebookNode
     seconds: float
@@ -52,7 +53,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 class ThisInterpreter(KernelSpecManager):
-    """Answers every kernel name with the running Python: no installed kernel of another environment gets in."""
+    """Answers every kernel name with the running Python, so that no other environment gets in."""
 
     def get_kernel_spec(self, kernel_name: str) -> KernelSpec:
         """The running interpreter, whatever the notebook's metadata ask for."""
@@ -89,7 +90,10 @@ class PeakMemory:
 
 
 def execute(
-    notebook: NotebookNode, folder: Path, env: Mapping[str, str], on_cell: Callable[[int, int], None] = lambda at, of: None
+    notebook: NotebookNode,
+    folder: Path,
+    env: Mapping[str, str],
+    on_cell: Callable[[int, int], None] = lambda at, of: None,
 ) -> Outcome:
     """Runs all cells in a fresh kernel; a failing cell ends the notebook and is reported, not raised.
 
@@ -119,20 +123,29 @@ def execute(
             on_cell(running[0], len(code))
 
     begin = time.monotonic()
-    with tempfile.TemporaryDirectory() as private:   # a reader's IPython start-up files stay out of the run
+    with tempfile.TemporaryDirectory() as private:  # a reader's IPython start-up files stay out of the run
         client = NotebookClient(
-            notebook, timeout=None, record_timing=False, on_notebook_start=started, on_cell_start=cell_starts,
-            store_widget_state=False, km=AsyncKernelManager(kernel_spec_manager=ThisInterpreter()),
+            notebook,
+            timeout=None,
+            record_timing=False,
+            on_notebook_start=started,
+            on_cell_start=cell_starts,
+            store_widget_state=False,
+            km=AsyncKernelManager(kernel_spec_manager=ThisInterpreter()),
         )
         client.owns_km = True
         failure, interrupted = None, False
         try:
             asyncio.run(client.async_execute(cwd=str(folder), env={**env, "IPYTHONDIR": private}))
         except CellExecutionError as error:
-            failure = Failure(running[0], notebook.cells[code[running[0] - 1]].source, last_error(notebook) or str(error))
+            failure = Failure(
+                running[0], notebook.cells[code[running[0] - 1]].source, last_error(notebook) or str(error)
+            )
         except DeadKernelError:
             source = notebook.cells[code[running[0] - 1]].source if running[0] else ""
-            failure = Failure(running[0], source, "The kernel died: most often the machine ran out of memory.")
+            failure = Failure(
+                running[0], source, "The kernel died: most often the machine ran out of memory."
+            )
         except KeyboardInterrupt:
             interrupted = True
         peak = meters[0].stop() if meters else 0.0
@@ -153,8 +166,13 @@ def clear(notebook: NotebookNode) -> None:
 
 def last_error(notebook: NotebookNode) -> str:
     """The traceback of the failed cell, without colours; "" if no cell holds one."""
-    errors = [output for cell in notebook.cells if cell.cell_type == "code"
-              for output in cell.outputs if output.output_type == "error"]
+    errors = [
+        output
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+        for output in cell.outputs
+        if output.output_type == "error"
+    ]
     return ANSI.sub("", "\n".join(errors[-1].traceback)) if errors else ""
 
 

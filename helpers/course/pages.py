@@ -1,4 +1,5 @@
-"""HTML pages that need no network: figures interactive from one shared script, equations as MathML, light and dark."""
+"""HTML pages that need no network: interactive figures, equations as MathML, light and dark."""
+
 from __future__ import annotations
 
 import copy
@@ -44,7 +45,7 @@ class Renderer(IPythonRenderer):
         return to_mathml(rf"\begin{{{name}}}{body}\end{{{name}}}", display=True)
 
     def heading(self, text: str, level: int, **attributes: Any) -> str:
-        """A heading with a link to itself; nbconvert's own way of adding the link breaks equations in headings."""
+        """A heading with a link to itself; nbconvert's way of adding it breaks equations in headings."""
         name = html.escape(re.sub(r"\s+", "-", re.sub(r"<[^>]*>", "", text).strip()), quote=True)
         mark = f'<a class="anchor-link" href="#{name}" aria-label="Link to this section">¶</a>'
         return f'<h{level} id="{name}">{text}{mark}</h{level}>\n'
@@ -68,15 +69,18 @@ class PageExporter(HTMLExporter):
 
 
 def figure_html(figure: Mapping[str, Any], alt: str, name: str) -> str:
-    """The place of an interactive figure with its data; `figures.js` draws it, a reader without scripts gets the text."""
+    """The place of a figure with its data; `figures.js` draws it, a reader without scripts gets the text."""
     data = json.dumps({"data": figure["data"], "layout": figure.get("layout", {})}).replace("</", "<\\/")
     text = html.escape(alt, quote=True)
-    return (f'<div class="figure" role="figure" aria-label="{text}"><div class="plot" id="{name}"></div>'
-            f'<noscript><p>{text}</p></noscript></div><script type="application/json" id="{name}-data">{data}</script>')
+    return (
+        f'<div class="figure" role="figure" aria-label="{text}"><div class="plot" id="{name}"></div>'
+        f"<noscript><p>{text}</p></noscript></div>"
+        f'<script type="application/json" id="{name}-data">{data}</script>'
+    )
 
 
 def for_page(notebook: NotebookNode) -> NotebookNode:
-    """A copy whose outputs a plain page can show: figures as data, equations as MathML, widgets as a remark."""
+    """A copy with outputs that a plain page can show: figures as data, equations as MathML, no widgets."""
     shown, number = copy.deepcopy(notebook), 0
     shown.metadata.pop("widgets", None)
     for cell in shown.cells:
@@ -84,11 +88,17 @@ def for_page(notebook: NotebookNode) -> NotebookNode:
             data = output.get("data", {})
             if PLOTLY in data:
                 number += 1
-                output.data = NotebookNode({"text/html": figure_html(data[PLOTLY], alt_text(output), f"figure-{number}")})
+                output.data = NotebookNode(
+                    {"text/html": figure_html(data[PLOTLY], alt_text(output), f"figure-{number}")}
+                )
             elif WIDGET in data:
-                output.data = NotebookNode({"text/html": '<p class="widget-note">An interactive control stands here in Jupyter.</p>'})
+                output.data = NotebookNode(
+                    {"text/html": '<p class="widget-note">An interactive control stands here in Jupyter.</p>'}
+                )
             elif "text/latex" in data and "text/html" not in data:
-                output.data = NotebookNode({"text/html": to_mathml(data["text/latex"].strip().strip("$"), display=True)})
+                output.data = NotebookNode(
+                    {"text/html": to_mathml(data["text/latex"].strip().strip("$"), display=True)}
+                )
             elif PNG in data:
                 output.metadata[PNG] = {**output.metadata.get(PNG, {}), "alt": alt_text(output)}
     return shown
@@ -106,7 +116,9 @@ def style() -> str:
 def page(title: str, body: str, navigation: str, scripts: str = "") -> str:
     """A whole document."""
     template = Template((HERE / "page.html").read_text(encoding="utf-8"))
-    return template.substitute(title=html.escape(title), css=style(), scripts=scripts, navigation=navigation, body=body)
+    return template.substitute(
+        title=html.escape(title), css=style(), scripts=scripts, navigation=navigation, body=body
+    )
 
 
 def notebook_page(notebook: NotebookNode, name: str) -> str:
@@ -114,7 +126,8 @@ def notebook_page(notebook: NotebookNode, name: str) -> str:
     body, _ = PageExporter().from_notebook_node(for_page(notebook))
     scripts = ""
     if 'class="plot"' in body:
-        scripts = f'<script src="{PLOTLY_SCRIPT}"></script>\n<script>{(HERE / "figures.js").read_text(encoding="utf-8")}</script>'
+        own = (HERE / "figures.js").read_text(encoding="utf-8")
+        scripts = f'<script src="{PLOTLY_SCRIPT}"></script>\n<script>{own}</script>'
     return page(heading(notebook, name).title, body, '<a href="index.html">All notebooks</a>', scripts)
 
 
@@ -130,23 +143,32 @@ def write_page(notebook: NotebookNode, name: str, folder: Path) -> Path:
 
 
 def write_index(build: Path, model: str) -> Path:
-    """The table of notebooks with measured minutes and memory, and all claims; reads what a run left in `build`."""
+    """The notebooks with measured minutes and memory, and all claims, from what a run left in `build`."""
     record = json.loads((build / "timings.json").read_text(encoding="utf-8"))
     rows = []
     for path in sorted(running_order(build / "notebooks")):
         if not (build / "html" / f"{path.stem}.html").is_file():
-            continue   # interrupted before its page was made
-        said, timing = heading(nbformat.read(path, as_version=4), path.stem), record["notebooks"].get(path.stem, {})
+            continue  # interrupted before its page was made
+        said, timing = (
+            heading(nbformat.read(path, as_version=4), path.stem),
+            record["notebooks"].get(path.stem, {}),
+        )
         failed = "" if timing.get("finished", True) else ' <span class="failed">(a cell failed)</span>'
         rows.append(
-            f'<tr><td class="num">{path.stem[:2]}</td><td><a href="{path.stem}.html">{html.escape(said.title)}</a>{failed}<br>'
+            f'<tr><td class="num">{path.stem[:2]}</td>'
+            f'<td><a href="{path.stem}.html">{html.escape(said.title)}</a>{failed}<br>'
             f'{html.escape(said.question)}</td><td class="num">{timing.get("minutes", 0):.1f}</td>'
-            f'<td class="num">{timing.get("peak_gb", 0):.1f}</td></tr>')
+            f'<td class="num">{timing.get("peak_gb", 0):.1f}</td></tr>'
+        )
     entries = json.loads((build / "claims.json").read_text(encoding="utf-8"))
-    body = (f"<h1>Toxicity Lab</h1><p>All figures on these pages come from the <strong>{html.escape(model)}</strong>, "
-            f"run on {html.escape(record['machine'])}.</p>"
-            "<table><thead><tr><th></th><th>notebook</th><th>minutes</th><th>GB at peak</th></tr></thead>"
-            f"<tbody>{''.join(rows)}</tbody></table><h2>The claims of the papers</h2>{render_table(entries, format='html')}")
+    body = (
+        "<h1>Toxicity Lab</h1>"
+        f"<p>All figures on these pages come from the <strong>{html.escape(model)}</strong>, "
+        f"run on {html.escape(record['machine'])}.</p>"
+        "<table><thead><tr><th></th><th>notebook</th><th>minutes</th><th>GB at peak</th></tr></thead>"
+        f"<tbody>{''.join(rows)}</tbody></table>"
+        f"<h2>The claims of the papers</h2>{render_table(entries, format='html')}"
+    )
     target = build / "html" / "index.html"
     target.write_text(page("Toxicity Lab", body, "<strong>Toxicity Lab</strong>"), encoding="utf-8")
     return target

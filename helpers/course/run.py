@@ -1,4 +1,5 @@
-"""`make run`: executes every notebook into build/, renders the pages, merges the claims and says where to look."""
+"""`make run`: executes every notebook into build/, renders pages, merges claims, says where to look."""
+
 from __future__ import annotations
 
 import json
@@ -48,7 +49,7 @@ def read_request(env: Mapping[str, str]) -> Request:
     kernel = {**env, "TOXICITY_LAB_PROFILE": name, "TOXICITY_LAB_BUILD": str(build)}
     if env.get("TOXICITY_LAB_CACHE"):
         kernel["TOXICITY_LAB_CACHE"] = str(caller / env["TOXICITY_LAB_CACHE"])
-    kernel.setdefault("TOXICITY_LAB_PROGRESS", "0")   # nobody watches the bars of an executed copy
+    kernel.setdefault("TOXICITY_LAB_PROGRESS", "0")  # nobody watches the bars of an executed copy
     return Request(profile, build, kernel, env.get("ONLY", ""))
 
 
@@ -67,7 +68,11 @@ class Screen:
     def cell(self, at: int, of: int) -> None:
         """Progress within the notebook, on a terminal only."""
         if self.live:
-            print(f"\r\033[K  {self.name:<{self.width}}  cell {at}/{of}  {clock(time.monotonic() - self.begin)}", end="", flush=True)
+            print(
+                f"\r\033[K  {self.name:<{self.width}}  cell {at}/{of} {clock(time.monotonic() - self.begin)}",
+                end="",
+                flush=True,
+            )
 
     def done(self, outcome: Outcome) -> None:
         """Elapsed time and peak memory, or which cell failed."""
@@ -84,8 +89,9 @@ def clock(seconds: float) -> str:
 
 def machine() -> str:
     """What the timings were measured on, without a name that identifies it."""
-    return f"{len(psutil.Process().cpu_affinity()) if hasattr(psutil.Process, 'cpu_affinity') else os.cpu_count()} CPU cores, " \
-        f"{psutil.virtual_memory().total / 1024**3:.0f} GB"
+    # The cores this process may use, which in a container are fewer than the machine has.
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cores} CPU cores, {psutil.virtual_memory().total / 1024**3:.0f} GB"
 
 
 def read_timings(path: Path, profile: str) -> dict[str, dict[str, float]]:
@@ -98,17 +104,25 @@ def read_timings(path: Path, profile: str) -> dict[str, dict[str, float]]:
 
 def write_timings(path: Path, profile: str, rows: Mapping[str, Mapping[str, object]]) -> None:
     """Minutes and peak memory by notebook, with the profile and the kind of machine."""
-    record = {"profile": profile, "machine": machine(), "notebooks": {name: rows[name] for name in sorted(rows)}}
+    record = {
+        "profile": profile,
+        "machine": machine(),
+        "notebooks": {name: rows[name] for name in sorted(rows)},
+    }
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def timing(outcome: Outcome) -> dict[str, object]:
     """One row of a timings file."""
-    return {"minutes": round(outcome.seconds / 60, 3), "peak_gb": round(outcome.peak_gb, 2), "finished": outcome.failure is None}
+    return {
+        "minutes": round(outcome.seconds / 60, 3),
+        "peak_gb": round(outcome.peak_gb, 2),
+        "finished": outcome.failure is None,
+    }
 
 
 def prepare(build: Path, profile: str, only: str) -> dict[str, dict[str, float]]:
-    """Clears what an earlier run left; a run of some notebooks keeps the others' results if the profile is the same.
+    """Clears what an earlier run left; a run of some notebooks on the same profile keeps the others' results.
 
     Returns the timings that are kept.
     """
@@ -130,7 +144,10 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
         print(f"No notebooks in {source}", file=sys.stderr)
         return 1
     timings = prepare(build, request.profile.name, request.only)
-    print(f"Running {len(paths)} notebook{'s' * (len(paths) > 1)} on profile “{request.profile.name}”: {request.profile.label}")
+    print(
+        f"Running {len(paths)} notebook{'s' * (len(paths) > 1)} on profile “{request.profile.name}”: "
+        f"{request.profile.label}"
+    )
     screen, failures, interrupted, begin = Screen([path.stem for path in paths]), {}, False, time.monotonic()
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
@@ -176,11 +193,18 @@ def report(entries: Sequence[Mapping], request: Request, failures: Mapping, seco
         lines = [(label(row), value_text(row), row["unit"], row["verdict"]) for row in measured]
         widths = [max(len(line[column]) for line in lines) for column in range(3)]
         for line in lines:
-            print("  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=False)) + f"  {line[3]}")
+            print(
+                "  "
+                + "  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=False))
+                + f"  {line[3]}"
+            )
     counts = Counter(row["verdict"] for row in entries)
     print("\n" + ", ".join(f"{verdict}: {count}" for verdict, count in counts.most_common()))
-    print(f"Took {clock(seconds).strip()}. Open {shown(request.build / 'html' / 'index.html')} in a browser; executed copies are in "
-          f"{shown(request.build / 'notebooks')}, claims in {shown(request.build / 'claims.json')}.")
+    print(
+        f"Took {clock(seconds).strip()}. Open {shown(request.build / 'html' / 'index.html')} in a browser; "
+        "executed copies are in "
+        f"{shown(request.build / 'notebooks')}, claims in {shown(request.build / 'claims.json')}."
+    )
     if failures:
         print(f"FAILED: {', '.join(failures)}", file=sys.stderr)
 

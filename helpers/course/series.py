@@ -1,4 +1,5 @@
 """Which notebooks there are, in which order they run, and what their first cell says about them."""
+
 from __future__ import annotations
 
 import re
@@ -27,7 +28,9 @@ def running_order(folder: Path, suffix: str = ".ipynb", only: str = "") -> list[
     wanted = only.replace(",", " ").split()
     for name in wanted:
         if not any(matches(path, name) for path in found):
-            raise ValueError(f"ONLY names {name!r}; there is {', '.join(path.stem for path in found) or 'no notebook'}")
+            raise ValueError(
+                f"ONLY names {name!r}; there is {', '.join(path.stem for path in found) or 'no notebook'}"
+            )
     chosen = [path for path in found if not wanted or any(matches(path, name) for name in wanted)]
     return sorted(chosen, key=lambda path: (path.name.startswith("00"), path.name))
 

@@ -1,5 +1,6 @@
-"""Makes and completes `.venv`: run by whatever `python3` there is, standard library only, a no-op when nothing changed."""
-# Kept to the syntax of Python 3.6, so that an old `python3` can say that it is too old instead of failing to parse.
+"""Makes and completes `.venv`; run by whatever `python3` there is, so standard library only."""
+
+# Kept to the syntax of Python 3.6, so that an old `python3` says what is wrong instead of failing to parse.
 import contextlib
 import fcntl
 import hashlib
@@ -30,8 +31,8 @@ def fingerprint(root, version):
 
 
 def venv_version(venv):
-    """The Python version that a virtual environment was made with ("3.11.7"), or "" where there is none that works."""
-    if not os.path.exists(os.path.join(venv, "bin", "python")):   # also false for a link to a removed Python
+    """The Python version of a virtual environment ("3.11.7"), or "" where there is none that works."""
+    if not os.path.exists(os.path.join(venv, "bin", "python")):  # also false for a link to a removed Python
         return ""
     try:
         with open(os.path.join(venv, "pyvenv.cfg")) as file:
@@ -42,7 +43,7 @@ def venv_version(venv):
 
 
 def is_ready(root, python=""):
-    """True if `.venv` was completed for the present lists of packages (and for `python`, where one is asked for)."""
+    """True if `.venv` was completed for the present lists of packages (and for `python`, if asked for)."""
     venv = os.path.join(root, ".venv")
     version = venv_version(venv)
     try:
@@ -50,12 +51,15 @@ def is_ready(root, python=""):
             stamped = file.read().strip()
     except OSError:
         return False
-    return bool(version) and stamped == fingerprint(root, version) and (
-        not python or as_numbers(ask_version(python)) == as_numbers(version))
+    return (
+        bool(version)
+        and stamped == fingerprint(root, version)
+        and (not python or as_numbers(ask_version(python)) == as_numbers(version))
+    )
 
 
 def ask_version(python):
-    """The version of an interpreter as "3.12.1", or "" where it cannot be run (a missing name, an inactive shim)."""
+    """The version of an interpreter as "3.12.1", or "" where it cannot be run (missing, an inactive shim)."""
     code = "import sys; print('.'.join(map(str, sys.version_info[:3])))"
     try:
         answer = subprocess.run([python, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -69,8 +73,8 @@ def as_numbers(version):
 
 
 def find_python(wanted=""):
-    """The interpreter to build on: `wanted`, else this one, else the first of the tested versions, else any newer one."""
-    own = getattr(sys, "_base_executable", sys.executable)   # not a `.venv` that is about to be remade
+    """The interpreter to build on: `wanted`, else this one, else a tested version, else any newer one."""
+    own = getattr(sys, "_base_executable", sys.executable)  # not a `.venv` that is about to be remade
     names = [wanted] if wanted else [own] + ["python" + v for v in reversed(TESTED)] + ["python3"]
     versions = [(name, ask_version(name)) for name in names]
     tested = [name for name, version in versions if ".".join(version.split(".")[:2]) in TESTED]
@@ -82,31 +86,44 @@ def find_python(wanted=""):
         problem = "PYTHON=%s is Python %s" % (wanted, found) if found else "PYTHON=%s cannot be run" % wanted
     else:
         problem = "no Python 3.11 or newer found (tried %s; this one is %s)" % (
-            ", ".join(names[1:]), ".".join(map(str, sys.version_info[:3])))
-    raise SetupError(problem + ".\nInstall Python 3.11, 3.12 or 3.13, or name one: PYTHON=/path/to/python3.12 make run")
+            ", ".join(names[1:]),
+            ".".join(map(str, sys.version_info[:3])),
+        )
+    raise SetupError(
+        problem + ".\nInstall Python 3.11, 3.12 or 3.13, or name one: PYTHON=/path/to/python3.12 make run"
+    )
 
 
 def check_can_make_venv(python):
     """Debian and Ubuntu ship a Python without `venv` or `ensurepip`: say so before anything is made."""
-    missing = subprocess.run([python, "-c", "import venv, ensurepip"], stdout=subprocess.DEVNULL,
-                             stderr=subprocess.DEVNULL).returncode
+    missing = subprocess.run(
+        [python, "-c", "import venv, ensurepip"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ).returncode
     if missing:
         short = ".".join(ask_version(python).split(".")[:2])
         raise SetupError(
             "%s cannot make virtual environments: its `venv` or `ensurepip` module is missing.\n"
-            "On Debian and Ubuntu: sudo apt install python%s-venv    Then run the command again." % (python, short))
+            "On Debian and Ubuntu: sudo apt install python%s-venv    Then run the command again."
+            % (python, short)
+        )
 
 
 def has_pip(venv):
-    return subprocess.run([os.path.join(venv, "bin", "python"), "-m", "pip", "--version"],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    return (
+        subprocess.run(
+            [os.path.join(venv, "bin", "python"), "-m", "pip", "--version"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        ).returncode
+        == 0
+    )
 
 
 def remove_half_installed(venv):
     """Removes what an interrupted pip left unfinished, so that pip installs it again.
 
-    pip writes a package's RECORD last: metadata without RECORD belongs to a package whose files may be incomplete,
-    and pip would take it for installed.
+    pip writes a package's RECORD last: metadata without RECORD belongs to a package whose files may be
+    incomplete, and pip would take it for installed.
     """
     removed = []
     for folder, subfolders, _ in os.walk(os.path.join(venv, "lib")):
@@ -121,8 +138,19 @@ def remove_half_installed(venv):
 
 def install(root, venv):
     """Installs requirements.txt under constraints.txt; the full log stays in `.venv`."""
-    command = [os.path.join(venv, "bin", "python"), "-m", "pip", "install", "--disable-pip-version-check",
-               "--progress-bar", "off", "-r", "requirements.txt", "-c", "constraints.txt"]
+    command = [
+        os.path.join(venv, "bin", "python"),
+        "-m",
+        "pip",
+        "install",
+        "--disable-pip-version-check",
+        "--progress-bar",
+        "off",
+        "-r",
+        "requirements.txt",
+        "-c",
+        "constraints.txt",
+    ]
     log_path = os.path.join(venv, LOG)
     with open(log_path, "w") as log:
         process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
@@ -134,12 +162,14 @@ def install(root, venv):
             process.wait()
             raise
     if status:
-        raise SetupError("pip could not install the packages (log: %s). Its last lines:\n\n%s\n\nRun the command again "
-                         "when this is solved: it goes on where it stopped." % (log_path, "".join(lines[-15:])))
+        raise SetupError(
+            "pip could not install the packages (log: %s). Its last lines:\n\n%s\n\nRun the command again "
+            "when this is solved: it goes on where it stopped." % (log_path, "".join(lines[-15:]))
+        )
 
 
 def show_progress(stream, log):
-    """Copies pip's lines into the log; shows large downloads, and a sign of life every 20 seconds. Returns the lines."""
+    """Copies pip's lines into the log; shows large downloads and a sign of life. Returns the lines."""
     lines, packages, shown = [], 0, time.time()
     for raw in stream:
         line = raw.decode("utf-8", "replace")
@@ -150,8 +180,13 @@ def show_progress(stream, log):
         packages += line.startswith("Collecting ")
         large = line.lstrip().startswith("Downloading ") and line.rstrip().endswith(("MB)", "GB)"))
         if large or line.startswith("Installing collected") or time.time() - shown > 20:
-            what = "installing %d packages" % packages if line.startswith("Installing") else " ".join(words[:1] + words[-2:]) \
-                if not large else "downloading %s %s" % (words[1].rsplit("/", 1)[-1].split("-")[0], " ".join(words[2:]))
+            what = (
+                "installing %d packages" % packages
+                if line.startswith("Installing")
+                else " ".join(words[:1] + words[-2:])
+                if not large
+                else "downloading %s %s" % (words[1].rsplit("/", 1)[-1].split("-")[0], " ".join(words[2:]))
+            )
             print("  " + what, flush=True)
             shown = time.time()
     return lines
@@ -171,7 +206,10 @@ def prepare(root, wanted=""):
             os.remove(os.path.join(venv, STAMP))
         for name in remove_half_installed(venv):
             print("  completing %s" % name.replace(".dist-info", ""), flush=True)
-    print("Installing what the notebooks import into .venv (the first time: minutes, and 2 GB or more)", flush=True)
+    print(
+        "Installing what the notebooks import into .venv (the first time: minutes, and 2 GB or more)",
+        flush=True,
+    )
     start = time.time()
     install(root, venv)
     temporary = os.path.join(venv, STAMP + ".new")
@@ -185,7 +223,7 @@ def main():
     wanted = os.environ.get("PYTHON", "")
     if is_ready(ROOT, wanted):
         return 0
-    # The lock is on the project's folder itself: no file to leave behind, and freed by the system if we are killed.
+    # The lock is on the project's folder itself: no file to leave behind, and freed if we are killed.
     lock = os.open(ROOT, os.O_RDONLY)
     try:
         try:

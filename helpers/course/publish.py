@@ -1,0 +1,135 @@
+"""`make notebooks`: executes the sources on `pocket`, stores outputs with pictures, renders the tables."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import nbformat
+from nbformat import NotebookNode
+
+from helpers.course.execute import Interrupted, execute, write
+from helpers.course.outputs import machine_paths
+from helpers.course.pairs import read_source, update_text
+from helpers.course.pictures import Draw, PictureError, add_pictures, drawing
+from helpers.course.run import Screen, read_timings, show_failure, timing, write_timings
+from helpers.course.series import NOTEBOOKS, ROOT, SOURCES, heading, running_order
+from helpers.course.tables import between, notebook_table, repository, rewrite
+from helpers.profiles import POCKET
+from helpers.teaching.claims import merge, render_table, write_rows
+from helpers.teaching.claims_table import NOT_RUN
+
+START = "00_start_here"
+WORK = ROOT / "build" / "publish"
+
+
+class PublishError(RuntimeError):
+    """Why nothing, or nothing more, was stored."""
+
+
+def check_stored(notebook: NotebookNode, name: str) -> None:
+    """What must not reach the repository: paths of this machine.
+
+    Raises:
+        PublishError: names the cells.
+    """
+    if found := machine_paths(notebook):
+        raise PublishError(
+            f"{name} prints paths of this machine, so it is not stored: {'; '.join(found[:5])}"
+        )
+
+
+def seed_fragments(executed: set[str]) -> None:
+    """Starts the ledger from the committed claims, without those of the notebooks that are about to run."""
+    shutil.rmtree(WORK / "claims", ignore_errors=True)
+    (WORK / "claims").mkdir(parents=True)
+    committed = NOTEBOOKS / "claims.json"
+    rows = json.loads(committed.read_text(encoding="utf-8")) if committed.is_file() else []
+    by_notebook: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["verdict"] != NOT_RUN and row["notebook"] not in executed:
+            by_notebook.setdefault(row["notebook"], []).append(row)
+    for name, kept in by_notebook.items():
+        write_rows(WORK / "claims" / f"{name}.json", kept)
+
+
+def publish(only: str, draw: Draw) -> int:
+    """Executes, checks and stores one notebook after another, 00 always last; stops at the first that fails.
+
+    A full run starts from an empty cache, so that its minutes are a newcomer's; with `only` the usual cache
+    serves and the recorded minutes stay.
+    """
+    sources = running_order(SOURCES, ".py", only)
+    if only and all(path.stem != START for path in sources):
+        sources += running_order(SOURCES, ".py", START)
+    env = {
+        **os.environ,
+        "TOXICITY_LAB_PROFILE": POCKET.name,
+        "TOXICITY_LAB_BUILD": str(WORK),
+        "TOXICITY_LAB_AUTHORING": "1",
+        "TOXICITY_LAB_PROGRESS": "0",
+    }
+    if not only:
+        shutil.rmtree(WORK, ignore_errors=True)
+        env["TOXICITY_LAB_CACHE"] = str(WORK / "cache")
+    seed_fragments({path.stem for path in sources})
+    timings = read_timings(NOTEBOOKS / "timings.json", POCKET.name)
+    screen = Screen([path.stem for path in sources])
+    for source in sources:
+        notebook = read_source(source)
+        write_rows(WORK / "claims.json", merge(WORK / "claims"))
+        screen.start(source.stem)
+        try:
+            outcome = execute(notebook, NOTEBOOKS, env, screen.cell)
+        except Interrupted:
+            raise PublishError(f"interrupted; {source.stem} and what follows is as it was") from None
+        screen.done(outcome)
+        if outcome.failure:
+            show_failure(source.stem, outcome)
+            raise PublishError(f"{source.stem} failed, so it is not stored; what follows was not executed")
+        add_pictures(notebook, draw)
+        check_stored(notebook, source.stem)
+        write(notebook, NOTEBOOKS / f"{source.stem}.ipynb")
+        if not only:
+            timings[source.stem] = {key: value for key, value in timing(outcome).items() if key != "finished"}
+    entries = merge(WORK / "claims")
+    write_rows(NOTEBOOKS / "claims.json", entries)
+    if not only:
+        write_timings(NOTEBOOKS / "timings.json", POCKET.name, timings)
+    render(entries, timings)
+    return 0
+
+
+def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
+    """The tables in README, and the map in 00, from what is stored now."""
+    headings = {
+        path.stem: heading(nbformat.read(path, as_version=4), path.stem) for path in running_order(NOTEBOOKS)
+    }
+    readme = ROOT / "README.md"
+    if readme.is_file():
+        text = readme.read_text(encoding="utf-8")
+        text = between(text, "notebooks", notebook_table(headings, timings, repository(), "notebooks/"))
+        rewrite(readme, between(text, "claims", render_table(entries, by="claim")))
+    source = SOURCES / f"{START}.py"
+    if source.is_file():
+        table = notebook_table(headings, timings, "")
+        rewrite(source, between(source.read_text(encoding="utf-8"), "map", table, prefix="# "))
+        update_text(source, NOTEBOOKS / f"{START}.ipynb")
+
+
+def main() -> int:
+    """The command's entry: a refusal ends with one clear message."""
+    try:
+        with drawing() as draw:
+            return publish(os.environ.get("ONLY", ""), draw)
+    except (PictureError, PublishError, ValueError) as error:
+        print(f"\nmake notebooks: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
