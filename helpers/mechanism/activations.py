@@ -9,10 +9,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from helpers.language.models import LanguageModel, Tokens
+from helpers.mechanism.forward import run_to_layer
 from helpers.mechanism.vectors import Neuron
 
 
-@torch.no_grad()
 def neuron_activations(
     model: LanguageModel, tokens: Tokens, neurons: Sequence[Neuron]
 ) -> Float[Tensor, "batch pos neuron"]:
@@ -48,15 +48,8 @@ def neuron_activations(
         return read
 
     hooks = [(f"blocks.{layer}.mlp.hook_post", reader(places)) for layer, places in by_layer.items()]
-    tokens = tokens.to(model.device)
-    with model.bridge.hooks(fwd_hooks=hooks):
-        model.bridge(
-            tokens.ids,
-            attention_mask=tokens.mask.long(),
-            return_type=None,
-            stop_at_layer=max(by_layer) + 1,
-        )
-    return found * tokens.mask[..., None]
+    run_to_layer(model, tokens, max(by_layer), hooks)
+    return found * tokens.mask[..., None].to(model.device)
 
 
 def mean_activations(

@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from helpers.language.models import LanguageModel, Tokens
+from helpers.mechanism.forward import run_to_layer
 from helpers.runtime import ProgressFn
 
 POOLINGS = ("mean", "mean_all", "last", "first", "mean_padded")
@@ -23,7 +24,6 @@ POOLINGS = ("mean", "mean_all", "last", "first", "mean_padded")
 """
 
 
-@torch.no_grad()
 def pooled_residuals(
     model: LanguageModel,
     tokens: Tokens | Sequence[Tokens],
@@ -97,13 +97,7 @@ def _run(
         return read
 
     hooks = [(f"blocks.{layer}.hook_resid_post", reader(layer)) for layer in set(layers)]
-    with model.bridge.hooks(fwd_hooks=hooks):
-        model.bridge(
-            batch.ids,
-            attention_mask=batch.mask.long(),
-            return_type=None,
-            stop_at_layer=max(layers) + 1,
-        )
+    run_to_layer(model, batch, max(layers), hooks)
     return torch.stack([found[layer] for layer in layers], dim=1)
 
 
@@ -171,14 +165,13 @@ def _position_weights(mask: Bool[Tensor, "batch pos"], pooling: str) -> Float[Te
     return counted / counted.sum(dim=1, keepdim=True)
 
 
-@torch.no_grad()
 def mean_stream_norms(
     model: LanguageModel, tokens: Tokens, *, batch_size: int = 32
 ) -> Float[Tensor, " layer"]:
     """Mean length of the residual stream after each layer, over all real positions >= 1 of the texts.
 
-    The natural unit for the strength of an edit: a direction of half this length changes the stream a lot. Position 0
-    is left out as in the pooling "mean". Raises ValueError if no text has a second token.
+    The natural unit for the strength of an edit: a direction of half this length changes the stream a lot.
+    Position 0 is left out as in the pooling "mean". Raises ValueError if no text has a second token.
     """
     total = torch.zeros(model.n_layers, dtype=torch.float64)
     counted = 0
@@ -194,8 +187,7 @@ def mean_stream_norms(
             return read
 
         hooks = [(f"blocks.{layer}.hook_resid_post", reader(layer)) for layer in range(model.n_layers)]
-        with model.bridge.hooks(fwd_hooks=hooks):
-            model.bridge(batch.ids, attention_mask=batch.mask.long(), return_type=None)
+        run_to_layer(model, batch, model.n_layers - 1, hooks)
     if counted == 0:
         raise ValueError("No text has a second token, so there is no position to measure the stream at.")
     return (total / counted).float()

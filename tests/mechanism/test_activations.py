@@ -5,6 +5,7 @@ import torch
 
 from helpers.language.models import boot
 from helpers.mechanism.activations import mean_activations, neuron_activations
+from helpers.mechanism.forward import run_to_layer
 from helpers.mechanism.vectors import Neuron
 from tests.language.builders import SENTENCES, tiny_hf, tiny_tokenizer
 
@@ -52,6 +53,22 @@ def test_mean_activations_count_each_token_once(model, side, first):
     texts = [neuron_activations(model, model.tokenise([text]), neurons)[0] for text in TEXTS]
     expected = torch.cat([text if first else text[1:] for text in texts]).mean(dim=0)
     assert torch.allclose(found, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [0, 1])
+def test_a_run_to_a_layer_sees_what_a_full_run_sees_and_skips_the_rest(model, layer):
+    tokens = model.tokenise(TEXTS)
+    seen, beyond = [], []
+    names = [f"blocks.{later}.hook_resid_post" for later in range(layer + 1, 2)]
+    hooks = [(f"blocks.{layer}.hook_resid_post", lambda value, hook: seen.append(value.clone()))]
+    hooks += [(name, lambda value, hook: beyond.append(value.shape)) for name in names]
+    hooks += [("unembed.hook_out", lambda value, hook: beyond.append(value.shape[1]))]
+    before = model.logits(tokens)
+    run_to_layer(model, tokens, layer, hooks)
+    _, cache = model.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long())
+    assert torch.equal(seen[0], cache[f"blocks.{layer}.hook_resid_post"])
+    assert beyond == ([] if layer == 0 else [1])
+    assert torch.equal(model.logits(tokens), before)
 
 
 def test_unknown_neurons_and_empty_means_are_refused(model):

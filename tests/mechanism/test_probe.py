@@ -9,7 +9,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from helpers.language.models import Tokens, boot
-from helpers.mechanism.pooling import POOLINGS
+from helpers.mechanism.pooling import POOLINGS, mean_stream_norms
 from helpers.mechanism.probe import (
     Probe,
     check_labelled,
@@ -129,6 +129,19 @@ def test_mean_leaves_out_the_first_position(model):
     assert torch.allclose(
         counts * pooled["mean_all"], pooled["first"] + (counts - 1) * pooled["mean"], atol=1e-3
     )
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_stream_norms_are_means_over_all_positions_but_the_first(model, side):
+    found = mean_stream_norms(model, model.tokenise(TEXTS, side=side), batch_size=4)
+    for layer in range(3):
+        norms = []
+        for text in LONG:
+            _, cache = model.bridge.run_with_cache(model.tokenise([text]).ids)
+            norms.append(cache[f"blocks.{layer}.hook_resid_post"][0, 1:].norm(dim=-1))
+        assert float(found[layer]) == pytest.approx(float(torch.cat(norms).mean()), rel=1e-4)
+    with pytest.raises(ValueError, match="second token"):
+        mean_stream_norms(model, model.tokenise(["You"]))
 
 
 def test_layers_come_in_the_order_asked_for_and_count_from_the_end(model):
