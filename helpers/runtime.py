@@ -202,28 +202,28 @@ def with_batch_halving(
     >>> with_batch_halving(lambda batch_size: batch_size, 8)
     8
     """
-    from accelerate.utils.memory import find_executable_batch_size
+    # Not accelerate's own loop: it collects garbage before every call, half a second where many objects live.
+    from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
     if batch_size < 1:
         raise ValueError(f"batch_size must be at least 1, not {batch_size}")
     size = batch_size
-
-    def halve() -> int:
-        nonlocal size
-        if size == 1:
-            raise RuntimeError(
-                f"Out of memory even with a batch of 1 ({memory_report().line()}). Close other programs and "
-                "notebooks that use the device, ask for shorter texts, or choose device='cpu' or a smaller "
-                "model."
-            )
+    while True:
+        try:
+            return function(size)
+        except RuntimeError as error:
+            if not should_reduce_batch_size(error):
+                raise
+            if size == 1:
+                raise RuntimeError(
+                    f"Out of memory even with a batch of 1 ({memory_report().line()}). Close other programs "
+                    "and notebooks that use the device, ask for shorter texts, or choose device='cpu' or a "
+                    "smaller model."
+                ) from error
         say(f"Out of memory with a batch of {size}; trying {size // 2}.")
         size //= 2
-        return size
-
-    attempt = find_executable_batch_size(
-        lambda batch: function(batch), starting_batch_size=batch_size, reduce_batch_size_fn=halve
-    )
-    return attempt()
+        # Here the error is gone, and with it the tensors that its traceback held.
+        clear_device_cache(garbage_collection=True)
 
 
 # --- progress -----------------------------------------------------------------------------------------------
