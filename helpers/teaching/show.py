@@ -1,14 +1,15 @@
 """How text and tables are shown: masked, escaped, readable on light and dark pages and without any styles."""
 
 import html
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 
-from helpers.language.words import mask
+from helpers.language.words import WORD, is_masked_word, mask
 
 Cell = Any
 # Text keeps its own dark colour on a light ground, so a dark page theme cannot make it vanish.
@@ -60,13 +61,9 @@ def mask_tokens(strings: Sequence[str]) -> list[str]:
     plain = [string.replace("Ġ", " ").replace("Ċ", "\n") for string in strings]
     whole = "".join(plain)
     masked = list(whole)
-    # Word by word, and letter by letter within a word, whatever length a masked word has.
-    for word in re.finditer(r"\S+", whole):
-        hidden = mask(word.group())
-        if hidden != word.group():
-            start, end = word.span()
-            kept = hidden[: end - start].ljust(end - start, "*")
-            masked[start:end] = kept
+    for word in WORD.finditer(whole):
+        if is_masked_word(word[0]):
+            masked[word.start() + 1 : word.end()] = "*" * (len(word[0]) - 1)
     ends = [sum(map(len, plain[: index + 1])) for index in range(len(plain))]
     starts = [0, *ends[:-1]]
     return [mask("".join(masked[start:end])) for start, end in zip(starts, ends, strict=True)]
@@ -74,10 +71,10 @@ def mask_tokens(strings: Sequence[str]) -> list[str]:
 
 def tokens(
     strings: Sequence[str],
-    values: Sequence[float],
+    values: ArrayLike,
     *,
     unmask: bool = False,
-    scale: float | None = None,
+    scale: float | int | None = None,
     caption: str = "",
     value_label: str = "value",
     strongest: int = 6,
@@ -98,7 +95,7 @@ def tokens(
 
     Example: `tokens([" you", " fool"], [0.1, 2.3], value_label="activation")`
     """
-    numbers = [float(value) for value in values]
+    numbers = [float(value) for value in np.asarray(values, dtype=float).ravel()]
     if len(strings) != len(numbers):
         raise ValueError(
             f"{len(strings)} tokens but {len(numbers)} values: there must be one value per token."
@@ -141,7 +138,8 @@ def number_text(value: Cell, digits: int = 3) -> str:
     if isinstance(value, float):
         if value != value:
             return ""
-        return f"{value:,.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+        text = f"{value:.{digits}g}"
+        return f"{value:,.0f}" if "e+" in text else text
     return f"{value:,}" if isinstance(value, int) else str(value)
 
 

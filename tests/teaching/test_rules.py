@@ -1,4 +1,4 @@
-"""Every rule gives each verdict it can give, refuses what it cannot judge, and rewards stronger evidence only."""
+"""Every rule gives each verdict it can, refuses what it cannot judge, and rewards only stronger evidence."""
 
 import math
 

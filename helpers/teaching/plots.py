@@ -1,0 +1,294 @@
+"""The figures of the series: five kinds, each with a title that states the finding, axes and alt text."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from helpers.teaching.figure import Figure, finish
+from helpers.teaching.palette import DIVERGING, INK, SEQUENTIAL, styles
+from helpers.teaching.plot_labels import (
+    AREA_WIDTH,
+    Number,
+    Values,
+    axis_marks,
+    numbers,
+    outlier_labels,
+    reference_lines,
+    shown,
+    tidy,
+)
+
+# More points than this hide each other: they become a density.
+MOST_POINTS = 3000
+
+
+def line(
+    x: Values | Mapping[str, Values],
+    series: Mapping[str, Values],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    alt: str,
+    bands: Mapping[str, tuple[Values, Values]] | None = None,
+    reference: Mapping[str, Number] | None = None,
+    unmask: bool = False,
+) -> Figure:
+    """Lines with markers, each with its 95 % band where one is given.
+
+    Args:
+        x: positions shared by all series, or one array per series (perplexity against toxicity, say).
+        series: name → values. "base", "aligned", "control" and their like look the same in every figure.
+        bands: name → (low, high).
+        reference: name → height of a thin horizontal line (a baseline or a published figure).
+
+    Example:
+        `line(layers, {"probe": accuracy}, bands={"probe": (low, high)}, title="…", x_label="layer", …)`
+    """
+    looks = styles(list(series))
+    traces: list[Any] = []
+    for name, values in series.items():
+        across, up = _pair(x[name] if isinstance(x, Mapping) else x, values, name)
+        look = looks[name]
+        if bands and name in bands:
+            low, high = (_pair(across, edge, f"band of {name}")[1] for edge in bands[name])
+            traces.append(go.Scatter(
+                x=across + across[::-1], y=high + low[::-1], fill="toself", fillcolor=look.translucent(0.18),
+                line={"width": 0}, hoverinfo="skip", showlegend=False, mode="lines"))  # fmt: skip
+        traces.append(go.Scatter(
+            x=across, y=up, name=shown(name, unmask), mode="lines+markers" if len(across) <= 60 else "lines",
+            line={"color": look.colour, "dash": look.dash, "width": 2.5},
+            marker={"symbol": look.marker, "size": 8, "color": look.colour}))  # fmt: skip
+    return finish(
+        traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
+        legend=[shown(name, unmask) for name in series] if len(series) > 1 else [],
+        layout=reference_lines(reference, unmask),
+    )  # fmt: skip
+
+
+def scatter(
+    groups: Mapping[str, tuple[Values, Values]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    alt: str,
+    outliers: Mapping[str, tuple[Number, Number]] | None = None,
+    unmask: bool = False,
+) -> Figure:
+    """Points by group; a group of more than 3,000 becomes a density, with labelled outliers on top.
+
+    Args:
+        groups: name → (x, y).
+        outliers: label → (x, y), at most a dozen.
+
+    Raises:
+        ValueError: more than one group is too large to be drawn as points.
+    """
+    looks = styles(list(groups))
+    pairs = {name: _pair(x, y, name) for name, (x, y) in groups.items()}
+    crowded = [name for name, (x, _) in pairs.items() if len(x) > MOST_POINTS]
+    if len(crowded) > 1:
+        raise ValueError(
+            f"{crowded} have more than {MOST_POINTS} points each: draw one figure for each density."
+        )
+    traces: list[Any] = []
+    for name, (across, up) in pairs.items():
+        if name in crowded:
+            traces.insert(0, _density(across, up))
+            continue
+        look = looks[name]
+        traces.append(go.Scatter(
+            x=across, y=up, mode="markers", name=shown(name, unmask),
+            marker={"symbol": look.marker, "size": 8, "color": look.colour, "opacity": 0.75}))  # fmt: skip
+    if outliers:
+        traces.append(go.Scatter(
+            x=[tidy(x) for x, _ in outliers.values()], y=[tidy(y) for _, y in outliers.values()],
+            mode="markers", marker={"symbol": "circle-open", "size": 11, "color": INK, "line": {"width": 2}},
+            text=[shown(name, unmask) for name in outliers], showlegend=False))  # fmt: skip
+    named = [shown(name, unmask) for name in groups if name not in crowded]
+    room = AREA_WIDTH - (80 if crowded else 0)  # a density has a colour bar
+    return finish(
+        traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
+        legend=named if len(groups) > 1 else [],
+        layout=outlier_labels(outliers or {}, list(pairs.values()), unmask, room),
+    )  # fmt: skip
+
+
+def bar(
+    categories: Sequence[str],
+    series: Mapping[str, Values],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    alt: str,
+    intervals: Mapping[str, Values] | None = None,
+    reference: Mapping[str, Number] | None = None,
+    unmask: bool = False,
+) -> Figure:
+    """Bars side by side, with 95 % intervals as error bars where they are given.
+
+    Args:
+        categories: what stands under the bars.
+        series: name → one value per category.
+        intervals: name → one (low, high) per category.
+        reference: name → height of a thin horizontal line.
+    """
+    if len(set(categories)) < len(categories):
+        raise ValueError("Two categories have the same name, so their bars would be drawn over each other.")
+    looks, patterns = styles(list(series)), ("", "/", ".", "x", "-")
+    names = ["<br>".join(shown(name, unmask).split("\n")) for name in categories]
+    traces = []
+    for place, (name, values) in enumerate(series.items()):
+        heights = _pair(range(len(names)), values, name)[1]
+        errors = None
+        if intervals and name in intervals:
+            low, high = np.asarray(intervals[name], dtype=float).T
+            errors = {"type": "data", "array": numbers(high - heights), "arrayminus": numbers(heights - low),
+                      "color": INK, "thickness": 1.6, "width": 5}  # fmt: skip
+        traces.append(go.Bar(
+            x=names, y=heights, name=shown(name, unmask), error_y=errors,
+            marker={"color": looks[name].colour, "pattern": {"shape": patterns[place], "fgcolor": "#ffffff",
+                    "size": 7}}))  # fmt: skip
+    layout = {"barmode": "group", "bargap": 0.35, **reference_lines(reference, unmask)}
+    layout["yaxis"] = {"zeroline": True, "zerolinecolor": INK}
+    return finish(
+        traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
+        legend=[shown(name, unmask) for name in series] if len(series) > 1 else [], layout=layout,
+    )  # fmt: skip
+
+
+def heatmap(
+    values: Values,
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    alt: str,
+    value_label: str,
+    x_names: Sequence[str | int] | None = None,
+    y_names: Sequence[str | int] | None = None,
+    centre: float | None = 0.0,
+    unmask: bool = False,
+) -> Figure:
+    """A grid of values: blue below `centre`, vermilion above, white at it; `centre=None` for quantities ≥ 0.
+
+    Args:
+        values: rows × columns, the first row at the bottom.
+        value_label: what the colours mean, with unit; stands beside the colour bar.
+    """
+    grid = np.asarray(values, dtype=float)
+    if grid.ndim != 2 or not np.isfinite(grid).any():
+        raise ValueError(f"A heatmap needs rows × columns of numbers, got shape {grid.shape}.")
+    colours: dict[str, Any] = {"colorscale": [list(stop) for stop in SEQUENTIAL]}
+    if centre is not None:
+        reach = float(np.nanmax(np.abs(grid - centre))) or 1.0
+        colours = {
+            "colorscale": [list(stop) for stop in DIVERGING],
+            "zmin": centre - reach,
+            "zmax": centre + reach,
+        }
+    trace = go.Heatmap(
+        z=[numbers(row) for row in grid], colorbar=_colour_bar(shown(value_label, unmask)), **colours
+    )
+    layout = {
+        "xaxis": _named_ticks(x_names, grid.shape[1], 24, unmask),
+        "yaxis": _named_ticks(y_names, grid.shape[0], 14, unmask) | {"showgrid": False},
+    }
+    return finish(
+        [trace], title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask, layout=layout
+    )
+
+
+def histogram(
+    groups: Mapping[str, Values],
+    *,
+    title: str,
+    x_label: str,
+    alt: str,
+    y_label: str = "density",
+    bins: int = 60,
+    log_y: bool = False,
+    marks: Mapping[str, Number] | None = None,
+    unmask: bool = False,
+) -> Figure:
+    """Distributions over common bins, overlaid as densities, with labelled values on the axis.
+
+    Args:
+        groups: name → values; each curve has area 1.
+        log_y: counts on a logarithmic axis instead (state it in `y_label`), which shows thin tails.
+        marks: label → value, at most a dozen (outliers, a cut-off, the mean).
+    """
+    looks = styles(list(groups))
+    arrays = {name: np.asarray(values, dtype=float).ravel() for name, values in groups.items()}
+    if any(array.size == 0 or not np.isfinite(array).all() for array in arrays.values()):
+        raise ValueError("Every group needs at least one value, all of them finite.")
+    edges = np.histogram_bin_edges(np.concatenate(list(arrays.values())), bins=bins)
+    traces, top = [], 0.0
+    for name, array in arrays.items():
+        heights, _ = np.histogram(array, bins=edges, density=not log_y)
+        top = max(top, float(heights.max()))
+        drawn = np.where(heights > 0, heights.astype(float), np.nan if log_y else 0.0)
+        look = looks[name]
+        traces.append(go.Scatter(
+            x=numbers(edges), y=[*numbers(drawn), numbers(drawn)[-1]], name=shown(name, unmask), mode="lines",
+            line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.2}, connectgaps=False,
+            fill=None if log_y else "tozeroy", fillcolor=look.translucent(0.15)))  # fmt: skip
+    layout: dict[str, Any] = {
+        "annotations": axis_marks(marks or {}, float(edges[0]), float(edges[-1]), unmask),
+        "yaxis": {"rangemode": "tozero"},
+    }
+    if log_y:
+        layout["yaxis"] = {
+            "type": "log",
+            "range": [-0.3, float(np.log10(top)) + 0.3],
+            "dtick": 1,
+            "tickformat": ",d",
+        }
+    return finish(
+        traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
+        legend=[shown(name, unmask) for name in groups] if len(groups) > 1 else [], layout=layout,
+    )  # fmt: skip
+
+
+def _pair(x: Values, y: Values, name: str) -> tuple[list[float | None], list[float | None]]:
+    across, up = numbers(x), numbers(y)
+    if len(across) != len(up) or not up:
+        raise ValueError(
+            f"{name!r} has {len(up)} values for {len(across)} positions: there must be one for each."
+        )
+    return across, up
+
+
+def _density(x: Sequence[float | None], y: Sequence[float | None]) -> go.Heatmap:
+    """Counts of points on a grid, on a logarithmic grey scale so that single points remain visible."""
+    counts, across, up = np.histogram2d(np.asarray(x, float), np.asarray(y, float), bins=(90, 60))
+    logs = np.log10(np.where(counts > 0, counts, np.nan)).T
+    ticks = list(range(int(np.nanmax(logs)) + 1))
+    return go.Heatmap(
+        x=numbers((across[1:] + across[:-1]) / 2), y=numbers((up[1:] + up[:-1]) / 2),
+        z=[numbers(row) for row in logs], colorscale=[[0, "#c9c9c9"], [1, "#222222"]],
+        hoverinfo="skip",
+        colorbar=_colour_bar("points") | {"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks]},
+    )  # fmt: skip
+
+
+def _colour_bar(label: str) -> dict[str, Any]:
+    return {
+        "title": {"text": label, "side": "right", "font": {"size": 15}},
+        "thickness": 16,
+        "outlinewidth": 0,
+    }
+
+
+def _named_ticks(names: Sequence[str | int] | None, length: int, most: int, unmask: bool) -> dict[str, Any]:
+    """Ticks by position, since a name (a token, say) may occur twice; no more than fit."""
+    if names is None:
+        return {}
+    if len(names) != length:
+        raise ValueError(f"{len(names)} names for {length} rows or columns: there must be one for each.")
+    places = list(range(0, length, -(-length // most)))
+    return {"tickvals": places, "ticktext": [shown(str(names[place]), unmask) for place in places]}
