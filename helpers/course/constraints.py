@@ -11,9 +11,9 @@ ROOT = Path(__file__).resolve().parents[2]
 FLOOR = "3.11"
 CHECKED = ("3.11.0", "3.12.0", "3.13.0")
 HEADER = """\
-# The exact set that was tested; `make constraints` resolves it from requirements.txt for Python 3.11, 3.12, 3.13.
-# No index and no hash: any mirror or local build of these versions serves (a CPU build of torch too). torch itself
-# pins the CUDA libraries that its default Linux build brings, so they are not repeated here.
+# The exact set that was tested; `make constraints` resolves it from requirements.txt for Python 3.11 to 3.13.
+# No index and no hash: any mirror or local build of these versions serves, a CPU build of torch too. torch
+# itself pins the CUDA libraries that its default Linux build brings, so they are not repeated here.
 """
 
 
