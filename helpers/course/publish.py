@@ -15,7 +15,7 @@ from nbformat import NotebookNode
 from helpers.course.execute import Interrupted, execute, write
 from helpers.course.outputs import machine_paths
 from helpers.course.pairs import read_source, update_text
-from helpers.course.pictures import Draw, PictureError, add_pictures, drawing
+from helpers.course.pictures import PictureError, add_pictures, check_browser
 from helpers.course.run import Screen, read_timings, show_failure, timing, write_timings
 from helpers.course.series import NOTEBOOKS, ROOT, SOURCES, heading, running_order
 from helpers.course.tables import between, notebook_table, repository, rewrite
@@ -57,7 +57,7 @@ def seed_fragments(executed: set[str]) -> None:
         write_rows(WORK / "claims" / f"{name}.json", kept)
 
 
-def publish(only: str, draw: Draw) -> int:
+def publish(only: str) -> int:
     """Executes, checks and stores one notebook after another, 00 always last; stops at the first that fails.
 
     A full run starts from an empty cache, so that its minutes are a newcomer's; with `only` the usual cache
@@ -91,7 +91,7 @@ def publish(only: str, draw: Draw) -> int:
         if outcome.failure:
             show_failure(source.stem, outcome)
             raise PublishError(f"{source.stem} failed, so it is not stored; what follows was not executed")
-        add_pictures(notebook, draw)
+        add_pictures(notebook)
         check_stored(notebook, source.stem)
         write(notebook, NOTEBOOKS / f"{source.stem}.ipynb")
         if not only:
@@ -124,8 +124,8 @@ def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
 def main() -> int:
     """The command's entry: a refusal ends with one clear message."""
     try:
-        with drawing() as draw:
-            return publish(os.environ.get("ONLY", ""), draw)
+        check_browser()
+        return publish(os.environ.get("ONLY", ""))
     except (PictureError, PublishError, ValueError) as error:
         print(f"\nmake notebooks: {error}", file=sys.stderr)
         return 1

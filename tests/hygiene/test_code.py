@@ -1,4 +1,4 @@
-"""The house rules that a program can check: arrows one way, short files, docstrings, no swallowed errors, no paths."""
+"""The house rules that a program can check: arrows, length, docstrings, swallowed errors, paths."""
 
 from __future__ import annotations
 
@@ -91,7 +91,9 @@ def test_mechanism_neither_prints_nor_plots_nor_reads(path: Path) -> None:
 @pytest.mark.parametrize("path", [*HELPERS, *TESTS], ids=name)
 def test_files_are_short_and_say_what_they_are_for(path: Path) -> None:
     lines = path.read_text(encoding="utf-8").splitlines()
-    assert len(lines) < 300, f"{name(path)} has {len(lines)} lines: it is asking to be two files"
+    # A test file is a flat list, read one test at a time; code is read whole.
+    limit = 400 if path in TESTS else 300
+    assert len(lines) < limit, f"{name(path)} has {len(lines)} lines: it is asking to be two files"
     if lines:
         first = (ast.get_docstring(tree(path)) or "").splitlines()
         assert first and first[0].endswith((".", "!", "?", ":")), (

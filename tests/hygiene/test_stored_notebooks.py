@@ -93,7 +93,7 @@ def test_every_markdown_image_has_a_text(path: Path) -> None:
 
 
 def masked_again(text: str) -> list[str]:
-    """The words that masking would still change, as it would show them; empty for a text that is masked already."""
+    """The words that masking would still change, as it would show them."""
     plain = DATA_URI.sub("", text)
     return [
         after for before, after in zip(plain.split(), mask(plain).split(), strict=True) if before != after

@@ -1,7 +1,7 @@
-"""A pytest plugin for runs that execute notebooks: one temporary cache for all of them, and the ledger's comparison.
+"""A pytest plugin for runs that execute notebooks: one temporary cache for all, and the ledger's comparison.
 
-`make test` loads it with `-p`. Every notebook is executed once, by nbval; afterwards the claims they recorded are held
-against `notebooks/claims.json`, by verdict and tolerance. A difference fails the run as a failing test would.
+`make test` loads it with `-p`. Every notebook is executed once, by nbval; afterwards the claims they recorded
+are held against `notebooks/claims.json`, by verdict and tolerance. A difference fails the run as a test would.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ differences = pytest.StashKey[list[str]]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Before workers start, so that they and the kernels inherit it: private folders, one thread each, no bars."""
+    """Before workers start, so that they and the kernels inherit it: private folders, one thread, no bars."""
     if hasattr(config, "workerinput"):
         return
     config.stash[folder] = Path(tempfile.mkdtemp(prefix="toxicity-lab-test-"))
@@ -42,9 +42,7 @@ def compare_ledgers(claims: Path, stored: Path) -> list[str]:
     if not ran:
         return []
     if not stored.is_file():
-        return [
-            f"{', '.join(sorted(ran))} recorded claims, but there is no notebooks/claims.json: run `make notebooks`"
-        ]
+        return [f"{', '.join(sorted(ran))}: claims, but no notebooks/claims.json: run `make notebooks`"]
     fresh = [row for row in merge(claims) if row["notebook"] in ran]
     kept = [row for row in json.loads(stored.read_text(encoding="utf-8")) if row["notebook"] in ran]
     return compare(fresh, kept)
