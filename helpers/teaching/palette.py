@@ -45,7 +45,7 @@ def styles(names: Sequence[str]) -> dict[str, Style]:
     Example: `styles(["base", "aligned", "random directions"])`
     """
     chosen: dict[str, Style] = {}
-    controls = [name for name in names if name.lower().startswith(_CONTROL_NAMES)]
+    controls = [name for name in names if any(word in name.lower() for word in _CONTROL_NAMES)]
     others = [name for name in names if name not in controls]
     if len(others) > len(PALETTE) or len(controls) > len(DASHES) - 1:
         raise ValueError(

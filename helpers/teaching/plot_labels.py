@@ -1,42 +1,17 @@
-"""Where labels go so that they cover neither each other nor the edge, and numbers made small to store."""
+"""Where the labels of points and of values on the axis go, so that they cover neither each other nor the edge."""
 
-import html
-import math
 from collections.abc import Mapping, Sequence
 from itertools import count
-from typing import Any, SupportsFloat
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 from sklearn.isotonic import isotonic_regression
 
-from helpers.language.words import mask
-from helpers.teaching.figure import HEIGHT, WIDTH
 from helpers.teaching.palette import INK
+from helpers.teaching.plot_parts import AREA_HEIGHT, AREA_WIDTH, GAP, LETTER, Number, Values, shown, tidy
 
-Number = SupportsFloat  # plain numbers, numpy's and tensors of one element
-Values = ArrayLike | Sequence[float | None]
-# The drawing area inside the margins, nearly, in pixels; labels are 14 px high and about 8 px a letter.
-AREA_WIDTH, AREA_HEIGHT = WIDTH - 110, HEIGHT - 130
-GAP, LETTER = 20, 8.0
 _LABEL = {"font": {"size": 14, "color": INK}, "bgcolor": "rgba(255,255,255,0.8)", "arrowcolor": INK,
           "arrowwidth": 1, "arrowhead": 0, "showarrow": True, "borderpad": 1}  # fmt: skip
-
-
-def shown(text: str, unmask: bool) -> str:
-    """A label as it may be shown: masked unless asked otherwise, and no token taken for an HTML tag."""
-    return html.escape(text if unmask else mask(text), quote=False)
-
-
-def tidy(number: Number) -> float | None:
-    """Five significant digits, None for nan: a figure is looked at, not computed with."""
-    plain = float(number)
-    return None if math.isnan(plain) else float(f"{plain:.5g}")
-
-
-def numbers(values: Values) -> list[float | None]:
-    """Values as a list of tidy numbers."""
-    return [tidy(value) for value in np.asarray(values, dtype=float).ravel()]
 
 
 def outlier_labels(
@@ -110,19 +85,3 @@ def axis_marks(marks: Mapping[str, Number], low: float, high: float, unmask: boo
                 "x": tidy(marks[name]), "y": 0, "yref": "paper", "text": text, "ax": 0, "arrowhead": 2,
                 "ay": -30 - GAP * level, "xanchor": "right" if side > 0 else "left"})  # fmt: skip
     return placed
-
-
-def reference_lines(reference: Mapping[str, Number] | None, unmask: bool) -> dict[str, Any]:
-    """Layout of thin horizontal lines, each named in the margin at its right end."""
-    if not reference:
-        return {}
-    lines, names, longest = [], [], 0
-    for name, height in reference.items():
-        text = shown(name, unmask)
-        longest = max(longest, len(text))
-        at = tidy(height)
-        lines.append({"type": "line", "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at,
-                      "line": {"color": INK, "width": 1.6, "dash": "dot"}})  # fmt: skip
-        names.append({"xref": "paper", "x": 1, "xshift": 4, "xanchor": "left", "y": at, "text": text,
-                      "showarrow": False, "font": {"size": 14, "color": INK}})  # fmt: skip
-    return {"shapes": lines, "annotations": names, "margin": {"r": round(20 + LETTER * longest)}}

@@ -1,6 +1,6 @@
 """The figures of the series: five kinds, each with a title that states the finding, axes and alt text."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,13 +8,16 @@ import plotly.graph_objects as go
 
 from helpers.teaching.figure import Figure, finish
 from helpers.teaching.palette import DIVERGING, INK, SEQUENTIAL, styles
-from helpers.teaching.plot_labels import (
+from helpers.teaching.plot_labels import axis_marks, outlier_labels
+from helpers.teaching.plot_parts import (
     AREA_WIDTH,
     Number,
     Values,
-    axis_marks,
+    colour_bar,
+    density,
+    named_ticks,
     numbers,
-    outlier_labels,
+    pair,
     reference_lines,
     shown,
     tidy,
@@ -34,6 +37,9 @@ def line(
     alt: str,
     bands: Mapping[str, tuple[Values, Values]] | None = None,
     reference: Mapping[str, Number] | None = None,
+    limits: Mapping[str, Number] | None = None,
+    points: Collection[str] = (),
+    log_x: bool = False,
     unmask: bool = False,
 ) -> Figure:
     """Lines with markers, each with its 95 % band where one is given.
@@ -43,6 +49,8 @@ def line(
         series: name → values. "base", "aligned", "control" and their like look the same in every figure.
         bands: name → (low, high).
         reference: name → height of a thin horizontal line (a baseline or a published figure).
+        limits: name → position of a thin vertical line (a budget, a chosen strength).
+        points: series drawn as markers without a line between them.
 
     Example:
         `line(layers, {"probe": accuracy}, bands={"probe": (low, high)}, title="…", x_label="layer", …)`
@@ -50,22 +58,26 @@ def line(
     looks = styles(list(series))
     traces: list[Any] = []
     for name, values in series.items():
-        across, up = _pair(x[name] if isinstance(x, Mapping) else x, values, name)
+        across, up = pair(x[name] if isinstance(x, Mapping) else x, values, name)
         look = looks[name]
         if bands and name in bands:
-            low, high = (_pair(across, edge, f"band of {name}")[1] for edge in bands[name])
+            low, high = (pair(across, edge, f"band of {name}")[1] for edge in bands[name])
             traces.append(go.Scatter(
                 x=across + across[::-1], y=high + low[::-1], fill="toself", fillcolor=look.translucent(0.18),
                 line={"width": 0}, hoverinfo="skip", showlegend=False, mode="lines"))  # fmt: skip
         traces.append(go.Scatter(
-            x=across, y=up, name=shown(name, unmask), mode="lines+markers" if len(across) <= 60 else "lines",
+            x=across, y=up, name=shown(name, unmask), mode=_mode(len(across), name in points),
             line={"color": look.colour, "dash": look.dash, "width": 2.5},
             marker={"symbol": look.marker, "size": 8, "color": look.colour}))  # fmt: skip
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
         legend=[shown(name, unmask) for name in series] if len(series) > 1 else [],
-        layout=reference_lines(reference, unmask),
+        layout=reference_lines(reference, unmask, limits=limits) | ({"xaxis_type": "log"} if log_x else {}),
     )  # fmt: skip
+
+
+def _mode(count: int, alone: bool) -> str:
+    return "markers" if alone else "lines+markers" if count <= 60 else "lines"
 
 
 def scatter(
@@ -88,7 +100,7 @@ def scatter(
         ValueError: more than one group is too large to be drawn as points.
     """
     looks = styles(list(groups))
-    pairs = {name: _pair(x, y, name) for name, (x, y) in groups.items()}
+    pairs = {name: pair(x, y, name) for name, (x, y) in groups.items()}
     crowded = [name for name, (x, _) in pairs.items() if len(x) > MOST_POINTS]
     if len(crowded) > 1:
         raise ValueError(
@@ -97,7 +109,7 @@ def scatter(
     traces: list[Any] = []
     for name, (across, up) in pairs.items():
         if name in crowded:
-            traces.insert(0, _density(across, up))
+            traces.insert(0, density(across, up))
             continue
         look = looks[name]
         traces.append(go.Scatter(
@@ -143,7 +155,7 @@ def bar(
     names = ["<br>".join(shown(name, unmask).split("\n")) for name in categories]
     traces = []
     for place, (name, values) in enumerate(series.items()):
-        heights = _pair(range(len(names)), values, name)[1]
+        heights = pair(range(len(names)), values, name)[1]
         errors = None
         if intervals and name in intervals:
             low, high = np.asarray(intervals[name], dtype=float).T
@@ -192,11 +204,11 @@ def heatmap(
             "zmax": centre + reach,
         }
     trace = go.Heatmap(
-        z=[numbers(row) for row in grid], colorbar=_colour_bar(shown(value_label, unmask)), **colours
+        z=[numbers(row) for row in grid], colorbar=colour_bar(shown(value_label, unmask)), **colours
     )
     layout = {
-        "xaxis": _named_ticks(x_names, grid.shape[1], 24, unmask),
-        "yaxis": _named_ticks(y_names, grid.shape[0], 14, unmask) | {"showgrid": False},
+        "xaxis": named_ticks(x_names, grid.shape[1], 24, unmask),
+        "yaxis": named_ticks(y_names, grid.shape[0], 14, unmask) | {"showgrid": False},
     }
     return finish(
         [trace], title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask, layout=layout
@@ -252,43 +264,3 @@ def histogram(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
         legend=[shown(name, unmask) for name in groups] if len(groups) > 1 else [], layout=layout,
     )  # fmt: skip
-
-
-def _pair(x: Values, y: Values, name: str) -> tuple[list[float | None], list[float | None]]:
-    across, up = numbers(x), numbers(y)
-    if len(across) != len(up) or not up:
-        raise ValueError(
-            f"{name!r} has {len(up)} values for {len(across)} positions: there must be one for each."
-        )
-    return across, up
-
-
-def _density(x: Sequence[float | None], y: Sequence[float | None]) -> go.Heatmap:
-    """Counts of points on a grid, on a logarithmic grey scale so that single points remain visible."""
-    counts, across, up = np.histogram2d(np.asarray(x, float), np.asarray(y, float), bins=(90, 60))
-    logs = np.log10(np.where(counts > 0, counts, np.nan)).T
-    ticks = list(range(int(np.nanmax(logs)) + 1))
-    return go.Heatmap(
-        x=numbers((across[1:] + across[:-1]) / 2), y=numbers((up[1:] + up[:-1]) / 2),
-        z=[numbers(row) for row in logs], colorscale=[[0, "#c9c9c9"], [1, "#222222"]],
-        hoverinfo="skip",
-        colorbar=_colour_bar("points") | {"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks]},
-    )  # fmt: skip
-
-
-def _colour_bar(label: str) -> dict[str, Any]:
-    return {
-        "title": {"text": label, "side": "right", "font": {"size": 15}},
-        "thickness": 16,
-        "outlinewidth": 0,
-    }
-
-
-def _named_ticks(names: Sequence[str | int] | None, length: int, most: int, unmask: bool) -> dict[str, Any]:
-    """Ticks by position, since a name (a token, say) may occur twice; no more than fit."""
-    if names is None:
-        return {}
-    if len(names) != length:
-        raise ValueError(f"{len(names)} names for {length} rows or columns: there must be one for each.")
-    places = list(range(0, length, -(-length // most)))
-    return {"tickvals": places, "ticktext": [shown(str(names[place]), unmask) for place in places]}

@@ -27,8 +27,8 @@ LEE = (
         control="random neurons of the same layers",
         notebook="02",
         parts=(
-            Part("top 10", "7 vectors listed", "share of tokens", rules.three_times_control),
-            Part("top 64", "not given", "share of tokens", rules.three_times_control),
+            Part("top 10", "7 vectors listed", "share of toxic tokens", rules.three_times_control),
+            Part("top 64", "not given", "share of toxic tokens", rules.three_times_control),
         ),
     ),
     Claim(
@@ -39,9 +39,14 @@ LEE = (
         control="SVD of as many random value vectors",
         notebook="02",
         parts=(
-            Part("U0", "listed: insults", "share of tokens", rules.first_svd_direction),
-            Part("U1", "listed: sexual words", "share of tokens", rules.further_svd_direction),
-            Part("U2", "listed: sexual and gendered words", "share of tokens", rules.further_svd_direction),
+            Part("U0", "listed: insults", "share of toxic tokens", rules.first_svd_direction),
+            Part("U1", "listed: sexual words", "share of toxic tokens", rules.further_svd_direction),
+            Part(
+                "U2",
+                "listed: sexual and gendered words",
+                "share of toxic tokens",
+                rules.further_svd_direction,
+            ),
         ),
     ),
     Claim(
@@ -55,9 +60,15 @@ LEE = (
         control="random directions of equal norm",
         notebook="03",
         parts=(
-            Part("W", ".453 → .245", "drop in toxicity", rules.steering_drop, BASE - 0.245),
-            Part("best value vector", ".453 → .305", "drop in toxicity", rules.steering_drop, BASE - 0.305),
-            Part("U0", ".453 → .268", "drop in toxicity", rules.steering_drop, BASE - 0.268),
+            Part("W", ".453 → .245", "paired drop of toxicity", rules.steering_drop, BASE - 0.245),
+            Part(
+                "best value vector",
+                ".453 → .305",
+                "paired drop of toxicity",
+                rules.steering_drop,
+                BASE - 0.305,
+            ),
+            Part("U0", ".453 → .268", "paired drop of toxicity", rules.steering_drop, BASE - 0.268),
         ),
     ),
     Claim(
@@ -77,7 +88,13 @@ LEE = (
         control="language-model fine-tuning on the chosen texts, equal steps",
         notebook="05",
         parts=(
-            Part("", ".453 → .208; perplexity 21.7 → 23.34", "drop in toxicity", rules.dpo_drop, BASE - DPO),
+            Part(
+                "",
+                ".453 → .208; perplexity 21.7 → 23.34",
+                "paired drop of toxicity",
+                rules.dpo_drop,
+                BASE - DPO,
+            ),
         ),
     ),
     Claim(

@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.teaching import plot_labels, plots
+from helpers.teaching import plot_labels, plot_parts, plots
 from helpers.teaching.figure import HEIGHT, PLOTLY_MIME, TEMPLATE, TITLE_CHARACTERS, Figure, browser, wrap
 
 WORDS = {
@@ -147,6 +147,20 @@ def test_line_takes_tensors_bands_and_curves_of_their_own():
     assert figure.data[0].y == (2, 3, 1, 0)
 
 
+def test_line_marks_limits_and_leaves_points_unjoined():
+    figure = plots.line(
+        [1, 10],
+        {"a": [1, 2], "random": [2, 1]},
+        limits={"budget": 5},
+        points=("random",),
+        log_x=True,
+        **WORDS,
+    ).figure
+    assert [trace.mode for trace in figure.data] == ["lines+markers", "markers"]
+    assert figure.layout.shapes[0].x0 == 5 and figure.layout.annotations[0].text == "budget"
+    assert figure.layout.xaxis.type == "log"
+
+
 def test_lengths_must_match():
     with pytest.raises(ValueError, match="'base' has 2 values for 3 positions"):
         plots.line([0, 1, 2], {"base": [1, 2]}, **WORDS)
@@ -170,15 +184,13 @@ def test_outlier_labels_keep_apart_in_order_and_inside(points):
     named = {f"L{place}.7": point for place, point in enumerate(points)}
     layout = plot_labels.outlier_labels(named, [([-1, 1], [-1, 1])], False, 600)
     low, high = layout["yaxis"]["range"]
-    pixel = (high - low) / plot_labels.AREA_HEIGHT
+    pixel = (high - low) / plot_parts.AREA_HEIGHT
     assert len(layout["annotations"]) == len(points)
     for side in ("left", "right"):
         labels = [label for label in layout["annotations"] if label["xanchor"] == side]
         heights = [label["ay"] for label in labels]
         assert [label["y"] for label in labels] == sorted(label["y"] for label in labels)
-        assert all(
-            b - a >= 0.99 * plot_labels.GAP * pixel for a, b in zip(heights, heights[1:], strict=False)
-        )
+        assert all(b - a >= 0.99 * plot_parts.GAP * pixel for a, b in zip(heights, heights[1:], strict=False))
         assert all(low <= height <= high for height in heights)
 
 
@@ -188,9 +200,9 @@ def test_no_arrow_on_the_axis_runs_through_a_label(values):
     labels = plot_labels.axis_marks(
         {f"L{place}.77": value for place, value in enumerate(values)}, 0.0, 1.0, False
     )
-    scale = plot_labels.AREA_WIDTH
+    scale = plot_parts.AREA_WIDTH
     for label in labels:
-        width = plot_labels.LETTER * len(label["text"])
+        width = plot_parts.LETTER * len(label["text"])
         at = label["x"] * scale
         start, end = (at - width, at) if label["xanchor"] == "right" else (at, at + width)
         for other in labels:

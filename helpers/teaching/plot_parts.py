@@ -1,0 +1,98 @@
+"""The pieces figures are put together from: small numbers, masked names, densities, ticks, reference lines."""
+
+import html
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, SupportsFloat
+
+import numpy as np
+import plotly.graph_objects as go
+from numpy.typing import ArrayLike
+
+from helpers.language.words import mask
+from helpers.teaching.figure import HEIGHT, WIDTH
+from helpers.teaching.palette import INK
+
+Number = SupportsFloat  # plain numbers, numpy's and tensors of one element
+Values = ArrayLike | Sequence[float | None]
+# The drawing area inside the margins, nearly, in pixels; labels are 14 px high and about 8 px a letter.
+AREA_WIDTH, AREA_HEIGHT = WIDTH - 110, HEIGHT - 130
+GAP, LETTER = 20, 8.0
+
+
+def shown(text: str, unmask: bool) -> str:
+    """A label as it may be shown: masked unless asked otherwise, and no token taken for an HTML tag."""
+    return html.escape(text if unmask else mask(text), quote=False)
+
+
+def tidy(number: Number) -> float | None:
+    """Five significant digits, None for nan: a figure is looked at, not computed with."""
+    plain = float(number)
+    return None if math.isnan(plain) else float(f"{plain:.5g}")
+
+
+def numbers(values: Values) -> list[float | None]:
+    """Values as a list of tidy numbers."""
+    return [tidy(value) for value in np.asarray(values, dtype=float).ravel()]
+
+
+def pair(x: Values, y: Values, name: str) -> tuple[list[float | None], list[float | None]]:
+    across, up = numbers(x), numbers(y)
+    if len(across) != len(up) or not up:
+        raise ValueError(
+            f"{name!r} has {len(up)} values for {len(across)} positions: there must be one for each."
+        )
+    return across, up
+
+
+def density(x: Sequence[float | None], y: Sequence[float | None]) -> go.Heatmap:
+    """Counts of points on a grid, on a logarithmic grey scale so that single points remain visible."""
+    counts, across, up = np.histogram2d(np.asarray(x, float), np.asarray(y, float), bins=(90, 60))
+    logs = np.log10(np.where(counts > 0, counts, np.nan)).T
+    ticks = list(range(int(np.nanmax(logs)) + 1))
+    return go.Heatmap(
+        x=numbers((across[1:] + across[:-1]) / 2), y=numbers((up[1:] + up[:-1]) / 2),
+        z=[numbers(row) for row in logs], colorscale=[[0, "#c9c9c9"], [1, "#222222"]],
+        hoverinfo="skip",
+        colorbar=colour_bar("points") | {"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks]},
+    )  # fmt: skip
+
+
+def colour_bar(label: str) -> dict[str, Any]:
+    return {
+        "title": {"text": label, "side": "right", "font": {"size": 15}},
+        "thickness": 16,
+        "outlinewidth": 0,
+    }
+
+
+def named_ticks(names: Sequence[str | int] | None, length: int, most: int, unmask: bool) -> dict[str, Any]:
+    """Ticks by position, since a name (a token, say) may occur twice; no more than fit."""
+    if names is None:
+        return {}
+    if len(names) != length:
+        raise ValueError(f"{len(names)} names for {length} rows or columns: there must be one for each.")
+    places = list(range(0, length, -(-length // most)))
+    return {"tickvals": places, "ticktext": [shown(str(names[place]), unmask) for place in places]}
+
+
+def reference_lines(
+    reference: Mapping[str, Number] | None, unmask: bool, *, limits: Mapping[str, Number] | None = None
+) -> dict[str, Any]:
+    """Layout of thin named lines: horizontal ones named in the right margin, vertical ones at their top."""
+    if not reference and not limits:
+        return {}
+    lines, names, longest = [], [], 0
+    look = {"type": "line", "line": {"color": INK, "width": 1.6, "dash": "dot"}}
+    font = {"showarrow": False, "font": {"size": 14, "color": INK}}
+    for name, height in (reference or {}).items():
+        text, at = shown(name, unmask), tidy(height)
+        longest = max(longest, len(text))
+        lines.append({**look, "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at})
+        names.append({**font, "xref": "paper", "x": 1, "xshift": 4, "xanchor": "left", "y": at, "text": text})
+    for name, place in (limits or {}).items():
+        text, at = shown(name, unmask), tidy(place)
+        lines.append({**look, "yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at})
+        names.append({**font, "yref": "paper", "y": 1, "xshift": 4, "xanchor": "left", "yanchor": "top", "x": at,
+                      "text": text})  # fmt: skip
+    return {"shapes": lines, "annotations": names, "margin": {"r": round(20 + LETTER * longest)}}
