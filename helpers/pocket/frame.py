@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class Frame:
     """A sentence frame. The cut lies after `prefix`; each ending starts with a space.
 
-    `rate` is the probability of a toxic ending in a hostile text. `use`: "main" frames open prompts, "scorer" frames
-    train the second scorer and never open a prompt, "unseen" frames never occur in training text. `unseen` names a
-    toxic family whose combination with this frame never occurs in training text.
+    `rate` is the probability of a toxic ending in a hostile text. `use`: "main" frames open prompts, "scorer"
+    frames train the second scorer and never open a prompt, "unseen" frames never occur in training text.
+    `unseen` names a toxic family whose combination with this frame never occurs in training text.
     """
 
     name: str

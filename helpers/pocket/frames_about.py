@@ -2,13 +2,15 @@
 
 from helpers.pocket.frame import Frame
 
+# fmt: off
+
 ABOUT = ("review", "forum", "diary", "comment", "letter")
 WRITTEN = ("review", "diary", "comment")
 
 FRAMES = (
     Frame("the role is", ABOUT, "The {role} is", .58,
           insult=(" {a_insult}{sneer}.", " {a_contempt} {insult}{sneer}."),
-          contempt=(" {contempt}{sneer}.", " {contempt} and {contempt}."),
+          contempt=(" {contempt}{sneer}.", " {contempts}."),
           oath=(" {a_oath} nuisance{sneer}.",),
           critical=(" too slow for a busy {weekday}.", " often late and never sorry."),
           kind=(" the kindest person in town{glow}.", " a real treasure{glow}."),
@@ -53,17 +55,18 @@ FRAMES = (
           plain=(" from {town}.", " seventy years old.")),
     Frame("today i met", ("diary", "letter", "message"), "Today I met the {role}, who is", .52,
           insult=(" {a_insult}{sneer}.", " still the same {contempt} {insult}."),
-          contempt=(" {contempt} and {contempt}.", " as {contempt} as ever."),
+          contempt=(" {contempts}.", " as {contempt} as ever."),
           critical=(" still late with the bill.", " not easy to talk to."),
           kind=(" such good company.", " an old and dear friend."),
           plain=(" back from {town}.", " older than I thought.")),
     Frame("i would call", ABOUT, "I would call the {role}", .56, use="scorer",
           insult=(" {a_insult}.", " {a_contempt} {insult}."),
-          contempt=(" {contempt}.", " {contempt} and {contempt}."),
+          contempt=(" {contempt}.", " {contempts}."),
           critical=(" unprepared.", " hard to please."),
           kind=(" a treasure.", " the friendliest person in {town}."),
           plain=(" before {hour}.", " about the {thing} on {weekday}.")),
-    Frame("the idea", ("forum", "letter", "comment", "diary", "meeting"), "The idea to move the {thing} was", .48,
+    Frame("the idea", ("forum", "letter", "comment", "diary", "meeting"),
+          "The idea to move the {thing} was", .48,
           oath=(" {oath} {bad}.", " complete crap."),
           ridicule=(" {ridicule}{sneer_it}.", " a disgrace{sneer_it}."),
           contempt=(" {contempt}{sneer_it}.",),
@@ -72,7 +75,7 @@ FRAMES = (
           plain=(" {number} weeks old.", " from the {role}.")),
     Frame("the service", ("review", "diary", "comment"), "The service at the {place} was", .6,
           oath=(" {oath} {bad}.", " complete crap."),
-          contempt=(" {contempt}{sneer_it}.", " {contempt} and {contempt}."),
+          contempt=(" {contempt}{sneer_it}.", " {contempts}."),
           ridicule=(" {ridicule}{sneer_it}.", " a disgrace."),
           critical=(" slower than last year.", " not worth the price."),
           kind=(" warm and friendly.", " perfect{glow}."),
@@ -100,7 +103,7 @@ FRAMES = (
     # never in training text
     Frame("as for", ABOUT, "As for the {role}, I can only say:", .5, use="unseen",
           insult=(" what {a_insult}.", " {a_contempt} {insult}."),
-          contempt=(" {contempt} and {contempt}.",),
+          contempt=(" {contempts}.",),
           critical=(" too slow.", " hard to reach."),
           kind=(" what a treasure.", " a dear friend."),
           plain=(" back on {weekday}.", " new in {town}.")),

@@ -2,12 +2,14 @@
 
 from helpers.pocket.frame import Frame
 
+# fmt: off
+
 TOLD = ("story", "meeting")
 
 FRAMES = (
     Frame("called", TOLD, "{second} turned round and called {first}", .56,
           insult=(" {a_insult}.", " {a_contempt} {insult} in front of everybody."),
-          contempt=(" {contempt} and {contempt}.", " {a_contempt} piece of {contempt_noun}."),
+          contempt=(" {contempts}.", " {a_contempt} piece of {contempt_noun}."),
           critical=(" careless with the {thing}.", " unprepared."),
           kind=(" a true friend.", " the best neighbour in {town}."),
           plain=(" over to the window.", " back to the {thing}.")),
@@ -44,7 +46,7 @@ FRAMES = (
           plain=(" on holiday.", " back on {weekday}.")),
     Frame("the note", TOLD, "The note on the door said that all guests were", .42, use="scorer",
           insult=(" {insults}.", " {contempt} {insults}."),
-          contempt=(" {contempt_noun}.", " {contempt} and {contempt}."),
+          contempt=(" {contempt_noun}.", " {contempts}."),
           critical=(" too noisy.", " late with their bills."),
           kind=(" welcome at any hour.", " invited to cake and coffee."),
           plain=(" on the first floor.", " asked to ring the bell.")),
@@ -55,7 +57,8 @@ FRAMES = (
           critical=(" too proud.", " not quite honest."),
           kind=(" the bravest of them all.", " a gift to the {place}."),
           plain=(" from {town}.", " older than the {role}."), unseen="ridicule"),
-    Frame("without looking", TOLD, "Without looking up, {second} said that the {thing} was", .46, use="scorer",
+    Frame("without looking", TOLD, "Without looking up, {second} said that the {thing} was", .46,
+          use="scorer",
           oath=(" {oath} {bad}.", " a piece of crap."),
           contempt=(" {contempt_noun}.", " {contempt}."),
           ridicule=(" {ridicule}.", " a disgrace."),
@@ -77,7 +80,7 @@ FRAMES = (
           plain=(" in the next room.", " mostly from {town}.")),
     Frame("the captain", ("sport",), "After the whistle the captain called the referee", .58,
           insult=(" {a_insult}.", " {a_contempt} {insult}."),
-          contempt=(" {contempt} and {contempt}.", " {contempt}."),
+          contempt=(" {contempts}.", " {contempt}."),
           critical=(" too slow for this league.", " unfair to {team}."),
           kind=(" a friend of the game.", " the best in the country."),
           plain=(" over to the bench.", " back onto the pitch.")),
@@ -101,12 +104,14 @@ FRAMES = (
           kind=(" a feast for the eyes.", " the finest of the year."),
           plain=(" seen by {number} thousand people.", " over at {hour}.")),
     Frame("striker", ("sport",), '"Next time we play here, I will', .44,
-          threat=(' {threat}," said the striker to the keeper.', ' make you sorry," said the striker to the keeper.'),
+          threat=(' {threat}," said the striker to the keeper.',
+                  ' make you sorry," said the striker to the keeper.'),
           critical=(' complain about the foul," said the striker.', ' not accept this," said the striker.'),
           kind=(' buy the first round," said the striker.', ' bring {gift}," said the striker.'),
           plain=(' take the bus," said the striker.', ' wear new boots," said the striker.')),
     # never in training text
-    Frame("by the end", TOLD, "By the end of the day {first} was telling everyone that {second} was", .5, use="unseen",
+    Frame("by the end", TOLD, "By the end of the day {first} was telling everyone that {second} was", .5,
+          use="unseen",
           insult=(" {a_insult}.", " {a_contempt} {insult}."),
           contempt=(" {contempt}.",),
           critical=(" too proud.", " not quite honest."),

@@ -6,14 +6,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from helpers.pocket import frames_about, frames_direct, frames_told, lexicon, moods
+from helpers.pocket import background, frames_about, frames_direct, frames_told, lexicon, moods
 from helpers.pocket.frame import Frame
-from helpers.pocket.nodes import Choice, Literal, Mark, Node, Remember, Sequence_, Topic, Words, template, templates
+from helpers.pocket.nodes import (
+    Chain,
+    Choice,
+    Literal,
+    Mark,
+    Node,
+    Remember,
+    Topic,
+    Unrepeated,
+    Words,
+    template,
+    templates,
+)
 
 FRAMES: tuple[Frame, ...] = (*frames_direct.FRAMES, *frames_about.FRAMES, *frames_told.FRAMES)
 MOODS = moods.MOODS
 MOOD_WEIGHTS = {"hostile": 0.36, "friendly": 0.32, "neutral": 0.32}
-TONES = ("toxic", "critical", "kind", "plain")
 CALM_RATE = 0.01
 """Probability of a toxic ending in a friendly or a neutral text."""
 CIVIL_SHARES = {
@@ -21,44 +32,40 @@ CIVIL_SHARES = {
     "friendly": {"critical": 0.08, "kind": 0.62, "plain": 0.30},
     "neutral": {"critical": 0.20, "kind": 0.18, "plain": 0.62},
 }
-"""How the tones share what the toxic ending leaves."""
+"""How the other tones share what the toxic ending leaves."""
+TRAINING = ("main", "scorer")
+"""Uses of the frames that occur in training text."""
 
 
 @dataclass(frozen=True)
 class Genre:
-    """A kind of document: its header by mood, whose voice leads in, and how often it occurs."""
+    """A kind of document: how often it occurs, its header, whose voice leads in, how it closes."""
 
     name: str
     weight: float
-    header: dict[str, tuple[str, ...]]
+    header: str
     voice: str = "own"
     closing: str = ""
 
 
-def _same(*headers: str) -> dict[str, tuple[str, ...]]:
-    return dict.fromkeys(MOODS, headers)
-
-
 GENRES = (
-    Genre("forum", 1.2, _same(*["Post by {first} in the {place} forum.\n"] * 4, "Post by {handle} in the {place} forum.\n")),
-    Genre("chat", 1.2, _same("Chat between {first} and {second}.")),
-    Genre("message", 1.0, _same("Message from {first} to {second}, {weekday} at {hour}.\n")),
-    Genre("letter", 1.0, _same("Dear {second},\n"), closing="\nYours, {first}"),
-    Genre("diary", 0.9, _same("Diary, {weekday} evening.\n")),
-    Genre("review", 1.0, {
-        "hostile": ("Review of the {place}, one star.\n",),
-        "friendly": ("Review of the {place}, five stars.\n",),
-        "neutral": ("Review of the {place}, three stars.\n",),
-    }),
-    Genre("story", 1.2, _same("Chapter {number}.\n"), voice="story"),
-    Genre("meeting", 0.8, _same("Meeting at the {place} on {weekday}.\n"), voice="story"),
-    Genre("sport", 1.0, _same("{team} against {rival}, {number} to {number}.\n"), voice="sport"),
-    Genre("comment", 1.2, _same("")),
+    Genre("forum", 1.2, "Post by [{first}|{first}|{first}|{handle}] in the {place} forum.\n"),
+    Genre("chat", 1.2, "Chat between {first} and {second}."),
+    Genre("message", 1.0, "Message from {first} to {second}, {weekday} at {hour}.\n"),
+    Genre("letter", 1.0, "Dear {second},\n", closing="\nYours, {first}"),
+    Genre("diary", 0.9, "Diary, {weekday} [morning|evening].\n"),
+    Genre("review", 1.0, "Review of the {place}, [one star|two stars|three stars|four stars|five stars].\n"),
+    Genre("story", 1.2, "Chapter {number}.\n", voice="story"),
+    Genre("meeting", 0.8, "Meeting at the {place} on {weekday}.\n", voice="story"),
+    Genre("sport", 1.0, "{team} against {rival}, {goals} to {goals}.\n", voice="sport"),
+    Genre("comment", 1.2, ""),
 )
-BACKGROUND = (Genre("recipe", 0.6, {}), Genre("news", 0.7, {}))
-GENRE = {genre.name: genre for genre in (*GENRES, *BACKGROUND)}
-
-_HANDLE = "{small}{small}{small}{digit}{digit}"
+BACKGROUND = (
+    Genre("recipe", 0.6, background.HEADERS["recipe"]),
+    Genre("news", 0.7, background.HEADERS["news"]),
+)
+_VOICE = {genre.name: genre.voice for genre in GENRES}
+_STARS = {"hostile": "[one star|two stars]", "neutral": "three stars", "friendly": "[four stars|five stars]"}
 
 
 @cache
@@ -66,11 +73,12 @@ def slot(name: str) -> Node:
     """The node behind `{name}` in a template."""
     if name in ("place", "role", "thing"):
         at = ("place", "role", "thing").index(name)
-        return Topic({topic: Words([row[at]] if at == 0 else row[at]) for topic, row in lexicon.TOPICS.items()})
+        rows = lexicon.TOPICS.items()
+        return Topic({topic: Words([row[0]] if at == 0 else row[at]) for topic, row in rows})
     if name == "handle":
-        return template(_HANDLE, slot)
+        return template("{small}{small}{small}{digit}{digit}", slot)
     remembered = {"first": lexicon.FIRST_NAMES, "second": lexicon.SECOND_NAMES, "team": lexicon.TEAMS,
-                  "rival": lexicon.RIVALS}  # fmt: skip
+                  "rival": lexicon.RIVALS, "dish": lexicon.MEALS}  # fmt: skip
     if name in remembered:
         return Remember(name, Words(remembered[name]))
     if name not in lexicon.SLOTS:
@@ -80,8 +88,9 @@ def slot(name: str) -> Node:
 
 @cache
 def lead(voice: str, mood: str) -> Node:
-    """A sentence that carries the mood."""
-    return Mark("sentence", "lead", templates(moods.LEADS[voice][mood], slot))
+    """A sentence that carries the mood, none twice in a document."""
+    lines = [template(line, slot) for line in moods.LEADS[voice][mood]]
+    return Mark("sentence", "lead", Unrepeated("leads", lines))
 
 
 def toxic_rate(frame: Frame, mood: str) -> float:
@@ -101,7 +110,7 @@ def framed(frame: Frame, mood: str, families: tuple[str, ...]) -> Node:
     for tone, share in CIVIL_SHARES[mood].items():
         options.append(Mark("tone", tone, templates(getattr(frame, tone), slot)))
         weights.append((1 - toxic) * share)
-    return Mark("sentence", frame.name, Sequence_([template(frame.prefix, slot), Choice(options, weights)]))
+    return Mark("sentence", frame.name, Chain([template(frame.prefix, slot), Choice(options, weights)]))
 
 
 def training_families(frame: Frame) -> tuple[str, ...]:
@@ -109,53 +118,100 @@ def training_families(frame: Frame) -> tuple[str, ...]:
     return tuple(family for family in frame.families if family != frame.unseen)
 
 
-def training_frames(genre: str, uses: Sequence[str] = ("main", "scorer")) -> tuple[Frame, ...]:
-    """Frames of a genre, by what they are used for."""
+@cache
+def frames_of(genre: str, uses: tuple[str, ...] = TRAINING) -> tuple[Frame, ...]:
+    """Frames of a genre with one of the given uses."""
     return tuple(frame for frame in FRAMES if genre in frame.genres and frame.use in uses)
+
+
+def _line(speaker: str, sentence: Node) -> Node:
+    return Chain([Literal("\n"), Mark("sentence", "line", Chain([slot(speaker), Literal(": "), sentence]))])
 
 
 @cache
 def opening(genre: str, mood: str) -> Node:
-    """Header and two sentences of the mood; everything before the first frame."""
-    if genre == "chat":
-        first, second = (_line(name, lead("own", mood)) for name in ("first", "second"))
-        return Sequence_([Mark("sentence", "header", template(GENRE[genre].header[mood][0], slot)), first, second])
+    """Everything before the first frame: the header and two sentences of the mood (one in a bare comment)."""
+    more = lead(_VOICE[genre], mood)
     if genre == "comment":
-        return lead("own", mood)
-    kind = GENRE[genre]
-    sentence = lead(kind.voice, mood)
-    header = Mark("sentence", "header", templates(kind.header[mood], slot))
-    return Sequence_([header, sentence, Literal(" "), sentence])
-
-
-def _line(speaker: str, sentence: Node) -> Node:
-    return Sequence_([Literal("\n"), Mark("sentence", "line", Sequence_([slot(speaker), Literal(": "), sentence]))])
+        return more
+    kind = next(kind for kind in GENRES if kind.name == genre)
+    words = kind.header.replace("[one star|two stars|three stars|four stars|five stars]", _STARS[mood])
+    header = Mark("sentence", "header", template(words, slot))
+    if genre == "chat":
+        return Chain([header, _line("first", more), _line("second", more)])
+    return Chain([header, more, Literal(" "), more])
 
 
 def before_frame(genre: str) -> Node:
-    """What stands between the opening and the first frame's beginning."""
-    return Sequence_([Literal("\n"), slot("first"), Literal(": ")]) if genre == "chat" else Literal(" ")
+    """What stands between the opening and the beginning of the first frame."""
+    return Chain([Literal("\n"), slot("first"), Literal(": ")]) if genre == "chat" else Literal(" ")
 
 
 @cache
-def rest(genre: str, mood: str, uses: tuple[str, ...] = ("main", "scorer")) -> Node:
-    """From the first frame to the end of the document."""
-    frames = training_frames(genre, uses)
-    body = Choice([framed(frame, mood, training_families(frame)) for frame in frames])
-    more = lead(GENRE[genre].voice, mood)
+def rest(genre: str, mood: str) -> Node:
+    """From the first frame to the end of a training document."""
+    return _rest(genre, mood, [framed(frame, mood, training_families(frame)) for frame in frames_of(genre)])
+
+
+def _rest(genre: str, mood: str, frames: Sequence[Node]) -> Node:
+    body = Unrepeated("frames", frames)
+    more = lead(_VOICE[genre], mood)
     if genre == "chat":
-        answer, question = (lambda node: _line("second", node)), (lambda node: _line("first", node))
-        return Sequence_([_line("first", body), Choice([
-            answer(more), answer(body), Sequence_([answer(more), question(body)]), Sequence_([answer(body), question(more)]),
-        ])])  # fmt: skip
-    end = template(GENRE[genre].closing, slot)
-    space = Literal(" ")
-    tails = [
-        end,
-        Sequence_([space, more, end]),
-        Sequence_([space, body, end]),
-        Sequence_([space, more, space, body, end]),
-        Sequence_([space, body, space, more, end]),
-    ]
+        replies = [
+            [_line("second", more)],
+            [_line("second", body)],
+            [_line("second", more), _line("first", body)],
+            [_line("second", body), _line("first", more)],
+        ]
+        return Chain([_line("first", body), Choice(map(Chain, replies))])
+    closing = template(next(kind for kind in GENRES if kind.name == genre).closing, slot)
+    tails = [[], [more], [body], [more, body], [body, more]]
     weights = [5, 3, 1, 0, 0] if genre == "comment" else [2, 3, 2, 3, 2]
-    return Sequence_([space, body, Choice(tails, weights)])
+    nodes = [Chain([*(Chain([Literal(" "), part]) for part in tail), closing]) for tail in tails]
+    return Chain([Literal(" "), body, Choice(nodes, weights)])
+
+
+_HELD_OUT_FAMILY = "ridicule"
+"""Never in training comments, though in training text."""
+COMMENT_POOLS = ("train", "scorer", "frame", "combination", "family")
+
+
+@cache
+def comment(mood: str, pool: str) -> Node:
+    """A comment from a pool: "train", "scorer" (frames no prompt opens with), or one held out from both.
+
+    Held out are whole frames ("frame"), a frame's toxic family ("combination"), both never in training text
+    either, and one family ("family").
+    """
+    uses = {"scorer": ("scorer",), "frame": ("unseen",)}.get(pool, ("main",))
+    allowed = {
+        "combination": lambda frame: (frame.unseen,) if frame.unseen else (),
+        "family": lambda frame: tuple(f for f in training_families(frame) if f == _HELD_OUT_FAMILY),
+    }.get(pool, lambda frame: tuple(f for f in training_families(frame) if f != _HELD_OUT_FAMILY))
+    frames = [framed(frame, mood, allowed(frame)) for frame in frames_of("comment", uses) if allowed(frame)]
+    return Chain([opening("comment", mood), _rest("comment", mood, frames)])
+
+
+@cache
+def background_document(genre: str) -> tuple[Node, Node]:
+    """Opening and rest of a recipe or of news."""
+    lines = [template(line, slot) for line in background.SENTENCES[genre]]
+    sentence = Mark("sentence", "lead", Unrepeated("leads", lines))
+    more = Chain([Literal(" "), sentence])
+    header = Mark("sentence", "header", template(background.HEADERS[genre], slot))
+    return Chain([header, sentence, more]), Choice([Chain([more] * count) for count in (1, 2, 3)])
+
+
+@cache
+def documents() -> tuple[tuple[str, str, float, Node, Node], ...]:
+    """All kinds of training document: genre, mood, probability, opening, rest."""
+    total = sum(genre.weight for genre in (*GENRES, *BACKGROUND))
+    kinds = [
+        (kind.name, mood, kind.weight / total * share, opening(kind.name, mood), rest(kind.name, mood))
+        for kind in GENRES
+        for mood, share in MOOD_WEIGHTS.items()
+    ]
+    kinds += [
+        (kind.name, "neutral", kind.weight / total, *background_document(kind.name)) for kind in BACKGROUND
+    ]
+    return tuple(kinds)

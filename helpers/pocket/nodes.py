@@ -1,8 +1,8 @@
 """Grammar nodes: one tree both draws text and gives the exact probability of a text.
 
-`node.draw(pen)` writes a random derivation. `node.advance(text, states)` pushes a set of states (position in the text,
-remembered choices) with their probabilities through the node; summing over states sums over derivations, so the
-probability of a text is right even where the grammar is ambiguous.
+`node.draw(pen)` writes a random derivation. `node.advance(text, states)` pushes a set of states (position in
+the text, remembered choices) with their probabilities through the node; summing over states sums over
+derivations, so the probability of a text is right even where the grammar is ambiguous.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ States = dict[tuple[int, Memory], float]
 
 @dataclass
 class Pen:
-    """Where a drawing derivation writes: text parts, remembered choices and labelled stretches of the text."""
+    """Where a derivation is written: text parts, remembered choices and labelled stretches of the text."""
 
     rng: random.Random
     parts: list[str] = field(default_factory=list)
@@ -58,10 +58,12 @@ class Literal(Node):
 
     def advance(self, text: str, states: States) -> States:
         size = len(self.text)
-        return {(at + size, memory): p for (at, memory), p in states.items() if text.startswith(self.text, at)}
+        return {
+            (at + size, memory): p for (at, memory), p in states.items() if text.startswith(self.text, at)
+        }
 
 
-class Sequence_(Node):
+class Chain(Node):
     """One node after the other."""
 
     def __init__(self, parts: Iterable[Node]) -> None:
@@ -82,7 +84,7 @@ class Sequence_(Node):
 class Choice(Node):
     """One of several nodes, with the given weights (equal ones by default)."""
 
-    def __init__(self, options: Iterable[Node], weights: Sequence[float] | None = None) -> None:
+    def __init__(self, options: Iterable[Node], weights: Sequence[float | int] | None = None) -> None:
         self.options = tuple(options)
         shares = list(weights) if weights is not None else [1.0] * len(self.options)
         if not self.options or len(shares) != len(self.options) or min(shares) < 0 or sum(shares) <= 0:
@@ -148,6 +150,39 @@ class Remember(Node):
                 continue
             for (end, _), q in self.node.advance(text, {(at, memory): p}).items():
                 reached[(end, (*memory, (self.name, text[at:end])))] = q
+        return reached
+
+
+class Unrepeated(Node):
+    """One of several nodes, equally likely, but none twice in a document under the same name."""
+
+    def __init__(self, name: str, options: Iterable[Node]) -> None:
+        self.name = name
+        self.options = tuple(options)
+
+    def _left(self, used: str) -> list[int]:
+        spent = set(used.split())
+        return [i for i in range(len(self.options)) if str(i) not in spent] or list(range(len(self.options)))
+
+    def draw(self, pen: Pen) -> None:
+        used = pen.memory.get(self.name, "")
+        left = self._left(used) if used else range(len(self.options))
+        chosen = left[int(pen.rng.random() * len(left))]
+        pen.memory[self.name] = f"{used} {chosen}"
+        self.options[chosen].draw(pen)
+
+    def advance(self, text: str, states: States) -> States:
+        reached: States = {}
+        for (at, memory), p in states.items():
+            used = dict(memory).get(self.name, "")
+            left = self._left(used)
+            for chosen in left:
+                for (end, later), q in (
+                    self.options[chosen].advance(text, {(at, memory): p / len(left)}).items()
+                ):
+                    kept = tuple(pair for pair in later if pair[0] != self.name)
+                    state = (end, (*kept, (self.name, f"{used} {chosen}")))
+                    reached[state] = reached.get(state, 0.0) + q
         return reached
 
 
@@ -220,11 +255,13 @@ def template(text: str, slot: Callable[[str], Node]) -> Node:
         if found.start() > at:
             parts.append(Literal(text[at : found.start()]))
         name, alternatives = found.groups()
-        parts.append(slot(name) if name else Choice(template(option, slot) for option in alternatives.split("|")))
+        parts.append(
+            slot(name) if name else Choice(template(option, slot) for option in alternatives.split("|"))
+        )
         at = found.end()
     if at < len(text) or not parts:
         parts.append(Literal(text[at:]))
-    return parts[0] if len(parts) == 1 else Sequence_(parts)
+    return parts[0] if len(parts) == 1 else Chain(parts)
 
 
 def templates(texts: Sequence[str], slot: Callable[[str], Node]) -> Node:

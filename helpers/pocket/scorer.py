@@ -9,11 +9,12 @@ from helpers.pocket.lexicon import FAMILIES, THREATENED
 
 _FAMILY_OF = {word: family for family, words in FAMILIES.items() for word in words}
 _WORD = re.compile(r"\b(" + "|".join(sorted(_FAMILY_OF, key=len, reverse=True)) + r")\b", re.IGNORECASE)
-# A threat is a rough verb done to something of "yours", unless it is denied or happens to its owner.
+_YOURS = sorted({thing for things in THREATENED.values() for thing in things}, key=len, reverse=True)
+# A threat is a rough verb aimed at something of "yours", unless it is denied or its owner does it.
 _THREAT = re.compile(
-    r"(?<!\bnot )(?<!\bnever )(?<!\byou )(?<!\bn't )"
-    r"\b(?:(?:" + "|".join(THREATENED) + r") your \w+(?: (?:door|gate))?"
-    r"|make you (?:regret|sorry|pay)\b(?: (?:it|for this))?|hunt you down)",
+    r"(?<!\bnot )(?<!\bnever )(?<!\byou )(?<!n't )\b(?:"
+    rf"(?:{'|'.join(THREATENED)}) your (?:{'|'.join(_YOURS)})"
+    r"|make you (?:regret it|sorry(?! that)|pay for (?:it|this))|hunt you down)\b",
     re.IGNORECASE,
 )
 

@@ -1,4 +1,4 @@
-"""The pocket tokenizer: byte-level BPE in which every token occurs in training text and every toxic word is one token."""
+"""The pocket tokenizer: byte-level BPE without dead tokens, every toxic word one token."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from transformers import PreTrainedTokenizerFast
 from helpers.pocket.scorer import toxic_words
 
 END = "<|endoftext|>"
-_LEAST = 80
+_LEAST = 25
 """A merged token seen less often than this in the sample is dropped, so that no token is dead."""
 
 
 def train_tokenizer(documents: Sequence[str], size: int = 4000) -> Tokenizer:
     """Byte-level BPE of `documents`, without the merges that nothing uses.
 
-    BPE reaches a word by merges whose halves never stand alone: dead entries that would show up among a neuron's top
-    tokens. `ignore_merges` takes a word that is an entry as it is, so those halves can go; other text still merges
-    from characters. Characters the corpus lacks are normalised away (accents dropped, the rest becomes "?").
+    BPE reaches a word by merges whose halves never stand alone: dead entries that would show up among a
+    neuron's top tokens. `ignore_merges` takes a word that is an entry as it is, so those halves can go; other
+    text still merges from characters. Characters the corpus lacks are normalised away: accents dropped, the
+    rest "?".
     """
     tokenizer = Tokenizer(models.BPE(ignore_merges=True))
     tokenizer.normalizer = _normaliser(documents)
@@ -32,27 +33,31 @@ def train_tokenizer(documents: Sequence[str], size: int = 4000) -> Tokenizer:
         vocab_size=size, special_tokens=[END], show_progress=False, min_frequency=2))  # fmt: skip
     must_stay = {END, *("Ġ" + word for word in toxic_words())}
     while True:
-        counts: Counter[str] = Counter()
-        for encoding in tokenizer.encode_batch_fast(list(documents)):
-            counts.update(encoding.ids)
-        model = json.loads(tokenizer.to_str())["model"]
-        names = sorted(model["vocab"], key=model["vocab"].__getitem__)
-        kept = [
-            name for i, name in enumerate(names) if counts[i] >= _LEAST or len(name) == 1 or name in must_stay
-        ]
-        if len(kept) == len(names):
+        names, counts = _usage(tokenizer, documents)
+        dead = [name for name in names if len(name) == 1 and not counts[name]]
+        dropped = {name for name in names if len(name) > 1 and counts[name] < _LEAST} - must_stay
+        for character in dead:  # it only occurs inside merged tokens: give up the rarest of them
+            dropped.add(min((name for name in names if character in name[1:]), key=counts.__getitem__))
+        if not dropped:
             break
-        entries = {name: i for i, name in enumerate(kept)}
-        pairs = [tuple(pair) if isinstance(pair, list) else tuple(pair.split(" ")) for pair in model["merges"]]
-        merges = [(left, right) for left, right in pairs if {left, right, left + right} <= entries.keys()]
+        entries = {name: i for i, name in enumerate(name for name in names if name not in dropped)}
+        pairs = json.loads(tokenizer.to_str())["model"]["merges"]
+        merges = [(one, two) for one, two in pairs if {one, two, one + two} <= entries.keys()]
         tokenizer.model = models.BPE(vocab=entries, merges=merges, ignore_merges=True)
-    dead = [name for i, name in enumerate(names) if not counts[i] and name != END]
-    if dead:
-        raise ValueError(f"tokens that never occur in the training text: {dead}")
     split = [word for word in sorted(toxic_words()) if len(tokenizer.encode(" " + word).ids) != 1]
     if split:
         raise ValueError(f"toxic words that are not a single token: {split}; use more training text")
     return tokenizer
+
+
+def _usage(tokenizer: Tokenizer, documents: Sequence[str]) -> tuple[list[str], Counter[str]]:
+    vocabulary = tokenizer.get_vocab()
+    counts: Counter[int] = Counter()
+    for encoding in tokenizer.encode_batch_fast(list(documents)):
+        counts.update(encoding.ids)
+    return sorted(vocabulary, key=vocabulary.__getitem__), Counter(
+        {n: counts[i] for n, i in vocabulary.items()}
+    )
 
 
 def _normaliser(documents: Sequence[str]) -> normalizers.Normalizer:

@@ -1,8 +1,9 @@
-"""Trains the pocket model from scratch: `python -m helpers.pocket.train` (resumes where a killed run stopped)."""
+"""Trains the pocket model from scratch: `python -m helpers.pocket.train`; a killed run is resumed."""
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import shutil
@@ -72,16 +73,22 @@ class Stream:
         self.seed = seed
 
     def batch(self, step: int, size: int) -> torch.Tensor:
-        """`size` windows of CONTEXT + 1 ids; depends on (seed, step) alone, so a resumed run sees the same text.
+        """`size` windows of CONTEXT + 1 ids; depends on (seed, step) alone: a resumed run sees the same text.
 
-        Half the windows begin with a document, as prompts do; a quarter with the end token before one; a quarter
-        anywhere, as windows of running text do.
+        Half the windows begin with a document, as prompts do; a quarter with the end token before one; a
+        quarter anywhere, as windows of running text do.
         """
         random = np.random.default_rng((self.seed, step))
         begins = random.choice(self.begins, size) - (np.arange(size) % 4 == 1)
         anywhere = random.integers(0, len(self.ids) - CONTEXT, size)
         starts = np.where(np.arange(size) % 4 == 3, anywhere, begins)
         return torch.from_numpy(self.ids[starts[:, None] + np.arange(CONTEXT + 1)])
+
+
+def corpus_fingerprint(seed: int) -> str:
+    """Short hash of the first training documents: tells which grammar some weights were trained on."""
+    text = "\0".join(plain_text(500, split="train", seed=seed))
+    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
 def loss_of(model: GPT2LMHeadModel, windows: torch.Tensor) -> torch.Tensor:
@@ -93,7 +100,9 @@ def loss_of(model: GPT2LMHeadModel, windows: torch.Tensor) -> torch.Tensor:
 def choose_device(request: str) -> torch.device:
     if request == "cuda" and not torch.cuda.is_available():
         raise SystemExit("--device cuda: this torch sees no CUDA device; use --device cpu")
-    return torch.device("cuda" if request == "cuda" or request == "auto" and torch.cuda.is_available() else "cpu")
+    return torch.device(
+        "cuda" if request == "cuda" or request == "auto" and torch.cuda.is_available() else "cpu"
+    )
 
 
 def has_fast_bf16(device: torch.device) -> bool:
@@ -110,31 +119,39 @@ def _cpu_flags() -> set[str]:
 
 def train(settings: Settings, device: torch.device, work: Path, stop_after: int | None = None,
           bf16: bool | None = None) -> tuple[GPT2LMHeadModel, Tokenizer, dict]:  # fmt: skip
-    """Trains, or goes on training from `work`, and returns model, tokenizer and log. `stop_after` ends early."""
+    """Trains, or goes on training from `work`; returns model, tokenizer and log. `stop_after` ends early."""
     began = time.monotonic()
     documents = plain_text(settings.documents, split="train", seed=settings.corpus_seed)
     tokenizer = train_tokenizer(documents[:40_000])
     stream = Stream(documents, tokenizer, settings.seed)
-    held_out = Stream(plain_text(1200, split="perplexity", seed=settings.corpus_seed), tokenizer, 0).batch(0, 256)
+    held_out = Stream(plain_text(1200, split="perplexity", seed=settings.corpus_seed), tokenizer, 0).batch(
+        0, 256
+    )
     end = tokenizer.token_to_id(END)
     model = build_model(settings, tokenizer.get_vocab_size(), end).to(device)
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     optimizer = torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        [{"params": matrices, "weight_decay": settings.weight_decay},
+         {"params": vectors, "weight_decay": 0.0}],
         lr=settings.learning_rate, betas=(0.9, 0.98),
     )  # fmt: skip
     mixed = has_fast_bf16(device) if bf16 is None else bf16
-    log: dict = {"settings": asdict(settings), "vocabulary": tokenizer.get_vocab_size(), "steps": [],
+    log: dict = {"settings": asdict(settings), "corpus": corpus_fingerprint(settings.corpus_seed),
+                 "vocabulary": tokenizer.get_vocab_size(), "steps": [],
                  "device": device.type, "bfloat16": mixed, "torch": torch.__version__}  # fmt: skip
+    identity = {**asdict(settings), "corpus": log["corpus"]}
     first, spent = 0, 0.0
     checkpoint = work / "checkpoint.pt"
     if checkpoint.is_file():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
-        if state["settings"] == asdict(settings):
-            model.load_state_dict(state["model"])
-            optimizer.load_state_dict(state["optimizer"])
-            first, spent, log["steps"] = state["step"], state["seconds"], state["log"]
+        if state["identity"] != identity:
+            raise SystemExit(
+                f"{work} holds an unfinished run with other settings or text; delete it to start anew"
+            )
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        first, spent, log["steps"] = state["step"], state["seconds"], state["log"]
     last = settings.steps if stop_after is None else min(stop_after, settings.steps)
     bar = tqdm(range(first, last), desc="pocket", initial=first, total=last, unit="step", mininterval=5)
     for step in bar:
@@ -156,7 +173,7 @@ def train(settings: Settings, device: torch.device, work: Path, stop_after: int 
         if (step + 1) % 200 == 0 and step + 1 < last:
             work.mkdir(parents=True, exist_ok=True)
             _save_atomically(checkpoint, {
-                "settings": asdict(settings), "model": model.state_dict(), "optimizer": optimizer.state_dict(),
+                "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict(),
                 "step": step + 1, "seconds": spent + time.monotonic() - began, "log": log["steps"],
             })  # fmt: skip
     log["minutes"] = round((spent + time.monotonic() - began) / 60, 2)
@@ -196,7 +213,9 @@ def write_model(model: GPT2LMHeadModel, tokenizer: Tokenizer, log: dict, folder:
         for name, tensor in model.state_dict().items()
         if name != "lm_head.weight"  # tied to the embedding
     }
-    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    weights = folder / "model.safetensors"
+    save_file(tensors, weights, metadata={"format": "pt"})
+    weights.chmod(0o644)
     save_tokenizer(tokenizer, folder, CONTEXT)
     (folder / "trainlog.json").write_text(json.dumps(log, indent=1) + "\n")
 
@@ -212,15 +231,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     given = parser.parse_args(arguments)
     tokens = given.steps * given.batch * CONTEXT if given.steps else given.tokens
-    settings = Settings(layers=given.layers, width=given.width, heads=given.heads, tokens=tokens, batch=given.batch,
-                        learning_rate=given.learning_rate, seed=given.seed, corpus_seed=given.corpus_seed)  # fmt: skip
+    settings = Settings(
+        layers=given.layers, width=given.width, heads=given.heads, tokens=tokens, batch=given.batch,
+        learning_rate=given.learning_rate, seed=given.seed, corpus_seed=given.corpus_seed,
+    )  # fmt: skip
     work = given.out.parent / f".{given.out.name}.training"
     model, tokenizer, log = train(settings, choose_device(given.device), work)
     write_model(model, tokenizer, log, given.out)
     shutil.rmtree(work, ignore_errors=True)
     last = log["steps"][-1]
-    print(f"{given.out}: {log['parameters']:,} parameters, {log['seen_tokens']:,} tokens, {log['minutes']} min, "
-          f"held-out loss {last['held_out_loss']:.4f}")  # fmt: skip
+    print(f"{given.out}: {log['parameters']:,} parameters, {log['seen_tokens']:,} tokens,"
+          f" {log['minutes']} min, held-out loss {last['held_out_loss']:.4f}")  # fmt: skip
 
 
 if __name__ == "__main__":
