@@ -1,4 +1,4 @@
-"""Where the labels of points and of values on the axis go, so that they cover neither each other nor the edge."""
+"""Where labels of points and of values on the axis go: they cover neither each other nor the edge."""
 
 from collections.abc import Mapping, Sequence
 from itertools import count

@@ -1,4 +1,4 @@
-"""The pieces figures are put together from: small numbers, masked names, densities, ticks, reference lines."""
+"""The pieces figures are made of: small numbers, masked names, densities, ticks, reference lines."""
 
 import html
 import math
@@ -93,6 +93,6 @@ def reference_lines(
     for name, place in (limits or {}).items():
         text, at = shown(name, unmask), tidy(place)
         lines.append({**look, "yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at})
-        names.append({**font, "yref": "paper", "y": 1, "xshift": 4, "xanchor": "left", "yanchor": "top", "x": at,
-                      "text": text})  # fmt: skip
+        names.append({**font, "yref": "paper", "y": 1, "yanchor": "top", "x": at, "xshift": 4,
+                      "xanchor": "left", "text": text})  # fmt: skip
     return {"shapes": lines, "annotations": names, "margin": {"r": round(20 + LETTER * longest)}}

@@ -1,0 +1,23 @@
+"""The checks of the notebooks' exercises, one module for each notebook."""
+
+from helpers.teaching.exercises.probe import check_auroc, check_masked_mean, check_mean_difference_direction
+from helpers.teaching.exercises.start import check_bootstrap_mean, check_next_token_probability
+from helpers.teaching.exercises.steering import check_perplexity, check_subtract_everywhere
+from helpers.teaching.exercises.vectors import (
+    check_cosine_to_probe,
+    check_first_svd_direction,
+    check_mlp_as_sum,
+)
+
+__all__ = [
+    "check_auroc",
+    "check_bootstrap_mean",
+    "check_cosine_to_probe",
+    "check_first_svd_direction",
+    "check_masked_mean",
+    "check_mean_difference_direction",
+    "check_mlp_as_sum",
+    "check_next_token_probability",
+    "check_perplexity",
+    "check_subtract_everywhere",
+]

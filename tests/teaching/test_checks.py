@@ -1,0 +1,94 @@
+"""The frame of the exercise checks: blank, wrong, in place, unrepeatable; rules that every exercise keeps."""
+
+import pytest
+import torch
+
+from helpers.teaching import exercises
+from helpers.teaching.checks import ROUNDS, CheckFailed, Exercise, Mistake
+
+double = Exercise(
+    name="double",
+    inputs=lambda generator: (torch.randn(3, 2, generator=generator), 2.0),
+    right=lambda x, factor: factor * x,
+    mistakes=(Mistake(lambda x, factor: x + factor, "this adds. Multiply."),),
+    passed="twice as much.",
+)
+ALL = {name: getattr(exercises, name) for name in exercises.__all__}
+
+
+def in_place(x, factor):
+    return x.mul_(factor)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (lambda x, f: x + f, "double: this adds. Multiply."),
+        (in_place, "changed its inputs in place"),
+        (lambda x, f: (f * x)[:, 0], r"shape \(3,\), wanted \(3, 2\)"),
+        (lambda x, f: f * x + torch.tensor(float("nan")), "nan or infinity"),
+        (lambda x, f: f * x + torch.eye(3)[:, :2], r"off by up to 1 at index \(0, 0\): wanted"),
+        (lambda x, f: "four", "returned a str: 'four'"),
+        (lambda x, f: f * x * (1 + 1e-9 * torch.rand(())) + 1e-6 * torch.rand(3, 2), None),
+    ],
+)
+def test_wrong_answers_get_a_word_that_helps(answer, words, capsys):
+    if words is None:  # rounding noise is no mistake
+        double(answer)
+        assert capsys.readouterr().out.startswith("✓")
+        return
+    with pytest.raises(CheckFailed, match=words):
+        double(answer)
+    assert capsys.readouterr().out == ""
+
+
+def test_an_answer_that_changes_from_call_to_call_is_refused():
+    loose = Exercise("loose", double.inputs, double.right, (), "", agree=lambda one, other: True)
+    with pytest.raises(CheckFailed, match="asked twice"):
+        loose(lambda x, factor: torch.rand(3))
+
+
+def test_a_blank_is_met_kindly(capsys):
+    def stub(x, factor):
+        raise NotImplementedError
+
+    for blank in (stub, lambda x, factor: None):
+        double(blank)
+        assert capsys.readouterr().out.startswith("… double is still blank")
+
+
+def test_other_errors_of_the_reader_are_shown_as_they_are():
+    with pytest.raises(ZeroDivisionError):
+        double(lambda x, factor: 1 / 0)
+
+
+def test_the_message_stands_alone_in_a_notebook():
+    assert CheckFailed("try again")._render_traceback_() == ["✗ try again"]
+
+
+@pytest.mark.parametrize("exercise", ALL.values(), ids=ALL)
+def test_inputs_differ_between_rounds_and_not_between_runs(exercise):
+    rounds = [*range(ROUNDS), 0]
+    answers = [
+        torch.as_tensor(exercise.right(*exercise.draw(place)), dtype=torch.float64) for place in rounds
+    ]
+    assert torch.equal(answers[0], answers.pop())
+    assert not any(torch.equal(answers[0], other) for other in answers[1:])
+
+
+@pytest.mark.parametrize("exercise", ALL.values(), ids=ALL)
+def test_every_known_mistake_is_told_from_the_right_answer_and_named(exercise):
+    assert len(exercise.mistakes) >= 2
+    for mistake in exercise.mistakes:
+        with pytest.raises(CheckFailed) as caught:
+            exercise(mistake.wrong)
+        assert mistake.help in str(caught.value)
+
+
+@pytest.mark.parametrize("exercise", ALL.values(), ids=ALL)
+def test_a_blank_and_the_plain_solution(exercise, capsys):
+    exercise(lambda *given: None)
+    assert "still blank" in capsys.readouterr().out
+    if exercise is not exercises.check_bootstrap_mean:  # its right answer is the theory, not a bootstrap
+        exercise(exercise.right)
+        assert capsys.readouterr().out.startswith("✓ ")
