@@ -1,7 +1,7 @@
 """A pytest plugin for runs that execute notebooks: one temporary cache for all, and the ledger's comparison.
 
 `make test` loads it with `-p`. Every notebook is executed once, by nbval; afterwards the claims they recorded
-are held against `notebooks/claims.json`, by verdict and tolerance. A difference fails the run as a test would.
+are held to `notebooks/claims.json`, by verdict and tolerance. A difference fails the run as a test would.
 """
 
 from __future__ import annotations
