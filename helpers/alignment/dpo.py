@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import math
 import shutil
@@ -77,6 +78,7 @@ def train(
         {'matched': 30, 'strong': 60, 'best': 80, 'last': 80}
     """
     hf, tokenizer = load_hf(source)
+    beside = (tokenizer, copy.deepcopy(hf.config), copy.deepcopy(hf.generation_config))
     context = hf.config.n_positions
     encoded = (
         encode_pairs(pairs, tokenizer, settings, context),
@@ -94,12 +96,12 @@ def train(
             journal.keep_reference(reference_of(trainer))
             journal.drop_unfinished()
         trainer.accelerator.wait_for_everyone()
-        pauses = _Pauses(trainer, source, journal, settings, probe_dev, watch, stop_early)
+        pauses = _Pauses(trainer, source, beside, journal, settings, probe_dev, watch, stop_early)
         trainer.add_callback(pauses)
         with quiet():
-            if not journal.finished:
-                if journal.checkpoint is None:
-                    trainer.evaluate()
+            if not journal.history:
+                trainer.evaluate()
+            if not journal.finished and not pauses.should_stop():  # either only after an interruption
                 trainer.train(resume_from_checkpoint=journal.checkpoint)
                 if looks_of(journal.history)[-1].step < trainer.state.global_step:
                     trainer.evaluate()
@@ -118,13 +120,15 @@ class _Pauses(TrainerCallback):
         self,
         trainer: PreferenceTrainer,
         source: ModelSource,
+        beside: Sequence[Any],
         journal: Journal,
         settings: DPO,
         probe_dev: ProbeDev | None,
         watch: Watch | None,
         stop_early: bool,
     ) -> None:
-        self.trainer, self.source, self.journal, self.settings = trainer, source, journal, settings
+        self.trainer, self.source, self.beside = trainer, source, beside
+        self.journal, self.settings = journal, settings
         self.probe_dev, self.watch, self.stop_early = probe_dev, watch, stop_early
         self.stopped = f"all {settings.max_steps} steps were taken"
 
@@ -164,10 +168,14 @@ class _Pauses(TrainerCallback):
         shared = [row]
         broadcast_object_list(shared, from_process=0)
         self._add(shared[0])
+        control.should_training_stop |= self.should_stop()
+
+    def should_stop(self) -> bool:
+        """Whether the looks so far say to end training; keeps the reason."""
         reason = reason_to_stop(looks_of(self.journal.history), self.settings) if self.stop_early else None
         if reason is not None:
             self.stopped = reason
-            control.should_training_stop = True
+        return reason is not None
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """A checkpoint is whole."""
@@ -178,7 +186,7 @@ class _Pauses(TrainerCallback):
         source = self.source
         if step > 0:
             place = self.journal.candidate(step)
-            save_weights(cast(GPT2LMHeadModel, self.trainer.model), self.trainer.processing_class, place)
+            save_weights(cast(GPT2LMHeadModel, self.trainer.model), self.beside, place)
             source = ModelSource(folder=place)
         if self.probe_dev is None:
             return {}

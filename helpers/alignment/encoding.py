@@ -44,8 +44,8 @@ def encode_pairs(
         longest = max(len(row) for row in _ids(tokenizer, [pair.prompt for pair in pairs]))
         raise PairError(
             f"dpo.max_prompt_tokens ({settings.max_prompt_tokens}) and dpo.max_new_tokens "
-            f"({settings.max_new_tokens}) together exceed the context of {context} tokens (the longest prompt has "
-            f"{longest}). "
+            f"({settings.max_new_tokens}) together exceed the context of {context} tokens; the longest "
+            f"prompt has {longest}. "
             "Lower one of them in the profile."
         )
     prompts = _ids(tokenizer, [pair.prompt for pair in pairs])

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ class Journal:
         work.mkdir(parents=True, exist_ok=True)
         if state is not None:
             self.history, self.finished, self.stopped = state["history"], state["finished"], state["stopped"]
-            self.checkpoint = str(work / "checkpoints" / state["checkpoint"])
+            self.checkpoint = state["checkpoint"] and str(work / "checkpoints" / state["checkpoint"])
 
     @staticmethod
     def _read(file: Path) -> Any:
@@ -82,7 +82,7 @@ class Journal:
     def _write(self) -> None:
         state = {
             "made_with": self.made_with,
-            "checkpoint": Path(self.checkpoint).name if self.checkpoint else "none",
+            "checkpoint": self.checkpoint and Path(self.checkpoint).name,
             "history": self.history,
             "finished": self.finished,
             "stopped": self.stopped,
@@ -90,13 +90,18 @@ class Journal:
         write_whole(self.work / "journal.json", json.dumps(state))
 
 
-def save_weights(model: GPT2LMHeadModel, tokenizer: Any, folder: Path) -> None:
-    """A model folder that appears complete or not at all."""
+def save_weights(model: GPT2LMHeadModel, beside: Sequence[Any], folder: Path) -> None:
+    """A model folder that appears complete or not at all.
+
+    Args:
+        beside: what else has `save_pretrained`: tokenizer and configurations, as they were before the trainer
+            changed its copies of them.
+    """
     part = folder.with_name(f".{folder.name}")
     shutil.rmtree(part, ignore_errors=True)
     with quiet():
-        model.save_pretrained(part)
-        tokenizer.save_pretrained(part)
+        for thing in (model, *beside):
+            thing.save_pretrained(part)
     shutil.rmtree(folder, ignore_errors=True)
     os.replace(part, folder)
 

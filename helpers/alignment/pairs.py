@@ -60,7 +60,7 @@ class Selection:
 
 
 EMPTY = "a side is empty"
-BROKEN = "a side ends in half a character"
+BROKEN = "a side holds half a character"
 SAME = "both sides are the same"
 SEEN = "seen before"
 TOXIC_CHOSEN = "the chosen side is toxic"

@@ -14,7 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache, GPT2LMHeadModel
 
-Past = list[Float[Tensor, "key_and_value batch head pos d_head"]]
+Past = list[Float[Tensor, "key_and_value batch head past d_head"]]
 """Keys (index 0) and values (index 1) of the tokens so far, one tensor per layer; empty before any token."""
 
 

@@ -77,7 +77,8 @@ def choose_policies(
     if not admissible:
         return Policies(None, None)
     return Policies(
-        matched=min(admissible, key=lambda row: (abs(row[0] - target), *row[1:3]))[-1],
+        # Rounded, or a tie between one above and one below the target would be settled by rounding errors.
+        matched=min(admissible, key=lambda row: (round(abs(row[0] - target), 9), *row[1:3]))[-1],
         strong=min(admissible, key=lambda row: row[:3])[-1],
     )
 

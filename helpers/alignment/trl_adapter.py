@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -62,6 +63,14 @@ class PreferenceTrainer(DPOTrainer):
             dataset = dataset.add_column(column, side)
         return dataset
 
+    def get_eval_dataloader(self, *args: Any, **kwargs: Any) -> DataLoader:
+        """Every validation pair: leaving out what does not fill a batch is for training alone."""
+        self.args.dataloader_drop_last = False
+        try:
+            return super().get_eval_dataloader(*args, **kwargs)
+        finally:
+            self.args.dataloader_drop_last = True
+
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: checkpoints are private and thrown away."""
 
@@ -101,7 +110,15 @@ def preference_trainer(
     Raises:
         ValueError: `settings.batch` does not divide among the processes; fewer pairs than a batch.
     """
-    config = _config(settings, work, seed=seed, device=device, micro_batch=micro_batch, objective=objective)
+    config = _config(
+        settings,
+        work,
+        seed=seed,
+        device=device,
+        micro_batch=micro_batch,
+        valid=len(valid),
+        objective=objective,
+    )
     if len(train) < settings.batch:
         raise ValueError(
             f"{len(train)} training pairs do not fill one batch of {settings.batch} (dpo.batch)."
@@ -115,7 +132,7 @@ def preference_trainer(
             args=config,
             train_dataset=_dataset(train, known.get("train")),
             eval_dataset=_dataset(valid, known.get("valid")),
-            processing_class=tokenizer,
+            processing_class=copy.deepcopy(tokenizer),  # TRL gives it a padding token
             data_collator=DataCollatorForPreference(pad_token_id=tokenizer.eos_token_id),
             callbacks=list(callbacks),
         )
@@ -133,7 +150,14 @@ def reference_of(trainer: PreferenceTrainer) -> dict[str, list[list[float]]]:
 
 
 def _config(
-    settings: DPO, work: Path, *, seed: int, device: torch.device, micro_batch: int, objective: str
+    settings: DPO,
+    work: Path,
+    *,
+    seed: int,
+    device: torch.device,
+    micro_batch: int,
+    valid: int,
+    objective: str,
 ) -> DPOConfig:
     optimisers = {"rmsprop": "rmsprop", "adamw": "adamw_torch"}
     with quiet():
@@ -170,10 +194,17 @@ def _config(
     share, left = divmod(settings.batch, config.world_size)
     if left:
         raise ValueError(f"dpo.batch ({settings.batch}) must divide among {config.world_size} processes.")
-    size = max(part for part in range(1, min(micro_batch, share) + 1) if share % part == 0)
-    config.per_device_train_batch_size, config.gradient_accumulation_steps = size, share // size
-    config.per_device_eval_batch_size = config.precompute_ref_batch_size = max(1, micro_batch)
+    config.per_device_train_batch_size = _largest_part(share, micro_batch)
+    config.gradient_accumulation_steps = share // config.per_device_train_batch_size
+    # TRL averages validation figures over batches, so these should be of one size.
+    config.per_device_eval_batch_size = _largest_part(max(1, valid // config.world_size), micro_batch)
+    config.precompute_ref_batch_size = max(1, micro_batch)
     return config
+
+
+def _largest_part(whole: int, limit: int) -> int:
+    """The largest divisor of `whole` that is at most `limit`."""
+    return max(part for part in range(1, max(1, min(limit, whole)) + 1) if whole % part == 0)
 
 
 def _dataset(pairs: Sequence[EncodedPair], reference: list[list[float]] | None) -> Dataset:
