@@ -166,3 +166,8 @@ def test_an_interval_must_be_in_order_and_finite():
         Interval(float("nan"), 0.0, 1.0)
     assert Interval(0.5, 0.4, 0.6).bounds == (0.4, 0.6)
     assert str(Interval(0.5, 0.4, 0.6)) == "0.5 [0.4, 0.6]"
+
+
+def test_the_percentile_interval_leaves_out_one_in_forty_at_each_end():
+    found = percentile_interval(0.4, np.linspace(0.0, 1.0, 1001))
+    assert (found.value, found.low, found.high) == pytest.approx((0.4, 0.025, 0.975))
