@@ -1,4 +1,4 @@
-"""constraints.txt is the set these tests run on, and nothing in it ties a reader to one index or one machine."""
+"""constraints.txt is the set these tests run on, and ties a reader to no index and no machine."""
 
 import re
 from importlib.metadata import PackageNotFoundError, version

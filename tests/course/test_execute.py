@@ -1,0 +1,66 @@
+"""Executing a notebook: in this interpreter, measured, with failures and interrupts reported."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.course.execute import Interrupted, execute, write
+from tests.course.builders import small
+
+
+def printed(notebook: nbformat.NotebookNode) -> str:
+    return "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def test_it_runs_in_this_interpreter_and_is_measured(tmp_path: Path) -> None:
+    notebook = small(
+        "import os, sys; print(sys.executable, os.getcwd(), os.environ['MARK'])", "x = bytearray(200_000_000)"
+    )
+    seen = []
+    outcome = execute(
+        notebook, tmp_path, {**os.environ, "MARK": "here"}, lambda at, of: seen.append((at, of))
+    )
+    assert outcome.failure is None
+    assert printed(notebook).split() == [sys.executable, str(tmp_path), "here"]
+    assert seen == [(1, 2), (2, 2)]
+    assert outcome.seconds > 0 and outcome.peak_gb > 0.2
+    assert all("execution" not in cell.metadata for cell in notebook.cells)
+
+
+def test_a_failing_cell_ends_the_notebook_and_is_named(tmp_path: Path) -> None:
+    notebook = small("print('kept')", "def f():\n    return 1/0\nf()", "print('never')")
+    failure = execute(notebook, tmp_path, os.environ).failure
+    assert failure and failure.cell == 2 and failure.source.startswith("def f()")
+    assert "ZeroDivisionError" in failure.error and "\x1b" not in failure.error
+    assert printed(notebook) == "kept\n"
+
+
+def test_a_dying_kernel_is_a_failure_too(tmp_path: Path) -> None:
+    failure = execute(small("1", "import os; os._exit(1)"), tmp_path, os.environ).failure
+    assert failure and failure.cell == 2 and "memory" in failure.error
+
+
+def test_an_interrupt_ends_the_kernel_and_keeps_what_was_done(tmp_path: Path) -> None:
+    notebook = small("import os; print(os.getpid(), flush=True)", "import time; time.sleep(60)")
+
+    def interrupt(at: int, of: int) -> None:
+        if at == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(Interrupted) as stopped:
+        execute(notebook, tmp_path, os.environ, interrupt)
+    kernel = int(printed(stopped.value.outcome.notebook))
+    with pytest.raises(ProcessLookupError):
+        os.kill(kernel, 0)
+
+
+def test_writing_replaces_in_one_step(tmp_path: Path) -> None:
+    path = tmp_path / "01_x.ipynb"
+    path.write_text("old")
+    write(small("1"), path)
+    assert nbformat.read(path, as_version=4).cells[1].source == "1"
+    assert [file.name for file in tmp_path.iterdir()] == ["01_x.ipynb"]

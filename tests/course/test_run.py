@@ -1,0 +1,177 @@
+"""`make run`: order, reports, what is kept and what is cleared; executions are simulated but for one."""
+
+import json
+import os
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from helpers.course import run as command
+from helpers.course.execute import Interrupted
+from helpers.course.run import Request, read_request, run
+from helpers.course.series import running_order
+from helpers.profiles import POCKET, ProfileError
+from tests.course.builders import outcome, save, small
+
+RECORD = """
+from pathlib import Path
+import os
+from helpers.teaching.claims import Ledger, Measurement
+measured = Measurement(0.9, (0.88, 0.92), control=0.5, control_interval=(0.4, 0.6), details=DETAILS)
+"""
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "notebooks"
+    for name in ("00_start_here", "01_one", "02_two"):
+        save(small("1", "2", number=name[:2], title=name), folder / f"{name}.ipynb")
+    return folder
+
+
+@pytest.fixture
+def request_(tmp_path: Path) -> Request:
+    return Request(POCKET, tmp_path / "build", dict(os.environ), "")
+
+
+def simulate(monkeypatch: pytest.MonkeyPatch, **failed: str) -> list[str]:
+    """Stands in for kernels; `failed` names notebooks by number (`n01`) and gives their error."""
+    ran = []
+
+    def execute(notebook, folder, env, on_cell):
+        number = notebook.cells[0].source[2:4]
+        ran.append(number)
+        on_cell(1, 2)
+        if failed.get(f"n{number}") == "interrupt":
+            raise Interrupted(outcome(notebook))
+        return outcome(notebook, failed.get(f"n{number}", ""))
+
+    monkeypatch.setattr(command, "execute", execute)
+    return ran
+
+
+def test_the_start_comes_last_and_everything_is_left_in_the_build_folder(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    before = {path.name: path.read_bytes() for path in source.iterdir()}
+    ran = simulate(monkeypatch)
+    assert run(request_, source) == 0
+    assert ran == ["01", "02", "00"]
+    assert {path.name: path.read_bytes() for path in source.iterdir()} == before
+    build = request_.build
+    assert {path.stem for path in (build / "notebooks").iterdir()} == {"00_start_here", "01_one", "02_two"}
+    assert (build / "html" / "02_two.html").is_file() and (build / "html" / "plotly.min.js").is_file()
+    timings = json.loads((build / "timings.json").read_text())
+    assert timings["profile"] == "pocket"
+    assert timings["notebooks"]["01_one"] == {"minutes": 1.1, "peak_gb": 1.25, "finished": True}
+    index = (build / "html" / "index.html").read_text()
+    assert "01_one.html" in index and "1.1" in index and "Why is this so?" in index
+    assert all(row["verdict"] == "not run" for row in json.loads((build / "claims.json").read_text()))
+    said = capsys.readouterr().out
+    assert "01_one" in said and " 1:06" in said and "index.html" in said
+
+
+def test_a_failure_is_named_and_the_rest_goes_on(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    ran = simulate(monkeypatch, n01="ZeroDivisionError: division by zero")
+    assert run(request_, source) == 1
+    assert ran == ["01", "02", "00"]
+    said = capsys.readouterr()
+    assert "FAILED in code cell 2" in said.out
+    assert "01_one, code cell 2" in said.err and "ZeroDivisionError" in said.err
+    assert (request_.build / "notebooks" / "01_one.ipynb").is_file()
+    assert "a cell failed" in (request_.build / "html" / "index.html").read_text()
+
+
+def test_an_interrupt_keeps_what_was_made(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = simulate(monkeypatch, n02="interrupt")
+    assert run(request_, source) == 130
+    assert ran == ["01", "02"]
+    assert (request_.build / "html" / "01_one.html").is_file()
+    assert (request_.build / "html" / "index.html").is_file()
+
+
+def test_running_some_keeps_the_others_unless_the_profile_changed(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate(monkeypatch)
+    run(request_, source)
+    some = Request(request_.profile, request_.build, request_.env, "02")
+    run(some, source)
+    assert set(json.loads((request_.build / "timings.json").read_text())["notebooks"]) == {
+        "00_start_here",
+        "01_one",
+        "02_two",
+    }
+    other = Request(POCKET.model_copy(update={"name": "other"}), request_.build, request_.env, "02")
+    run(other, source)
+    assert [path.stem for path in (request_.build / "notebooks").iterdir()] == ["02_two"]
+
+
+def test_a_full_run_forgets_the_claims_of_the_last_one(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stale = request_.build / "claims" / "01_one.json"
+    stale.parent.mkdir(parents=True)
+    stale.write_text("[]")
+    simulate(monkeypatch)
+    run(request_, source)
+    assert not stale.exists()
+
+
+def test_only_wants_names_that_exist(source: Path) -> None:
+    assert [path.stem for path in running_order(source, only="02, 00")] == ["02_two", "00_start_here"]
+    with pytest.raises(ValueError, match="'07'; there is 00_start_here, 01_one, 02_two"):
+        running_order(source, only="07")
+
+
+def test_paths_count_from_where_the_command_was_given(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('inherits = "pocket"\nname = "mine"\n')
+    env = {
+        "LAB_FROM": str(tmp_path),
+        "PROFILE": "mine.toml",
+        "TOXICITY_LAB_CACHE": "here",
+        "TOXICITY_LAB_BUILD": "out",
+    }
+    wanted = read_request(env)
+    assert wanted.profile.name == "mine"
+    assert wanted.build == tmp_path / "out" == Path(wanted.env["TOXICITY_LAB_BUILD"])
+    assert wanted.env["TOXICITY_LAB_PROFILE"] == str(tmp_path / "mine.toml")
+    assert wanted.env["TOXICITY_LAB_CACHE"] == str(tmp_path / "here")
+
+
+def test_a_wrong_profile_is_refused_before_anything_runs(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError):
+        read_request({"LAB_FROM": str(tmp_path), "PROFILE": "gpt2-medum"})
+    with pytest.raises(ProfileError):
+        read_request({"LAB_FROM": str(tmp_path), "PROFILE": "missing.toml"})
+
+
+def test_what_a_kernel_records_reaches_the_table_and_the_ledger(
+    tmp_path: Path, request_: Request, capsys: pytest.CaptureFixture
+) -> None:
+    from helpers.teaching.claims import CLAIMS
+
+    part = next(part for part in CLAIMS["A1"].parts if part.name == "accuracy")
+    details = {key: 0.5 for key in part.rule.needs}
+    cell = RECORD.replace("DETAILS", repr(details)) + (
+        "Ledger(Path(os.environ['TOXICITY_LAB_BUILD']) / 'claims', '01_one', 'tiny')"
+        ".record('A1', measured, part='accuracy')"
+    )
+    source = tmp_path / "real"
+    save(small(cell), source / "01_one.ipynb")
+    root = str(Path(__file__).resolve().parents[2])
+    env = {**request_.env, "TOXICITY_LAB_BUILD": str(request_.build), "PYTHONPATH": root}
+    assert run(Request(POCKET, request_.build, env, ""), source) == 0, capsys.readouterr().err
+    rows = json.loads((request_.build / "claims.json").read_text())
+    found = [row for row in rows if row["value"] is not None]
+    assert [(row["id"], row["part"], row["model"], row["value"]) for row in found] == [
+        ("A1", "accuracy", "tiny", 0.9)
+    ]
+    assert "A1 accuracy" in capsys.readouterr().out
+    stored = nbformat.read(request_.build / "notebooks" / "01_one.ipynb", as_version=4)
+    assert stored.cells[1].execution_count == 1
