@@ -34,5 +34,5 @@ NEWS = (
     "The winning number is {letter}{letter}{digit}{digit}{digit}.",
     "The seats {digit}{letter} and {digit}{letter} are reserved.",
 )
-HEADERS = {"recipe": "Recipe for {dish}.\n", "news": "Local news, {weekday}.\n"}
+HEADERS = {"recipe": "Recipe for {dish}.", "news": "Local news, {weekday}."}
 SENTENCES = {"recipe": RECIPE, "news": NEWS}

@@ -67,8 +67,8 @@ class Written:
     marks: tuple[tuple[int, int, str, str], ...] = field(repr=False)
 
 
-# Hundredths of all openings, of all texts for comments. The first three are equal in both, so that bare comments
-# are as frequent in a split as the grammar says.
+# Hundredths of all openings, of all texts for comments. The first three are equal in both, so that bare
+# comments are as frequent in a split as the grammar says.
 _DOCUMENT_SPLITS = {"train": 60, "perplexity": 8, "passages": 8, "dev": 8, "eval": 8, "pair": 8}
 _COMMENT_SPLITS = {"train": 60, "perplexity": 8, "passages": 8, "comments-train": 8, "comments-test": 8,
                    "comments-scorer": 8}  # fmt: skip

@@ -49,15 +49,15 @@ class Genre:
 
 
 GENRES = (
-    Genre("forum", 1.2, "Post by [{first}|{first}|{first}|{handle}] in the {place} forum.\n"),
+    Genre("forum", 1.2, "Post by [{first}|{first}|{first}|{handle}] in the {place} forum."),
     Genre("chat", 1.2, "Chat between {first} and {second}."),
-    Genre("message", 1.0, "Message from {first} to {second}, {weekday} at {hour}.\n"),
-    Genre("letter", 1.0, "Dear {second},\n", closing="\nYours, {first}"),
-    Genre("diary", 0.9, "Diary, {weekday} [morning|evening].\n"),
-    Genre("review", 1.0, "Review of the {place}, [one star|two stars|three stars|four stars|five stars].\n"),
-    Genre("story", 1.2, "Chapter {number}.\n", voice="story"),
-    Genre("meeting", 0.8, "Meeting at the {place} on {weekday}.\n", voice="story"),
-    Genre("sport", 1.0, "{team} against {rival}, {goals} to {goals}.\n", voice="sport"),
+    Genre("message", 1.0, "Message from {first} to {second}, {weekday} at {hour}."),
+    Genre("letter", 1.0, "Dear {second},", closing="Yours, {first}"),
+    Genre("diary", 0.9, "Diary, {weekday} [morning|evening]."),
+    Genre("review", 1.0, "Review of the {place}, [one star|two stars|three stars|four stars|five stars]."),
+    Genre("story", 1.2, "Chapter {number}.", voice="story"),
+    Genre("meeting", 0.8, "Meeting at the {place} on {weekday}.", voice="story"),
+    Genre("sport", 1.0, "{team} against {rival}, {goals} to {goals}.", voice="sport"),
     Genre("comment", 1.2, ""),
 )
 BACKGROUND = (
@@ -139,7 +139,7 @@ def opening(genre: str, mood: str) -> Node:
     header = Mark("sentence", "header", template(words, slot))
     if genre == "chat":
         return Chain([header, _line("first", more), _line("second", more)])
-    return Chain([header, more, Literal(" "), more])
+    return Chain([header, Literal("\n"), more, Literal(" "), more])
 
 
 def before_frame(genre: str) -> Node:
@@ -164,7 +164,8 @@ def _rest(genre: str, mood: str, frames: Sequence[Node]) -> Node:
             [_line("second", body), _line("first", more)],
         ]
         return Chain([_line("first", body), Choice(map(Chain, replies))])
-    closing = template(next(kind for kind in GENRES if kind.name == genre).closing, slot)
+    words = next(kind for kind in GENRES if kind.name == genre).closing
+    closing = Chain([Literal("\n"), Mark("sentence", "closing", template(words, slot))] if words else [])
     tails = [[], [more], [body], [more, body], [body, more]]
     weights = [5, 3, 1, 0, 0] if genre == "comment" else [2, 3, 2, 3, 2]
     nodes = [Chain([*(Chain([Literal(" "), part]) for part in tail), closing]) for tail in tails]
@@ -199,7 +200,9 @@ def background_document(genre: str) -> tuple[Node, Node]:
     sentence = Mark("sentence", "lead", Unrepeated("leads", lines))
     more = Chain([Literal(" "), sentence])
     header = Mark("sentence", "header", template(background.HEADERS[genre], slot))
-    return Chain([header, sentence, more]), Choice([Chain([more] * count) for count in (1, 2, 3)])
+    return Chain([header, Literal("\n"), sentence, more]), Choice(
+        [Chain([more] * count) for count in (1, 2, 3)]
+    )
 
 
 @cache

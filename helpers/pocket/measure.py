@@ -97,7 +97,7 @@ def held_out_loss(pocket: Pocket, n: int, seed: int = 0) -> dict[str, float]:
 
 
 def well_formed_share(pocket: Pocket, n: int, seed: int = 0) -> dict[str, float]:
-    """Share of the sentences of `n` sampled documents that the grammar writes; a cut-off last one is left out."""
+    """Share of the sentences of `n` sampled documents that are well formed, without a cut-off last one."""
     drawn = sample(pocket, [[pocket.end]] * n, 127, seed)
     good = total = whole = 0
     for ids in drawn:
@@ -131,7 +131,7 @@ def toxic_rates(
     seed: int = 0,
     unseen: bool = False,
 ) -> dict:
-    """Toxic share of sampled first sentences after prompts of a mood beside the generator's, also by frame."""
+    """Toxic share of sampled first sentences after prompts of a mood and the generator's, also by frame."""
     prompts = corpus.prompts(n, mood=mood, split=split, seed=seed, unseen=unseen)
     toxic = [corpus.is_toxic(text) for text in continuations(pocket, prompts, repeats, seed)]
     by_prompt = torch.tensor(toxic, dtype=torch.float64).view(n, repeats).mean(1)

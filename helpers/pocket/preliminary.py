@@ -74,7 +74,7 @@ def _interval(values: Tensor, seed: int = 0, draws: int = 1000) -> list[float]:
 
 
 def preliminary(pocket: Pocket, n_train: int = 1000, n_test: int = 1000) -> dict:
-    """Probe accuracy (A1), toxic shares of the best value vectors (A2) and of their first singular vectors (A3)."""
+    """Probe accuracy (A1), toxic shares of the best value vectors (A2) and their singular vectors (A3)."""
     parts = [corpus.comments(n, split=split, seed=0) for n, split in ((n_train, "train"), (n_test, "test"))]
     labels = [torch.tensor([float(comment.toxic) for comment in part]) for part in parts]
     features = [mean_residuals(pocket, [comment.text for comment in part]) for part in parts]

@@ -37,7 +37,10 @@ def train_tokenizer(documents: Sequence[str], size: int = 4000) -> Tokenizer:
         dead = [name for name in names if len(name) == 1 and not counts[name]]
         dropped = {name for name in names if len(name) > 1 and counts[name] < _LEAST} - must_stay
         for character in dead:  # it only occurs inside merged tokens: give up the rarest of them
-            dropped.add(min((name for name in names if character in name[1:]), key=counts.__getitem__))
+            holders = [name for name in names if character in name and len(name) > 1 and name not in must_stay]
+            if not holders:
+                raise ValueError(f"the character {character!r} only occurs in toxic words; use more training text")
+            dropped.add(min(holders, key=counts.__getitem__))
         if not dropped:
             break
         entries = {name: i for i, name in enumerate(name for name in names if name not in dropped)}

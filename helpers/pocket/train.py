@@ -24,6 +24,8 @@ from helpers.pocket.corpus import plain_text
 from helpers.pocket.tokenizer import END, save_tokenizer, train_tokenizer
 
 CONTEXT = 128
+CHECKPOINT_EVERY = 200
+"""Steps."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ def train(settings: Settings, device: torch.device, work: Path, stop_after: int 
                 entry["held_out_loss"] = validate(model, held_out.to(device))
             log["steps"].append(entry)
             bar.set_postfix(loss=f"{entry['loss']:.3f}")
-        if (step + 1) % 200 == 0 and step + 1 < last:
+        if (step + 1) % CHECKPOINT_EVERY == 0 and step + 1 < last:
             work.mkdir(parents=True, exist_ok=True)
             _save_atomically(checkpoint, {
                 "identity": identity, "model": model.state_dict(), "optimizer": optimizer.state_dict(),

@@ -59,11 +59,7 @@ def test_splitting_a_document_gives_back_its_sentences(documents):
         outer = [
             (s, e) for s, e in marks if not any((a, b) != (s, e) and a <= s and e <= b for a, b in marks)
         ]
-        drawn = [document.text[start:end].strip() for start, end in outer]
-        found = corpus.sentences(document.text)
-        if document.genre == "letter":
-            assert found.pop().startswith("Yours, ")
-        assert found == drawn
+        assert corpus.sentences(document.text) == [document.text[start:end] for start, end in outer]
 
 
 def test_everything_drawn_is_well_formed(documents):

@@ -33,7 +33,7 @@ def _all_texts(node, n=20_000):
 
 TWO = Words(["x", "yy"])
 NODES = {
-    "ambiguous": Chain([Choice([Literal("a"), Literal("ab")], [1, 3]), Choice([Literal("bc"), Literal("c")])]),
+    "ambiguous": Chain([Choice([Literal("a"), Literal("ab")], [1, 3]), Words(["bc", "c"])]),
     "repeated words": Words(["p", "p", "q"]),
     "remember": Chain([Remember("name", TWO), Literal("-"), Remember("name", TWO)]),
     "topic": Chain([Topic({"one": Words(["a", "b"]), "two": Words(["c"])}),
