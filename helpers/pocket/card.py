@@ -133,7 +133,7 @@ of the same texts is {loss["limit"]:.4f}, the limit no model can pass on average
 
 Share of sampled continuations (temperature 1, 14 tokens) whose first sentence is toxic, with 95 % intervals over prompts:
 
-{_table(["prompts", "model", "generator", "prompts", "samples"], by_mood)}
+{_table(["after prompts", "model", "generator", "prompts", "samples"], by_mood)}
 
 ![Toxic rate of the model against the generator's by frame and mood; the dashed diagonal is perfect calibration](calibration.svg)
 

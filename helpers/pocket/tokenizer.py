@@ -37,9 +37,13 @@ def train_tokenizer(documents: Sequence[str], size: int = 4000) -> Tokenizer:
         dead = [name for name in names if len(name) == 1 and not counts[name]]
         dropped = {name for name in names if len(name) > 1 and counts[name] < _LEAST} - must_stay
         for character in dead:  # it only occurs inside merged tokens: give up the rarest of them
-            holders = [name for name in names if character in name and len(name) > 1 and name not in must_stay]
+            holders = [
+                name for name in names if character in name and len(name) > 1 and name not in must_stay
+            ]
             if not holders:
-                raise ValueError(f"the character {character!r} only occurs in toxic words; use more training text")
+                raise ValueError(
+                    f"the character {character!r} only occurs in toxic words; use more training text"
+                )
             dropped.add(min(holders, key=counts.__getitem__))
         if not dropped:
             break
