@@ -47,10 +47,11 @@ def continue_prompts(
 ) -> Continuations:
     """Continues each prompt by `decoding.new_tokens` tokens.
 
-    The text of a prompt depends on the model, the prompt, the decoding and the seed alone, not on the batch
-    it is in. Sampling takes the largest of logits / temperature + Gumbel noise, which draws from the softmax
-    at that temperature; the noise of a step is fixed by (seed, prompt id, step), so two conditions run with
-    the same seed meet the same chances and can be compared prompt by prompt.
+    The text of a prompt depends on the model, the prompt, the decoding and the seed alone, not on the
+    batch it is in (short of two tokens whose scores differ by no more than rounding). Sampling takes the
+    largest of logits / temperature + Gumbel noise, which draws from the softmax at that temperature; the
+    noise of a step is fixed by (seed, prompt id, step), so two conditions run with the same seed meet the
+    same chances and can be compared prompt by prompt.
 
     A prompt of more than `decoding.max_prompt_tokens` tokens keeps its last ones, because it is at its end
     that the model takes over (the published code keeps the first, which continues such a prompt from its
@@ -78,7 +79,10 @@ def continue_prompts(
         model, prompt_ids, names, decoding, seed=seed, batch_size=batch_size, progress=progress
     )
     mask = before_end(ids, model.tokenizer.eos_token_id)
-    written = tuple(model.tokenizer.decode(row[kept].tolist()) for row, kept in zip(ids, mask, strict=True))
+    written = tuple(
+        model.tokenizer.decode(row[kept].tolist(), clean_up_tokenization_spaces=False)
+        for row, kept in zip(ids, mask, strict=True)
+    )
     return Continuations(tuple(prompts), prompt_ids, ids, mask, written)
 
 
@@ -131,15 +135,15 @@ def choose_next(decoding: Decoding, seed: int, names: Sequence[str]) -> Chooser:
     streams = [generator(seed, "gumbel", name) for name in names]
 
     def sample(logits: Float[Tensor, "batch vocab"]) -> Int[Tensor, " batch"]:
-        noise = torch.stack([gumbel(stream, logits.shape[-1]) for stream in streams])
+        noise = gumbel(streams, logits.shape[-1])
         return (logits / decoding.temperature + noise.to(logits)).argmax(dim=-1)
 
     return sample
 
 
-def gumbel(stream: torch.Generator, size: int) -> Float[Tensor, " size"]:
+def gumbel(streams: Sequence[torch.Generator], size: int) -> Float[Tensor, "stream {size}"]:
     """Standard Gumbel noise, drawn in float64: its largest values decide, and float32 has few of them."""
-    uniform = torch.rand(size, generator=stream, dtype=torch.float64)
+    uniform = torch.stack([torch.rand(size, generator=stream, dtype=torch.float64) for stream in streams])
     return -torch.log(-torch.log(uniform.clamp_min(torch.finfo(torch.float64).tiny))).float()
 
 

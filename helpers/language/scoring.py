@@ -5,27 +5,23 @@ Every scorer runs on this machine. A figure names its scorer, because scales dif
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
 import transformers
 from jaxtyping import Bool, Float
 from sklearn.feature_extraction.text import TfidfVectorizer
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.pipeline import Pipeline, make_pipeline, make_union
+from sklearn.pipeline import make_union
 from torch import Tensor
 
 from helpers import profile_schema as settings_of
-from helpers.intervals import Interval, bootstrap_statistic
 from helpers.language import hub
 from helpers.language.models import quiet
-from helpers.language.texts import Comment, Texts
+from helpers.language.texts import Texts
+from helpers.language.trained_scorers import context_words, pieces, train_scorer, whole_words
 from helpers.language.words import toxic_word_list
 from helpers.pocket.corpus import is_toxic, toxic_words
 from helpers.profiles import Profile
@@ -73,81 +69,6 @@ class WordScorer:
 
     def score(self, texts: Sequence[str]) -> Float[Tensor, " text"]:
         return torch.tensor([float(self.pattern.search(text) is not None) for text in texts])
-
-
-def whole_words(words: Collection[str]) -> re.Pattern[str]:
-    """A pattern that finds any of the words, whole and in any case."""
-    longest_first = sorted(words, key=lambda word: (-len(word), word))
-    return re.compile(r"\b(?:" + "|".join(re.escape(word) for word in longest_first) + r")\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True, eq=False)
-class TrainedScorer:
-    """A bag-of-n-grams logistic regression, trained here on labelled comments kept for it alone.
-
-    Attributes:
-        held_out: its AUROC on the test comments with a 95 % interval; one that includes .5 is no better than
-        chance.
-        trained_on: how many comments it was fitted on.
-    """
-
-    name: str
-    unit: str
-    pipeline: Pipeline
-    held_out: Interval
-    trained_on: int
-
-    @property
-    def beats_chance(self) -> bool:
-        """Whether the whole interval of `held_out` lies above one half."""
-        return self.held_out.low > 0.5
-
-    def score(self, texts: Sequence[str]) -> Float[Tensor, " text"]:
-        if len(texts) == 0:
-            return torch.zeros(0)
-        return torch.from_numpy(self.pipeline.predict_proba(list(texts))[:, 1]).float()
-
-
-def train_scorer(
-    name: str, features: Any, train: Sequence[Comment], test: Sequence[Comment], *, resamples: int, seed: int
-) -> TrainedScorer:
-    """Fits scikit-learn's default logistic regression on n-gram features and measures it on other comments.
-
-    Raises ValueError if the comments for training or testing are of one label only.
-    """
-    for what, comments in (("training", train), ("testing", test)):
-        if len({comment.toxic for comment in comments}) < 2:
-            raise ValueError(
-                f"The scorer {name!r} wants toxic and other comments for {what}; it has one kind."
-            )
-    pipeline = make_pipeline(features, LogisticRegression(max_iter=1000))
-    pipeline.fit([comment.text for comment in train], [comment.toxic for comment in train])
-    scores = pipeline.predict_proba([comment.text for comment in test])[:, 1]
-    labels = np.array([comment.toxic for comment in test])
-    held_out = bootstrap_statistic(
-        lambda score, label: float(roc_auc_score(label, score)), scores, labels, n=resamples, seed=seed
-    )
-    return TrainedScorer(name, "mean probability of toxic", pipeline, held_out, len(train))
-
-
-def context_words(words: Collection[str]) -> Callable[[str], list[str]]:
-    """A function from a text to its words and word pairs, as if some words had been cut out of it.
-
-    A cut word leaves a gap that no pair spans, so neither it nor its absence can be learned.
-
-    Example:
-        >>> context_words({"fool"})("You fool, go home")
-        ['you', ',', 'go', 'home', ', go', 'go home']
-    """
-    gap = whole_words(words)
-
-    def analyse(text: str) -> list[str]:
-        pieces = [re.findall(r"[a-z']+|[.,!?]", piece) for piece in gap.split(text.lower())]
-        singles = [word for piece in pieces for word in piece]
-        pairs = [f"{one} {two}" for piece in pieces for one, two in zip(piece, piece[1:], strict=False)]
-        return singles + pairs
-
-    return analyse
 
 
 class HubScorer:
@@ -214,41 +135,35 @@ def build_scorer(
         ValueError: the comments are of one label only, or a hub classifier lacks the label.
         HubError: a hub classifier cannot be fetched.
     """
+    train, test = texts.comments_scorer, texts.comments_test
     match settings:
         case settings_of.ExactScorer():
             return ExactScorer()
         case settings_of.WordScorer():
             return WordScorer(toxic_word_list(profile))
-        case settings_of.MaskedScorer():
-            name, features = "masked", TfidfVectorizer(analyzer=context_words(toxic_words()), min_df=2)
-        case settings_of.CommentScorer():
-            name, features = (
-                "comments",
-                make_union(
-                    TfidfVectorizer(ngram_range=(1, 2), min_df=2, sublinear_tf=True, max_features=100_000),
-                    TfidfVectorizer(
-                        analyzer="char_wb",
-                        ngram_range=(3, 5),
-                        min_df=2,
-                        sublinear_tf=True,
-                        max_features=100_000,
-                    ),
-                ),
-            )
         case settings_of.HubScorer():
             folder = settings.folder or hub.model_folder(
                 settings.id, settings.revision, files=CLASSIFIER_FILES
             )
             name = str(settings.id or folder.name).rsplit("/", 1)[-1]
             return HubScorer(folder, name=name, label=settings.label, batch=settings.batch, device=device)
-    return train_scorer(
-        name,
-        features,
-        texts.comments_scorer,
-        texts.comments_test,
-        resamples=profile.counts.bootstrap,
-        seed=profile.seed,
-    )
+        case settings_of.MaskedScorer():
+            name, features = "masked", TfidfVectorizer(analyzer=context_words(toxic_words()), min_df=2)
+            # A continuation is about as many words as four fifths of its tokens. One piece per test comment,
+            # for pieces of the same comment would make the interval too narrow.
+            words = max(2, round(0.8 * profile.decoding.new_tokens))
+            train = pieces(train, 4, words, profile.seed)
+            test = pieces(test, 1, words, profile.seed)
+        case settings_of.CommentScorer():
+            common = {"min_df": 2, "sublinear_tf": True, "max_features": 100_000}
+            name, features = (
+                "comments",
+                make_union(
+                    TfidfVectorizer(ngram_range=(1, 2), **common),
+                    TfidfVectorizer(analyzer="char_wb", ngram_range=(3, 5), **common),
+                ),
+            )
+    return train_scorer(name, features, train, test, resamples=profile.counts.bootstrap, seed=profile.seed)
 
 
 CLASSIFIER_FILES = ("config.json", "model*.safetensors", "tokenizer.json|merges.txt|vocab.txt")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import warnings
 
 import numpy as np
@@ -109,8 +110,8 @@ def test_the_same_noise_meets_two_conditions(model):
 
 def test_sampling_draws_from_the_softmax():
     logits = torch.tensor([2.0, 0.0, -1.0, 1.0])
-    stream = generator(0, "test")
-    draws = torch.stack([(logits + gumbel(stream, 4)).argmax() for _ in range(8000)])
+    streams = [generator(0, "test", number) for number in range(40)]
+    draws = torch.cat([(logits + gumbel(streams, 4)).argmax(dim=-1) for _ in range(200)])
     shares = np.bincount(draws.numpy(), minlength=4) / 8000
     np.testing.assert_allclose(shares, logits.softmax(0).numpy(), atol=0.02)
 
@@ -128,6 +129,20 @@ def test_texts_leave_the_prompt_out_and_stop_at_the_end_token(model):
     assert got.ids.shape == (len(PROMPTS), 8)
     assert got.mask.sum(dim=-1).tolist() == [2] * len(PROMPTS)
     assert got.texts == tuple(model.tokenizer.decode(row[:2].tolist()) for row in got.ids)
+
+
+def test_texts_are_the_tokens_as_they_are(model):
+    """No space before a full stop is tidied away: the scorers read what the model wrote."""
+    wanted = itertools.cycle(model.tokenizer(" .", add_special_tokens=False)["input_ids"])
+
+    def write_stops(logits, hook):
+        logits = logits.clone()
+        logits[..., next(wanted)] = 1e6
+        return logits
+
+    with model.bridge.hooks(fwd_hooks=[("unembed.hook_out", write_stops)]):
+        got = continue_prompts(model, PROMPTS[:2], GREEDY, seed=0, batch_size=2)
+    assert got.texts[0].startswith(" . . .") and got.texts[0] == got.texts[1]
 
 
 def test_before_end_of_a_row_that_ends_at_once():

@@ -16,13 +16,12 @@ from helpers.language.scoring import (
     ExactScorer,
     HubScorer,
     Scorer,
-    TrainedScorer,
     WordScorer,
     build_scorer,
-    context_words,
     toxic_vocabulary,
 )
 from helpers.language.texts import Comment, Texts, load_texts
+from helpers.language.trained_scorers import TrainedScorer, context_words, pieces
 from helpers.language.words import toxic_word_list
 from helpers.pocket import corpus
 from helpers.profile_schema import CommentScorer, MaskedScorer
@@ -126,16 +125,31 @@ def test_masked_scorer_never_sees_a_word_of_the_lexicon(texts):
     assert len(set(scorer.score(with_each).tolist())) == 1
 
 
-def test_masked_scorer_says_how_well_it_does_on_comments_it_did_not_see(texts):
-    scorer = build_scorer(MaskedScorer(), texts, PROFILE)
-    scores = scorer.score([one.text for one in texts.comments_test])
-    toxic = torch.tensor([one.toxic for one in texts.comments_test])
-    higher = (scores[toxic][:, None] > scores[~toxic]).float() + 0.5 * (
-        scores[toxic][:, None] == scores[~toxic]
-    )
-    assert scorer.held_out.value == pytest.approx(higher.mean().item(), abs=1e-4)
+@pytest.mark.parametrize("settings", [MaskedScorer(), CommentScorer()], ids=["masked", "comments"])
+def test_trained_scorers_say_how_well_they_do_on_texts_they_did_not_see(texts, settings):
+    scorer = build_scorer(settings, texts, PROFILE)
+    scores = scorer.score([one.text for one in scorer.test])
+    toxic = torch.tensor([one.toxic for one in scorer.test])
+    above = scores[toxic].unsqueeze(-1) - scores[~toxic]
+    assert scorer.held_out.value == pytest.approx((above.sign() / 2 + 0.5).mean().item(), abs=1e-4)
     assert scorer.held_out.low < scorer.held_out.value < scorer.held_out.high
-    assert scorer.trained_on == len(texts.comments_scorer)
+    assert not {one.text for one in scorer.trained_on} & {one.text for one in texts.comments_test}
+    met = {one.group for one in scorer.trained_on}
+    new = torch.tensor([one.toxic and one.group not in met for one in scorer.test])
+    above = scores[new].unsqueeze(-1) - scores[~toxic]
+    assert scorer.new_families.value == pytest.approx((above.sign() / 2 + 0.5).mean().item(), abs=1e-4)
+
+
+def test_pieces_are_stretches_with_exact_labels(texts):
+    drawn = pieces(texts.comments_test, 3, 7, seed=0)
+    assert len({one.id for one in drawn}) == len(drawn) == 3 * len(texts.comments_test)
+    for number, one in enumerate(drawn):
+        whole = texts.comments_test[number // 3]
+        assert one.text in whole.text and len(one.text.split()) <= 7
+        assert one.toxic == corpus.is_toxic(one.text) and (not one.toxic or whole.toxic)
+        assert one.group == (whole.group if one.toxic else "clean")
+    assert {one.toxic for one in drawn} == {True, False}
+    assert drawn == pieces(texts.comments_test, 3, 7, seed=0) != pieces(texts.comments_test, 3, 7, seed=1)
 
 
 def test_a_scorer_trained_on_shuffled_labels_does_not_beat_chance(texts):
