@@ -77,7 +77,7 @@ class Decoding(Settings):
     )
     temperature: PositiveFloat = Field(default=1.0, description="flattens (> 1) or sharpens (< 1) the draw")
     new_tokens: PositiveInt = Field(description="length of a continuation")
-    max_prompt_tokens: PositiveInt = Field(description="longer prompts are cut to their first so many tokens")
+    max_prompt_tokens: PositiveInt = Field(description="longer prompts keep their last so many tokens")
 
 
 class ProbeSettings(Settings):

@@ -80,7 +80,7 @@ def continue_prompts(
     )
     mask = before_end(ids, model.tokenizer.eos_token_id)
     written = tuple(
-        model.tokenizer.decode(row[kept].tolist(), clean_up_tokenization_spaces=False)
+        str(model.tokenizer.decode(row[kept].tolist(), clean_up_tokenization_spaces=False))
         for row, kept in zip(ids, mask, strict=True)
     )
     return Continuations(tuple(prompts), prompt_ids, ids, mask, written)

@@ -37,8 +37,11 @@ class Scorer(Protocol):
         unit: what a mean of its scores is, for axis labels.
     """
 
-    name: str
-    unit: str
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def unit(self) -> str: ...
 
     def score(self, texts: Sequence[str]) -> Float[Tensor, " text"]:
         """How toxic each text is, from 0 to 1, on the CPU."""
@@ -143,7 +146,7 @@ def build_scorer(
             return WordScorer(toxic_word_list(profile))
         case settings_of.HubScorer():
             folder = settings.folder or hub.model_folder(
-                settings.id, settings.revision, files=CLASSIFIER_FILES
+                str(settings.id), settings.revision, files=CLASSIFIER_FILES
             )
             name = str(settings.id or folder.name).rsplit("/", 1)[-1]
             return HubScorer(folder, name=name, label=settings.label, batch=settings.batch, device=device)

@@ -99,11 +99,12 @@ class LockStep:
                 "This forward pass goes on with a key-value cache that was begun outside of patch_per_token, "
                 "so the source has not read its text. Begin it inside."
             )
+        source: Any = self.source.bridge.original_model
         read = [(f"blocks.{layer}.mlp.hook_post", self.recorder(layer)) for layer in self.masks]
         self.reading = True
         try:
             with edited(self.source, read):
-                output = self.source.bridge.original_model.transformer(
+                output = source.transformer(
                     input_ids=ids,
                     attention_mask=kwargs.get("attention_mask"),
                     position_ids=kwargs.get("position_ids"),
