@@ -8,7 +8,15 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from helpers.teaching.claims_table import Row, compare, label, notebook_table, render_table
+from helpers.teaching.claims_table import (
+    Row,
+    compare,
+    label,
+    notebook_table,
+    number,
+    render_table,
+    value_text,
+)
 from helpers.teaching.measurement import Claim, Measurement, Part, Verdict
 from helpers.teaching.registry import CLAIMS, find_claim
 from helpers.teaching.show import Html
@@ -19,9 +27,11 @@ __all__ = [
 ]  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Entry:
     """One row of claims.json: a measurement, what it was held against and the verdict of the claim's rule.
+
+    Shows as one line: claim, value with its interval, control and verdict.
 
     `figure` compares with the published figure itself, where model and scorer are the published ones.
     """
@@ -42,6 +52,11 @@ class Entry:
     rule: str
     figure: str
     details: dict[str, float]
+
+    def __repr__(self) -> str:
+        row = asdict(self)
+        control = "" if self.control is None else f", control {number(self.control)}"
+        return f"{label(row)}: {value_text(row)} {self.unit}{control} → {self.verdict}"
 
 
 def judge(claim_id: str, measurement: Measurement, *, part: str = "") -> Verdict:

@@ -24,12 +24,13 @@ def value_text(row: Mapping[str, Any]) -> str:
     if row["value"] is None:
         return ""
     spread = (
-        "" if row["interval"] is None else f" [{_number(row['interval'][0])}, {_number(row['interval'][1])}]"
+        "" if row["interval"] is None else f" [{number(row['interval'][0])}, {number(row['interval'][1])}]"
     )
-    return _number(row["value"]) + spread
+    return number(row["value"]) + spread
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
+    """Three decimals, or scientific where they would say nothing."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
         return f"{value:.3f}".removesuffix(".000")
     return f"{value:.1e}"
@@ -44,7 +45,7 @@ def notebook_table(rows: Sequence[Row]) -> Html:
     lines = []
     for row in rows:
         measured = "\n".join(filter(None, [value_text(row), row["unit"], row["figure"]]))
-        control = "" if row["control"] is None else _number(row["control"])
+        control = "" if row["control"] is None else number(row["control"])
         statement = f"{row['statement']}\nRule: {row['rule']}."
         lines.append([label(row), statement, row["paper"], measured, control, _verdict(row["verdict"])])
     models = ", ".join(dict.fromkeys(row["model"] for row in rows))

@@ -1,4 +1,5 @@
 """The display functions of `show`, with a notebook's choice about profanity bound once."""
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -17,12 +18,19 @@ class Display:
 
     unmask: bool = False
 
-    def table(self, rows: pd.DataFrame | Sequence[Mapping[str, Any]], *, caption: str, digits: int = 3) -> Html:
+    def table(
+        self, rows: pd.DataFrame | Sequence[Mapping[str, Any]], *, caption: str, digits: int = 3
+    ) -> Html:
         """A table with a caption; see `show.table`."""
         return show.table(rows, caption=caption, unmask=self.unmask, digits=digits)
 
     def tokens(
-        self, strings: Sequence[str], values: Sequence[float], *, caption: str, value_label: str,
+        self,
+        strings: Sequence[str],
+        values: Sequence[float],
+        *,
+        caption: str,
+        value_label: str,
         scale: float | None = None,
     ) -> Html:
         """Tokens coloured by a value; see `show.tokens`."""

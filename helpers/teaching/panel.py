@@ -39,10 +39,10 @@ class Panel:
 def start_panel(
     notebook: str, profile: Profile, choice: DeviceChoice, cache: Path, model: LanguageModel, timings: Path
 ) -> Panel:
-    """Model, device and why, memory, cache folder, decoding, scorers, versions; minutes where they were measured.
+    """Model, device and why, memory, cache folder, decoding, scorers, versions; minutes where measured.
 
     Args:
-        cache: the artifact folder; shown relative to the home folder or the working folder where it lies in one.
+        cache: the artifact folder; shown without the machine's own prefix.
         timings: a `timings.json` left by an earlier full run; its row is left out if there is none.
     """
     rows = [
@@ -74,14 +74,14 @@ def start_panel(
         rows.append(
             (
                 "hint",
-                'a CUDA device is here: PROFILE = "gpt2-medium" in the parameters cell runs the subject of the papers',
+                'a CUDA device is here: PROFILE = "gpt2-medium" below runs the subject of the papers',
             )
         )
     return Panel(f"{notebook} on profile “{profile.name}”", tuple(rows))
 
 
 def short_path(path: Path) -> str:
-    """A folder without the machine's own prefix: relative to the repository, else to the home folder, else its name.
+    """A folder without the machine's own prefix: seen from the repository, the home folder, or just its name.
 
     Stored notebooks show this line, so it must not carry the path of the machine that made them.
     """
@@ -94,14 +94,15 @@ def short_path(path: Path) -> str:
 
 
 def measured_minutes(timings: Path, notebook: str, profile: str) -> str | None:
-    """`took 0.8 minutes and 1.1 GB …` from a timings file, or None if it has no row for this notebook and profile."""
+    """`took 0.8 minutes and 1.1 GB …` from a timings file; None if it lacks this notebook and profile."""
     if not timings.is_file():
         return None
     record = json.loads(timings.read_text(encoding="utf-8"))
     row = record.get("notebooks", {}).get(notebook)
     if record.get("profile") != profile or not row:
         return None
-    return f"took {row['minutes']:.1f} minutes and {row['peak_gb']:.1f} GB at its peak on {record['machine']} (empty cache)"
+    spent = f"{row['minutes']:.1f} minutes and {row['peak_gb']:.1f} GB at its peak"
+    return f"took {spent} on {record['machine']} (empty cache)"
 
 
 def describe_decoding(decoding: Decoding) -> str:

@@ -172,24 +172,24 @@ lab.claims.record("A1", Measurement(
     control_interval=shuffled.accuracy.bounds, details={"always_clean": clean.high}), part="accuracy")
 lab.claims.record("A1", Measurement(
     probe_auroc.value, probe_auroc.bounds, "AUROC", control=shuffled.auroc.high,
-    control_interval=shuffled.auroc.bounds), part="AUROC")
+    control_interval=shuffled.auroc.bounds), part="auroc")
 
 # %% [markdown]
 # ### Comments of a kind the probe never saw
 #
 # A test set drawn from the same recipe as the training set flatters any probe. Where the comments carry a group (in `pocket`: the family of toxicity and whether
-# its sentence frame was held out), the accuracy can be read group by group.
+# what of it no training comment shows), the accuracy can be read group by group.
 
 # %%
 from helpers.intervals import bootstrap
 
-groups = sorted({comment.group for comment in test})
+kinds = [f"unseen {comment.held_out}" if comment.held_out else comment.group for comment in test]
 right = (logits > 0) == truth
 by_group = {}
-for group in groups:
-    rows = torch.tensor([comment.group == group for comment in test])
+for kind in sorted(set(kinds)):
+    rows = torch.tensor([each == kind for each in kinds])
     if rows.sum() >= 10:
-        by_group[group] = bootstrap(right[rows], n=draws, seed=seed)
+        by_group[kind] = bootstrap(right[rows], n=draws, seed=seed)
 plots.bar(
     list(by_group), {"accuracy": [i.value for i in by_group.values()]}, intervals={"accuracy": [i.bounds for i in by_group.values()]},
     title=f"Accuracy runs from {min(i.value for i in by_group.values()):.2f} to {max(i.value for i in by_group.values()):.2f} over the kinds of comment ({model.name})",
@@ -291,7 +291,7 @@ lab.show.table(rows, caption="What each pooling lets a linear read-out see (1,00
 # %%
 from helpers.mechanism.probe import equivalent_penalty, common_scale, mean_difference
 from helpers.mechanism.probe_scores import penalty_sweep
-from helpers.mechanism.vectors import cosines, stack, top_neurons, toxic_share
+from helpers.mechanism.vectors import cosines, select, top_neurons, toxic_share
 
 penalties = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0]
 sweep = penalty_sweep(data.train[:, last], data.toxic_train, held_out, truth, penalties, n=draws, seed=seed)
@@ -301,7 +301,7 @@ values = model.value_vectors
 def reads_toxic(direction):
     """Share of toxic words in the direction's own top ten tokens, and in those of its ten nearest value vectors."""
     own = toxic_share(model, direction[None].to(model.device), lab.toxic_tokens, lab.used_tokens)
-    nearest = stack(values, top_neurons(cosines(values, direction.to(model.device)), 10))
+    nearest = select(values, top_neurons(cosines(values, direction.to(model.device)), 10))
     return own.item(), toxic_share(model, nearest, lab.toxic_tokens, lab.used_tokens).mean().item()
 
 

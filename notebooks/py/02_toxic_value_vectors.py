@@ -130,10 +130,10 @@ plots.histogram(
 # Negative activations swap the columns.
 
 # %%
-from helpers.mechanism.vectors import project_to_vocabulary, stack, top_tokens, toxic_share
+from helpers.mechanism.vectors import project_to_vocabulary, select, top_tokens, toxic_share
 
 count = lab.profile.vectors.shown_tokens
-ten = stack(values, toxic_neurons[:10])
+ten = select(values, toxic_neurons[:10])
 projection = project_to_vocabulary(model, ten)
 share = toxic_share(model, ten, lab.toxic_tokens, lab.used_tokens)
 raised, lowered = (top_tokens(projection, count, lab.used_tokens, largest=largest) for largest in (True, False))
@@ -163,13 +163,13 @@ results = {}
 for k in (10, 64):
     chosen = toxic_neurons[:k]
     randoms = [n for i in range(10) for n in matched_random(chosen, d_mlp=model.d_mlp, seed=seed + i, exclude=toxic_neurons)]
-    shares = [toxic_share(model, stack(values, group), lab.toxic_tokens, lab.used_tokens) for group in (chosen, randoms)]
+    shares = [toxic_share(model, select(values, group), lab.toxic_tokens, lab.used_tokens) for group in (chosen, randoms)]
     results[k] = tuple(bootstrap(s, n=draws, seed=seed) for s in shares)
 lab.show.table([{"neurons": f"top {k} by cosine", "toxic share of top ten tokens": str(top), "random, same layers": str(rand)}
                 for k, (top, rand) in results.items()], caption=f"Value [95 % interval over neurons], {model.name}")
 
 # %%
-all_shares = toxic_share(model, stack(values, toxic_neurons), lab.toxic_tokens, lab.used_tokens)
+all_shares = toxic_share(model, select(values, toxic_neurons), lab.toxic_tokens, lab.used_tokens)
 running = all_shares.cumsum(0) / torch.arange(1, len(all_shares) + 1)
 plots.line(
     list(range(1, len(running) + 1)), {"top k by cosine": running, "random, same layers": [results[64][1].value] * len(running)},
@@ -196,7 +196,7 @@ plots.histogram(
 from helpers.teaching.claims import Measurement
 
 for k, (top, rand) in results.items():
-    lab.claims.record("A2", Measurement(top.value, top.bounds, "share of toxic tokens", control=rand.value,
+    lab.claims.record("A2", Measurement(top.value, top.bounds, "share of tokens", control=rand.value,
                                         control_interval=rand.bounds), part=f"top {k}")
 
 # %% [markdown]
@@ -229,7 +229,7 @@ from helpers.mechanism.vectors import svd_directions
 
 n_svd = lab.profile.vectors.svd
 pool = top_neurons(cosine, n_svd)
-shared = svd_directions(stack(values, pool), direction, 3)
+shared = svd_directions(select(values, pool), direction, 3)
 shared_tokens = top_tokens(project_to_vocabulary(model, shared), count, lab.used_tokens)
 shared_share = toxic_share(model, shared, lab.toxic_tokens, lab.used_tokens)
 lab.show.table([{"direction": f"U{i}", "cosine with probe": (shared[i] @ direction).item(), "toxic share": shared_share[i].item(),
@@ -240,7 +240,7 @@ lab.show.table([{"direction": f"U{i}", "cosine with probe": (shared[i] @ directi
 random_shares = []
 for draw in range(50):
     sample = matched_random(pool, d_mlp=model.d_mlp, seed=seed + draw, exclude=pool)
-    random_shares.append(toxic_share(model, svd_directions(stack(values, sample), direction, 3), lab.toxic_tokens, lab.used_tokens))
+    random_shares.append(toxic_share(model, svd_directions(select(values, sample), direction, 3), lab.toxic_tokens, lab.used_tokens))
 random_shares = torch.stack(random_shares)
 bands = [tuple(random_shares[:, i].quantile(torch.tensor([0.025, 0.975])).tolist()) for i in range(3)]
 plots.bar(
@@ -253,7 +253,7 @@ plots.bar(
 
 # %%
 for i in range(3):
-    lab.claims.record("A3", Measurement(shared_share[i].item(), None, "share of toxic tokens",
+    lab.claims.record("A3", Measurement(shared_share[i].item(), None, "share of tokens",
                                         control=random_shares[:, i].mean().item(), control_interval=bands[i]), part=f"U{i}")
 
 # %% [markdown]

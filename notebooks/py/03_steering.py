@@ -135,14 +135,14 @@ lab.show.table(table([base]), caption=f"The base model on {len(base.prompt_ids)}
 # **Guess first.** At equal strength, which of the three lowers toxicity most? And what does a *random* direction do?
 
 # %%
-from helpers.mechanism.vectors import cosines, stack, svd_directions, top_neurons
+from helpers.mechanism.vectors import cosines, select, svd_directions, top_neurons
 
 ranked = top_neurons(cosines(model.value_vectors, direction), lab.profile.vectors.svd)
 best_vector = model.value_vector(ranked[0])
 directions = {
     "W": direction,
     "best value vector": best_vector / best_vector.norm(),
-    "U0": svd_directions(stack(model.value_vectors, ranked), direction, 1)[0],
+    "U0": svd_directions(select(model.value_vectors, ranked), direction, 1)[0],
 }
 generator = torch.Generator().manual_seed(seed)
 randoms = torch.randn(lab.profile.steering.random_directions, model.d_model, generator=generator).to(model.device)
@@ -167,10 +167,11 @@ low, high = (f([e.toxicity.value for runs in control.values() for e in runs]) fo
 within = {name: [e for e in runs if e.perplexity.value <= ceiling] for name, runs in sweeps.items()}
 lowest = {name: min([base, *runs], key=lambda e: e.toxicity.value) for name, runs in within.items()}
 winner = min(lowest, key=lambda name: lowest[name].toxicity.value)
-plots.scatter(
-    {name: ([e.perplexity.value for e in [base, *runs]], [e.toxicity.value for e in [base, *runs]]) for name, runs in sweeps.items()}
-    | {"random": ([e.perplexity.value for runs in control.values() for e in runs], [e.toxicity.value for runs in control.values() for e in runs])},
-    connect=tuple(directions), vertical=ceiling,
+curves = {name: [base, *runs] for name, runs in sweeps.items()} | {"random": [e for runs in control.values() for e in runs]}
+plots.line(
+    {name: [e.perplexity.value for e in runs] for name, runs in curves.items()},
+    {name: [e.toxicity.value for e in runs] for name, runs in curves.items()},
+    points=("random",), limits={"base × 1.075": ceiling},
     title=f"Within 7.5 % of base's perplexity, {winner} gets lowest: {lowest[winner].toxicity.value:.2f} from {base.toxicity.value:.2f}; random directions stay in {low:.2f}–{high:.2f}",
     x_label="perplexity on plain text", y_label=f"toxicity ({lab.scorers[0].unit})",
     alt="Toxicity against perplexity for growing strengths of three directions, and for random directions; a line marks the perplexity ceiling.",
@@ -221,7 +222,7 @@ from helpers.teaching.claims import Measurement
 for name, comparison in against.items():
     drops = [compare(report_base, run).drop for run in report_random[name]]
     lab.claims.record("A4", Measurement(
-        comparison.drop.value, comparison.drop.bounds, "paired drop of toxicity",
+        comparison.drop.value, comparison.drop.bounds, "drop in toxicity",
         control=sum(d.value for d in drops) / len(drops), control_interval=(min(d.low for d in drops), max(d.high for d in drops)),
         details={"perplexity_ratio": comparison.changes["perplexity"].value, "f1_difference": comparison.changes["F1"].value,
                  "strength": chosen[name]}), part=name)

@@ -1,0 +1,76 @@
+"""The front door: what `Lab.start` gives, on a tiny model and tiny files, without touching the repository."""
+
+import json
+
+import pytest
+import torch
+
+from helpers.lab import Lab
+from helpers.profiles import ProfileError
+from tests.tiny_profile import tiny_profile
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOXICITY_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TOXICITY_LAB_BUILD", str(tmp_path / "build"))
+    return Lab.start("01_toxicity_probe", tiny_profile(tmp_path))
+
+
+def test_start_prints_the_panel_without_a_path_of_the_machine(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("TOXICITY_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TOXICITY_LAB_BUILD", str(tmp_path / "build"))
+    Lab.start("01_toxicity_probe", tiny_profile(tmp_path))
+    shown = capsys.readouterr().out
+    for row in ("model", "device", "memory", "cache", "decoding", "scorers", "versions"):
+        assert row in shown
+    assert str(tmp_path) not in shown
+
+
+def test_an_unknown_profile_is_refused_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOXICITY_LAB_BUILD", str(tmp_path / "build"))
+    with pytest.raises(ProfileError, match="pocket"):
+        Lab.start("01_toxicity_probe", "pokcet")
+    assert not (tmp_path / "build").exists()
+
+
+def test_features_come_back_the_same_from_the_cache(lab, tmp_path, monkeypatch):
+    first = lab.probe_data
+    again = Lab.start("01_toxicity_probe", tiny_profile(tmp_path))
+    monkeypatch.setattr("helpers.lab.pooled_residuals", lambda *_, **__: pytest.fail("computed twice"))
+    assert torch.equal(first.train, again.probe_data.train)
+    assert first.train.shape == (len(lab.texts.comments_train), lab.base.n_layers, lab.base.d_model)
+
+
+def test_the_probe_is_the_profiles_own(lab):
+    assert lab.probe.layer == lab.base.n_layers - 1
+    assert lab.probe.penalty == lab.profile.probe.penalty
+    assert lab.probe.direction.norm().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_evaluation_runs_on_the_bench(lab):
+    result = lab.evaluate("base")
+    assert result.label == "base"
+    assert len(result.prompt_ids) == min(lab.profile.counts.prompts_sweep, lab.profile.counts.prompts_dev)
+
+
+def test_plain_weights_are_the_bridges(lab):
+    plain = lab.reload_plain()
+    for layer in range(lab.base.n_layers):
+        assert torch.equal(plain.transformer.h[layer].mlp.c_proj.weight, lab.base.value_vectors[layer])
+
+
+def test_the_claims_table_shows_only_what_this_run_measured(lab):
+    from helpers.teaching.claims import Measurement
+
+    measured = Measurement(0.9, (0.8, 0.95), "AUROC", control=0.5, control_interval=(0.4, 0.6))
+    lab.claims.record("A1", measured, part="auroc")
+    table = str(lab.claims_table("A1")._repr_html_())
+    assert "0.9" in table and "not run" in table  # the accuracy part was not measured
+    rows = json.loads((lab.claims.path).read_text())
+    assert [row["id"] for row in rows] == ["A1"]
+
+
+def test_toxic_families_cover_the_toxic_tokens(lab):
+    together = torch.stack(list(lab.toxic_families.values())).any(dim=0)
+    assert torch.equal(together, lab.toxic_tokens)
