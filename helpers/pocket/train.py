@@ -32,12 +32,12 @@ CHECKPOINT_EVERY = 200
 class Settings:
     """Everything that decides the weights."""
 
-    layers: int = 6
-    width: int = 256
-    heads: int = 8
-    tokens: int = 8_000_000
+    layers: int = 4
+    width: int = 192
+    heads: int = 6
+    tokens: int = 7_000_000
     batch: int = 32
-    learning_rate: float = 1.5e-3
+    learning_rate: float = 2e-3
     warmup: int = 100
     weight_decay: float = 0.1
     seed: int = 0
