@@ -13,6 +13,7 @@ from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache, GPT2LMHeadModel
+from transformers.cache_utils import DynamicLayer
 
 Past = list[Float[Tensor, "key_and_value batch head past d_head"]]
 """Keys (index 0) and values (index 1) of the tokens so far, one tensor per layer; empty before any token."""
@@ -64,8 +65,11 @@ class Reader:
     ) -> Reading:
         """Reads token ids, or embeddings in their place, after a past (which is left as it is)."""
         cache = DynamicCache()
-        for number, layer in enumerate(past):
-            cache.update(layer[0], layer[1], number)
+        for layer in past:
+            slot = DynamicLayer()  # filled by hand: `update` would copy the whole past once more
+            slot.lazy_initialization(layer[0], layer[1])
+            slot.keys, slot.values = layer[0], layer[1]
+            cache.layers.append(slot)
         tokens = ids if ids is not None else embeddings
         start = length(past)
         end = start + (tokens.shape[1] if tokens is not None else 0)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from einops import reduce
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
@@ -115,7 +114,7 @@ def steer(
                 )
             scores = _fuse(changed.logits, unchanged.logits, settings)
             if sample:
-                scores = scores + torch.stack([gumbel(each, scores.shape[-1]) for each in streams]).to(scores)
+                scores = scores + gumbel(streams, scores.shape[-1]).to(scores)
             here = length(unchanged_past)
             total = total + counted[:, here, None] * unchanged.residual[:, -1]
             changed_past, unchanged_past = changed.past, unchanged.past
@@ -145,23 +144,21 @@ class _Goal:
     def pursue(self, past: Past, on_iteration: OnIteration | None) -> Reading:
         """The last token read after the changed past. A prompt of one token has none to change."""
         settings = self.settings
-        share = _window(length(past), settings).to(self.total)[:, None]
-        added = [torch.zeros_like(layer) for layer in past]
+        share = _window(length(past), settings).to(self.total)[:, None] if settings.window else None
         for number in range(settings.iterations if past else 0):
             with torch.enable_grad():
-                variables = [layer.requires_grad_() for layer in added]
-                changed = [layer + variable for layer, variable in zip(past, variables, strict=True)]
-                iteration, loss = self._state(self.read.read(changed, ids=self.last), number)
-                gradients = torch.autograd.grad(loss.sum(), variables)
+                past = [layer.detach().requires_grad_() for layer in past]
+                iteration, loss = self._state(self.read.read(past, ids=self.last), number)
+                gradients = torch.autograd.grad(loss.sum(), past)
             if on_iteration is not None:
                 on_iteration(iteration)
-            added = [
-                (variable - settings.step_size * _scaled(gradient * share, settings.gamma)).detach()
-                for variable, gradient in zip(variables, gradients, strict=True)
+            if share is not None:
+                gradients = tuple(gradient * share for gradient in gradients)
+            past = [
+                layer.detach() - gradient * (settings.step_size / _norm(gradient) ** settings.gamma)
+                for layer, gradient in zip(past, gradients, strict=True)
             ]
-        reading = self.read.read(
-            [layer + addition for layer, addition in zip(past, added, strict=True)], ids=self.last
-        )
+        reading = self.read.read(past, ids=self.last)
         if on_iteration is not None:
             on_iteration(self._state(reading, settings.iterations)[0])
         return reading
@@ -187,20 +184,18 @@ class _Goal:
         return iteration, self.settings.kl_scale * divergence - log_attribute
 
 
-def _scaled(gradient: Tensor, gamma: float) -> Tensor:
-    """The gradient divided by its norm^gamma, per text and layer, keys and values together."""
-    squares = reduce(gradient.square(), "kv batch head pos d_head -> 1 batch 1 1 1", "sum")
-    return gradient / (squares.sqrt() + 1e-15) ** gamma
+def _norm(gradient: Tensor) -> Float[Tensor, "1 row 1 1 1"]:
+    """The norm of each text's gradient at one layer, keys and values together; never zero."""
+    return torch.linalg.vector_norm(gradient, dim=(0, 2, 3, 4), keepdim=True) + 1e-15
 
 
 def _window(past_length: int, settings: PPLM) -> Float[Tensor, " pos"]:
     """How much each past position may change: 1 in the window (rising to 1 under decay), 0 before it."""
     share = torch.ones(past_length)
-    if settings.window:
-        inside = min(settings.window, past_length)
-        share[: past_length - inside] = 0
-        if settings.decay:
-            share[past_length - inside :] = (torch.arange(inside) + 1) / inside
+    inside = min(settings.window, past_length)
+    share[: past_length - inside] = 0
+    if settings.decay:
+        share[past_length - inside :] = (torch.arange(inside) + 1) / inside
     return share
 
 

@@ -1,4 +1,4 @@
-"""The loss from scratch: against its formula, against slow log-probabilities, against TRL; masks and padding."""
+"""The loss from scratch: against its formula, slow log-probabilities and TRL; masks and padding."""
 
 import inspect
 import math

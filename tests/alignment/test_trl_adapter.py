@@ -1,4 +1,4 @@
-"""What the adapter does to TRL, and whether TRL still needs it: these tests fail when TRL changes underneath."""
+"""What the adapter does to TRL, and whether TRL still needs it; fails when TRL changes underneath."""
 
 import copy
 
