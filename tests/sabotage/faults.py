@@ -1,0 +1,161 @@
+"""The faults: one changed line each, with the test that must notice. Later work adds its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One line made wrong, the way a person might get it wrong.
+
+    Attributes:
+        name: what is wrong, in a few words.
+        file: seen from the project's folder.
+        old: text that stands in the file exactly once; `new` takes its place.
+        test: the pytest node that must fail: `tests/…::test_…`, or `notebooks/NN_….ipynb` for the notebook's
+            own assertions.
+    """
+
+    name: str
+    file: str
+    old: str
+    new: str
+    test: str
+
+
+FAULTS = [
+    Fault(
+        "a damaged artifact is served because its checksum is not compared",
+        "helpers/store.py",
+        "if _checksum(entry / name) != files[name]]",
+        "if not files[name]]",
+        "tests/store/test_faults.py::TestDamage::test_any_flipped_byte_is_noticed_and_mended",
+    ),
+    Fault(
+        "a killed writer leaves an artifact that looks whole",
+        "helpers/store.py",
+        'new = work / "new"',
+        "new = entry",
+        "tests/store/test_faults.py::TestKilledWriter::test_at_every_step_of_writing",
+    ),
+    Fault(
+        "a rule is turned round: below the control counts as above it",
+        "helpers/teaching/rules.py",
+        "grade(direction=m.low > m.against, agrees=m.low > 3 * m.against)",
+        "grade(direction=m.low < m.against, agrees=m.low > 3 * m.against)",
+        "tests/teaching/test_rules.py::test_each_verdict",
+    ),
+    Fault(
+        "a ledger's value may drift out of its interval unnoticed",
+        "helpers/teaching/claims_table.py",
+        "same = low <= old_high and old_low <= high",
+        "same = low <= old_high or old_low <= high",
+        "tests/teaching/test_claims.py::test_compare_names_each_difference",
+    ),
+    Fault(
+        "the attention mask is ignored, so padding is read",
+        "helpers/language/models.py",
+        "return self.bridge(tokens.ids, attention_mask=tokens.mask.long())",
+        "return self.bridge(tokens.ids)",
+        "tests/language/test_models.py::test_padding_makes_no_difference_to_real_positions",
+    ),
+    Fault(
+        "generation counts positions through the padding",
+        "helpers/language/generation.py",
+        "positions = (mask.cumsum(dim=-1) - 1).clamp_min(0)",
+        "positions = torch.arange(mask.shape[1]).expand_as(mask)",
+        "tests/language/test_generation.py::test_greedy_equals_hugging_face_token_for_token",
+    ),
+    Fault(
+        "all prompts of a batch share one stream of noise",
+        "helpers/language/generation.py",
+        'streams = [generator(seed, "gumbel", name) for name in names]',
+        'streams = [generator(seed, "gumbel")] * len(names)',
+        "tests/language/test_generation.py::test_running_out_of_memory_changes_nothing_and_is_said",
+    ),
+    Fault(
+        "overlapping splits are let through",
+        "helpers/language/texts.py",
+        "shared = left & right",
+        "shared = left & set()",
+        "tests/language/test_texts.py::test_overlap_is_refused",
+    ),
+    Fault(
+        "masking forgets capitals",
+        "helpers/language/words.py",
+        "word.casefold()",
+        "word",
+        "tests/language/test_words.py::test_stems_are_caught_in_compounds_and_disguise",
+    ),
+    Fault(
+        "the probe reads the first position, whose activations are huge",
+        "helpers/mechanism/pooling.py",
+        '"mean": mask & (position >= 1),',
+        '"mean": mask & (position >= 0),',
+        "tests/mechanism/test_probe.py::test_mean_leaves_out_the_first_position",
+    ),
+    Fault(
+        "the probe's penalty is off by the number of texts",
+        "helpers/mechanism/probe.py",
+        "LogisticRegression(C=equivalent_C(penalty, len(z)),",
+        "LogisticRegression(C=equivalent_C(penalty, 1),",
+        "tests/mechanism/test_probe.py::test_the_fit_is_stationary_in_the_stated_objective",
+    ),
+    Fault(
+        "subtracting a direction adds it",
+        "helpers/mechanism/interventions.py",
+        "return add_direction(model, direction, -strength, layer=layer, site=site)",
+        "return add_direction(model, direction, strength, layer=layer, site=site)",
+        "tests/mechanism/test_interventions.py::test_equals_plain_hooks_in_the_forward_pass",
+    ),
+    Fault(
+        "scaling a key scales its bias too",
+        "helpers/mechanism/interventions.py",
+        "layer: (1 - row) * model.bridge.blocks[layer].mlp.b_in.detach() for layer",
+        "layer: 0 * row * model.bridge.blocks[layer].mlp.b_in.detach() for layer",
+        "tests/mechanism/test_interventions.py::test_scaled_keys_equal_the_edited_checkpoint",
+    ),
+    Fault(
+        "prompt tokens enter the DPO loss",
+        "helpers/alignment/loss.py",
+        "torch.where(batch.response, token_logprobs",
+        "torch.where(batch.mask, token_logprobs",
+        "tests/alignment/test_loss.py::test_prompt_and_padding_contribute_exactly_zero",
+    ),
+    Fault(
+        "chosen and rejected are swapped in the margin",
+        "helpers/alignment/loss.py",
+        "margin = chosen_reward - rejected_reward",
+        "margin = rejected_reward - chosen_reward",
+        "tests/alignment/test_loss.py::test_loss_is_the_published_formula",
+    ),
+    Fault(
+        "a paired comparison forgets the pairing",
+        "helpers/intervals.py",
+        "return bootstrap(first - second, statistic, n=n, seed=seed, method=method)",
+        "return bootstrap(first - np.sort(second), statistic, n=n, seed=seed, method=method)",
+        "tests/test_intervals.py::test_pairing_removes_what_both_conditions_share",
+    ),
+    Fault(
+        "an equation that cannot be typeset is shown raw",
+        "helpers/course/mathml.py",
+        "if unknown := UNKNOWN.search(markup):",
+        "if False and (unknown := UNKNOWN.search(markup)):",
+        "tests/course/test_pages.py::test_an_unknown_command_is_an_error_not_a_page",
+    ),
+    Fault(
+        "a half-made environment passes for a finished one",
+        "helpers/course/setup.py",
+        "os.remove(os.path.join(venv, STAMP))",
+        "pass",
+        "tests/course/test_setup.py::test_an_interrupted_set_up_leaves_no_stamp_and_the_next_one_completes",
+    ),
+    Fault(
+        "a path of the author's machine is stored",
+        "helpers/course/outputs.py",
+        "yield number, output.text",
+        'yield number, ""',
+        "tests/course/test_publish.py::test_a_path_of_the_machine_is_not_stored",
+    ),
+]
