@@ -11,7 +11,7 @@ import pytest
 
 from tests.hygiene.files import HELPERS, ROOT, TESTS, TEXTS, name, tree
 
-# Lower may not import higher. Modules that stand alone in `helpers` are the ground floor, but for those named here.
+# Lower may not import higher. What stands alone in `helpers` is the ground floor, but for those named here.
 FLOORS = {
     "pocket": 0,
     "ground": 1,
