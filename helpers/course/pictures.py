@@ -11,6 +11,9 @@ from helpers.course.outputs import PLOTLY, PNG, alt_text, rich_outputs
 from helpers.teaching.figure import Figure, browser
 
 
+SCALE = 1.25  # as wide as GitHub shows it; a dozen figures stay below one megabyte
+
+
 class PictureError(RuntimeError):
     """No picture can be drawn here, with what to do about it."""
 
@@ -37,6 +40,6 @@ def add_pictures(notebook: NotebookNode) -> None:
         if PLOTLY in output.data and PNG not in output.data:
             content, alt = output.data[PLOTLY], alt_text(output)
             figure = go.Figure({"data": content["data"], "layout": content["layout"]})
-            output.data[PNG] = base64.b64encode(Figure(figure, alt).to_png()).decode()
+            output.data[PNG] = base64.b64encode(Figure(figure, alt).to_png(SCALE)).decode()
             size = {"width": figure.layout.width, "height": figure.layout.height}
             output.metadata[PNG] = {"alt": alt, **{side: length for side, length in size.items() if length}}

@@ -34,7 +34,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(publish, "ROOT", tmp_path)
     monkeypatch.setattr(publish, "WORK", tmp_path / "build" / "publish")
     monkeypatch.setattr(pictures, "browser", lambda: "/usr/bin/chromium")
-    monkeypatch.setattr(Figure, "to_png", lambda self: b"picture")
+    monkeypatch.setattr(Figure, "to_png", lambda self, scale: b"picture")
     monkeypatch.delenv("ONLY", raising=False)
     return tmp_path
 
