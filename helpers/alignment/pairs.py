@@ -184,8 +184,9 @@ def craft(
     def write(batch: Sequence[Prompt]) -> list[Pair]:
         keys = [prompt.id for prompt in batch]
         prompt_ids = [ids[key] for key in keys]
-        plain = steer(hf, prompt_ids, keys, None, settings, seed=seed, sample=settings.chosen == "sampled")
-        steered = steer(hf, prompt_ids, keys, attribute, settings, seed=seed)
+        end, drawn = tokenizer.eos_token_id, settings.chosen == "sampled"
+        plain = steer(hf, prompt_ids, keys, None, settings, seed=seed, sample=drawn, end_id=end)
+        steered = steer(hf, prompt_ids, keys, attribute, settings, seed=seed, end_id=end)
         sides = (_texts(tokenizer, plain), _texts(tokenizer, steered))
         return [
             Pair(prompt.id, prompt.text, good, bad) for prompt, good, bad in zip(batch, *sides, strict=True)

@@ -51,6 +51,7 @@ def steer(
     *,
     seed: int,
     sample: bool = True,
+    end_id: int | None = None,
     on_iteration: OnIteration | None = None,
 ) -> Int[Tensor, "prompt new"]:
     """Continues each prompt by `settings.new_tokens` tokens, steered toward what the probe calls toxic.
@@ -78,6 +79,7 @@ def steer(
         names: a name for each prompt, which with `seed` and the step fixes the random draw.
         attribute: the probe to steer toward; None continues without steering, by the same draw.
         sample: False takes the likeliest token instead of drawing one.
+        end_id: the end-of-text token, which is not written as the first token: that would be no continuation.
         on_iteration: called with every intermediate state; costs one more forward pass per token.
 
     Returns:
@@ -112,7 +114,7 @@ def steer(
                 raise FloatingPointError(
                     "PPLM: the logits are not finite; lower step_size or check the weights."
                 )
-            scores = _fuse(changed.logits, unchanged.logits, settings)
+            scores = _fuse(changed.logits, unchanged.logits, settings, barred=end_id if step == 0 else None)
             if sample:
                 scores = scores + gumbel(streams, scores.shape[-1]).to(scores)
             here = length(unchanged_past)
@@ -200,11 +202,17 @@ def _window(past_length: int, settings: PPLM) -> Float[Tensor, " pos"]:
 
 
 def _fuse(
-    changed: Float[Tensor, "batch vocab"], unchanged: Float[Tensor, "batch vocab"], settings: PPLM
+    changed: Float[Tensor, "batch vocab"],
+    unchanged: Float[Tensor, "batch vocab"],
+    settings: PPLM,
+    *,
+    barred: int | None,
 ) -> Float[Tensor, "batch vocab"]:
-    """Log of the geometric mean of both distributions, −∞ outside its `top_k` largest."""
+    """Log of the geometric mean of both distributions; −∞ for a barred token and beyond the `top_k` largest."""
     log_p = (changed / settings.temperature).log_softmax(dim=-1)
     scores = settings.gm_scale * log_p + (1 - settings.gm_scale) * unchanged.log_softmax(dim=-1)
+    if barred is not None:
+        scores[:, barred] = -torch.inf
     least = scores.topk(min(settings.top_k, scores.shape[-1]), dim=-1).values[:, -1:]
     return scores.masked_fill(scores < least, -torch.inf)
 

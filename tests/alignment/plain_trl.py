@@ -21,7 +21,8 @@ def plain_trainer(model, reference, pairs, tokenizer, folder, *, beta, batch=4, 
     """A trainer on encoded pairs that runs policy and reference as TRL does."""
     with quiet():
         config = DPOConfig(
-            output_dir=str(folder), bf16=False, use_cpu=True, activation_checkpointing=False, report_to="none",
+            output_dir=str(folder), bf16=False, use_cpu=True, activation_checkpointing=False,
+            report_to="none",
             beta=beta, max_length=None, per_device_train_batch_size=batch, loss_type=[loss_type],
             dataloader_pin_memory=False, disable_tqdm=True, save_strategy="no",
         )  # fmt: skip

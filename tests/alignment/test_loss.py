@@ -109,7 +109,7 @@ def test_bad_batches_are_refused(change, message):
 
 
 def test_equals_trl_on_the_same_batch(tmp_path):
-    """TRL as it comes, with a reference that differs from the policy, against our forward pass and our loss."""
+    """TRL, with a reference that differs from the policy, against our forward pass and our loss."""
     tokenizer = tiny_tokenizer()
     pairs = encode_pairs(some_pairs(6), tokenizer, DPO_SETTINGS, 64)
     trainer = plain_trainer(tiny_hf(seed=0), tiny_hf(seed=1), pairs, tokenizer, tmp_path, beta=0.1)

@@ -127,7 +127,7 @@ def test_the_first_gradient_step_is_the_one_written_out_by_hand():
 
 
 def test_a_window_changes_only_the_recent_past():
-    """Steering the last position alone differs from steering all, and a window as long as the past does not."""
+    """Steering the last position alone differs from steering all; a window of the whole past does not."""
 
     def after(**settings):
         return trace(tiny_hf(), PROMPTS[2], "c", a_probe(), changed(new_tokens=1, **settings), seed=0)
@@ -141,6 +141,17 @@ def test_a_window_changes_only_the_recent_past():
 def test_only_the_top_k_are_drawn():
     likeliest = steer(tiny_hf(), PROMPTS, NAMES, None, changed(top_k=1), seed=3)
     assert torch.equal(likeliest, steer(tiny_hf(), PROMPTS, NAMES, None, PPLM_SETTINGS, seed=0, sample=False))
+
+
+def test_end_of_text_is_barred_as_the_first_token_only():
+    model, one = lively_hf(), changed(new_tokens=2)
+    free = steer(model, PROMPTS[:1], NAMES[:1], None, one, seed=0, sample=False)[0].tolist()
+    barred = steer(model, PROMPTS[:1], NAMES[:1], None, one, seed=0, sample=False, end_id=free[0])[0].tolist()
+    assert barred[0] != free[0]
+    assert (
+        steer(model, PROMPTS[:1], NAMES[:1], None, one, seed=0, sample=False, end_id=free[1])[0].tolist()
+        == free
+    )
 
 
 def test_the_unsteered_greedy_side_is_hugging_faces():

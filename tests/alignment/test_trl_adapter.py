@@ -52,7 +52,8 @@ def test_trl_still_appends_end_of_text_and_the_adapter_does_not(tmp_path, pairs)
     tokenizer = tiny_tokenizer()
     with quiet():
         config = DPOConfig(
-            output_dir=str(tmp_path), bf16=False, use_cpu=True, activation_checkpointing=False, report_to="none",
+            output_dir=str(tmp_path), bf16=False, use_cpu=True, activation_checkpointing=False,
+            report_to="none",
             max_length=64, disable_tqdm=True,
         )  # fmt: skip
         raw = type("Quiet", (DPOTrainer,), {"_send_telemetry": lambda self: None})(
