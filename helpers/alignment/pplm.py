@@ -208,7 +208,7 @@ def _fuse(
     *,
     barred: int | None,
 ) -> Float[Tensor, "batch vocab"]:
-    """Log of the geometric mean of both distributions; −∞ for a barred token and beyond the `top_k` largest."""
+    """Log of the geometric mean of both distributions; −∞ for a barred token and beyond the `top_k`."""
     log_p = (changed / settings.temperature).log_softmax(dim=-1)
     scores = settings.gm_scale * log_p + (1 - settings.gm_scale) * unchanged.log_softmax(dim=-1)
     if barred is not None:
