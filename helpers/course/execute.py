@@ -17,6 +17,7 @@ import nbformat
 import psutil
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_client.provisioning import LocalProvisioner
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
@@ -115,7 +116,9 @@ def execute(
         # nbclient answers Ctrl-C by killing the kernel and calling it dead; we want the interrupt itself.
         asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        meters.append(PeakMemory(client.km.provisioner.pid))
+        local = kernel.provisioner
+        assert isinstance(local, LocalProvisioner) and local.pid
+        meters.append(PeakMemory(local.pid))
 
     def cell_starts(cell_index: int, **_: object) -> None:
         if cell_index in code:
@@ -123,6 +126,7 @@ def execute(
             on_cell(running[0], len(code))
 
     begin = time.monotonic()
+    kernel = AsyncKernelManager(kernel_spec_manager=ThisInterpreter())
     with tempfile.TemporaryDirectory() as private:  # a reader's IPython start-up files stay out of the run
         client = NotebookClient(
             notebook,
@@ -131,7 +135,7 @@ def execute(
             on_notebook_start=started,
             on_cell_start=cell_starts,
             store_widget_state=False,
-            km=AsyncKernelManager(kernel_spec_manager=ThisInterpreter()),
+            km=kernel,
         )
         client.owns_km = True
         failure, interrupted = None, False

@@ -89,7 +89,7 @@ def publish(only: str) -> int:
             raise PublishError(f"interrupted; {source.stem} and what follows is as it was") from None
         screen.done(outcome)
         if outcome.failure:
-            show_failure(source.stem, outcome)
+            show_failure(source.stem, outcome.failure)
             raise PublishError(f"{source.stem} failed, so it is not stored; what follows was not executed")
         add_pictures(notebook)
         check_stored(notebook, source.stem)

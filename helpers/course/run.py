@@ -16,7 +16,8 @@ import nbformat
 import psutil
 
 from helpers.course import pages
-from helpers.course.execute import Interrupted, Outcome, execute, write
+from helpers.course.execute import Failure, Interrupted, Outcome, execute, write
+from helpers.course.mathml import EquationError
 from helpers.course.series import NOTEBOOKS, ROOT, running_order
 from helpers.profiles import Profile, ProfileError, check_profile, load_profile
 from helpers.teaching.claims import merge, write_rows
@@ -112,7 +113,7 @@ def write_timings(path: Path, profile: str, rows: Mapping[str, Mapping[str, obje
     path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
-def timing(outcome: Outcome) -> dict[str, object]:
+def timing(outcome: Outcome) -> dict[str, float]:
     """One row of a timings file."""
     return {
         "minutes": round(outcome.seconds / 60, 3),
@@ -148,7 +149,10 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
         f"Running {len(paths)} notebook{'s' * (len(paths) > 1)} on profile “{request.profile.name}”: "
         f"{request.profile.label}"
     )
-    screen, failures, interrupted, begin = Screen([path.stem for path in paths]), {}, False, time.monotonic()
+    write_timings(build / "timings.json", request.profile.name, timings)
+    screen, begin = Screen([path.stem for path in paths]), time.monotonic()
+    failures: list[str] = []
+    interrupted = False
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         # 00 shows the table of all claims, so what the others found is merged before it starts.
@@ -164,11 +168,15 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
         screen.done(outcome)
         timings[path.stem] = timing(outcome)
         write(outcome.notebook, build / "notebooks" / path.name)
-        pages.write_page(outcome.notebook, path.stem, build / "html")
         write_timings(build / "timings.json", request.profile.name, timings)
         if outcome.failure:
-            failures[path.stem] = outcome.failure
-            show_failure(path.stem, outcome)
+            failures.append(path.stem)
+            show_failure(path.stem, outcome.failure)
+        try:
+            pages.write_page(outcome.notebook, path.stem, build / "html")
+        except EquationError as error:
+            failures.append(path.stem)
+            print(f"\n    {path.stem} has no page: {error}\n", file=sys.stderr)
     entries = merge(build / "claims")
     write_rows(build / "claims.json", entries)
     pages.write_index(build, request.profile.label)
@@ -176,16 +184,15 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
     return 130 if interrupted else int(bool(failures))
 
 
-def show_failure(name: str, outcome: Outcome) -> None:
+def show_failure(name: str, failure: Failure) -> None:
     """Notebook, cell, its source and the end of the traceback."""
-    failure = outcome.failure
     print(f"\n    {name}, code cell {failure.cell}:\n", file=sys.stderr)
     for line in [*failure.source.splitlines()[:12], "", *failure.error.splitlines()[-25:]]:
         print(f"    | {line}", file=sys.stderr)
     print(file=sys.stderr, flush=True)
 
 
-def report(entries: Sequence[Mapping], request: Request, failures: Mapping, seconds: float) -> None:
+def report(entries: Sequence[Mapping], request: Request, failures: Sequence[str], seconds: float) -> None:
     """The claims that were measured, the count of verdicts, and where everything lies."""
     measured = [row for row in entries if row["value"] is not None]
     if measured:
@@ -206,7 +213,7 @@ def report(entries: Sequence[Mapping], request: Request, failures: Mapping, seco
         f"{shown(request.build / 'notebooks')}, claims in {shown(request.build / 'claims.json')}."
     )
     if failures:
-        print(f"FAILED: {', '.join(failures)}", file=sys.stderr)
+        print(f"FAILED: {', '.join(dict.fromkeys(failures))}", file=sys.stderr)
 
 
 def shown(path: Path) -> str:

@@ -85,13 +85,28 @@ def test_a_failure_is_named_and_the_rest_goes_on(
     assert "a cell failed" in (request_.build / "html" / "index.html").read_text()
 
 
-def test_an_interrupt_keeps_what_was_made(
-    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
+def test_an_equation_that_cannot_be_typeset_costs_one_page_only(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    ran = simulate(monkeypatch, n02="interrupt")
+    notebook = nbformat.read(source / "01_one.ipynb", as_version=4)
+    notebook.cells[0].source += "\n\n$\\nosuchthing$"
+    nbformat.write(notebook, source / "01_one.ipynb")
+    ran = simulate(monkeypatch)
+    assert run(request_, source) == 1
+    assert ran == ["01", "02", "00"]
+    assert "01_one has no page" in capsys.readouterr().err
+    assert not (request_.build / "html" / "01_one.html").exists()
+    assert (request_.build / "html" / "02_two.html").is_file()
+
+
+@pytest.mark.parametrize("at", ["01", "02"])
+def test_an_interrupt_keeps_what_was_made(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch, at: str
+) -> None:
+    ran = simulate(monkeypatch, **{f"n{at}": "interrupt"})
     assert run(request_, source) == 130
-    assert ran == ["01", "02"]
-    assert (request_.build / "html" / "01_one.html").is_file()
+    assert ran[-1] == at
+    assert (request_.build / "html" / "01_one.html").is_file() == (at == "02")
     assert (request_.build / "html" / "index.html").is_file()
 
 
