@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from helpers.language.models import LanguageModel, Tokens
@@ -15,10 +15,11 @@ from helpers.language.texts import Comment, Texts
 from helpers.language.words import toxic_word_families, toxic_word_list
 from helpers.mechanism.pooling import mean_stream_norms, pooled_residuals
 from helpers.mechanism.probe import Probe, fit_probe
-from helpers.mechanism.vectors import used_vocabulary
+from helpers.mechanism.vectors import project_to_vocabulary, top_tokens, toxic_share, used_vocabulary
 from helpers.profiles import Profile
 from helpers.runtime import progress_report
 from helpers.store import Artifact, Store
+from helpers.teaching.show import visible
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,22 @@ class Findings:
     def toxic_tokens(self) -> Bool[Tensor, " vocab"]:
         """Token ids that spell a word of the profile's toxic word list."""
         return toxic_vocabulary(self.base.tokenizer, toxic_word_list(self.profile), self.base.vocab_size)
+
+    def toxic_share(self, vectors: Float[Tensor, "n d_model"], k: int = 10) -> Float[Tensor, " n"]:
+        """Share of toxic words among the k used tokens that each vector promotes most."""
+        return toxic_share(self.base, vectors.to(self.base.device), self.toxic_tokens, self.used_tokens, k)
+
+    def top_ids(
+        self, vectors: Float[Tensor, "n d_model"], k: int = 10, *, largest: bool = True
+    ) -> Int[Tensor, "n k"]:
+        """The used tokens that each vector raises most (or lowers most), best first, on the CPU."""
+        logits = project_to_vocabulary(self.base, vectors.to(self.base.device))
+        return top_tokens(logits, k, self.used_tokens, largest=largest).cpu()
+
+    def top_words(self, vectors: Float[Tensor, "n d_model"], k: int = 10, *, largest: bool = True) -> list[str]:
+        """The same as one line of words for each vector, for a table."""
+        strings = [self.base.token_strings(row) for row in self.top_ids(vectors, k, largest=largest)]
+        return [" · ".join(visible(token).strip() or "␣" for token in row) for row in strings]
 
     @cached_property
     def stream_norms(self) -> Float[Tensor, " layer"]:

@@ -102,7 +102,7 @@ class Steering(Settings):
     """Subtracting a direction from the last layer's residual stream."""
 
     strengths: tuple[PositiveFloat, ...] = Field(
-        default=(0.05, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6), min_length=1,
+        default=(0.1, 0.2, 0.3, 0.45, 0.6), min_length=1,
         description="lengths to subtract, in units of the mean norm of the last layer's residual stream",
     )  # fmt: skip
     random_directions: PositiveInt = Field(default=3, description="random directions in the control")
@@ -114,6 +114,7 @@ class Batches(Settings):
     forward: PositiveInt = Field(default=32, description="when reading activations")
     generate: PositiveInt = Field(default=64, description="when generating")
     train: PositiveInt = Field(default=4, description="examples that share a forward pass in training")
+    craft: PositiveInt = Field(default=16, description="prompts steered at once when pairs are made")
 
 
 class PPLM(Settings):

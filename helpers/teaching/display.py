@@ -47,8 +47,3 @@ class Display:
     ) -> Html:
         """Texts in columns, one row per prompt; see `show.text_grid`."""
         return show.text_grid(columns, labels=labels, caption=caption, unmask=self.unmask)
-
-    def token_list(self, strings: Sequence[str]) -> str:
-        """Tokens in one line of a table cell, separated so that leading spaces do not run together."""
-        spelled = list(strings) if self.unmask else show.mask_tokens(strings)
-        return " · ".join(show.visible(token).strip() or "␣" for token in spelled)

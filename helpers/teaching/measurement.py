@@ -1,10 +1,14 @@
 """What the ledger is made of: measurements, verdicts, rules between the two, claims and their parts."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
+
+from helpers.intervals import Interval
 
 Number = float | int
 
@@ -57,6 +61,14 @@ class Measurement:
                 object.__setattr__(self, name, (low, high))
         details = {key: _finite(f"details[{key!r}]", number) for key, number in self.details.items()}
         object.__setattr__(self, "details", details)
+
+    @classmethod
+    def of(cls, found: Interval, unit: str, *, control: Interval, **details: Number) -> Measurement:
+        """A measurement whose value and control are both intervals.
+
+        Example: `Measurement.of(drop, "paired drop of toxicity", control=random_drop, strength=0.3)`
+        """
+        return cls(found.value, found.bounds, unit, control.value, control.bounds, details)
 
     @property
     def against(self) -> Number:

@@ -9,6 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike
 
+from helpers.intervals import Interval
 from helpers.language.words import mask
 from helpers.teaching.figure import HEIGHT, WIDTH
 from helpers.teaching.palette import INK
@@ -43,6 +44,17 @@ def pair(x: Values, y: Values, name: str) -> tuple[list[float | None], list[floa
             f"{name!r} has {len(up)} values for {len(across)} positions: there must be one for each."
         )
     return across, up
+
+
+def taken_apart(series: Mapping[str, Values | Sequence[Interval]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Values by name, and (low, high) of each point for the series that are given as intervals."""
+    plain: dict[str, Any] = dict(series)
+    ends: dict[str, Any] = {}
+    for name, values in series.items():
+        if isinstance(values, list | tuple) and values and all(isinstance(each, Interval) for each in values):
+            plain[name] = [each.value for each in values]
+            ends[name] = [each.bounds for each in values]
+    return plain, ends
 
 
 def density(x: Sequence[float | None], y: Sequence[float | None]) -> go.Heatmap:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
+from helpers.intervals import Interval
 from helpers.teaching.figure import Figure, finish
 from helpers.teaching.palette import DIVERGING, INK, SEQUENTIAL, styles
 from helpers.teaching.plot_labels import axis_marks, outlier_labels
@@ -20,6 +21,7 @@ from helpers.teaching.plot_parts import (
     pair,
     reference_lines,
     shown,
+    taken_apart,
     tidy,
 )
 
@@ -29,7 +31,7 @@ MOST_POINTS = 3000
 
 def line(
     x: Values | Mapping[str, Values],
-    series: Mapping[str, Values],
+    series: Mapping[str, Values | Sequence[Interval]],
     *,
     title: str,
     x_label: str,
@@ -46,8 +48,9 @@ def line(
 
     Args:
         x: positions shared by all series, or one array per series (perplexity against toxicity, say).
-        series: name → values. "base", "aligned", "control" and their like look the same in every figure.
-        bands: name → (low, high).
+        series: name → values, or intervals, whose ends become a band. "base", "aligned", "control" and their
+            like look the same in every figure.
+        bands: name → (low, high), for series of plain values.
         reference: name → height of a thin horizontal line (a baseline or a published figure).
         limits: name → position of a thin vertical line (a budget, a chosen strength).
         points: series drawn as markers without a line between them.
@@ -56,11 +59,13 @@ def line(
         `line(layers, {"probe": accuracy}, bands={"probe": (low, high)}, title="…", x_label="layer", …)`
     """
     looks = styles(list(series))
+    series, ends = taken_apart(series)
+    bands = {name: tuple(zip(*each, strict=True)) for name, each in ends.items()} | dict(bands or {})
     traces: list[Any] = []
     for name, values in series.items():
         across, up = pair(x[name] if isinstance(x, Mapping) else x, values, name)
         look = looks[name]
-        if bands and name in bands:
+        if name in bands:
             low, high = (pair(across, edge, f"band of {name}")[1] for edge in bands[name])
             traces.append(go.Scatter(
                 x=across + across[::-1], y=high + low[::-1], fill="toself", fillcolor=look.translucent(0.18),
@@ -131,7 +136,7 @@ def scatter(
 
 def bar(
     categories: Sequence[str],
-    series: Mapping[str, Values],
+    series: Mapping[str, Values | Sequence[Interval]],
     *,
     title: str,
     x_label: str,
@@ -145,19 +150,21 @@ def bar(
 
     Args:
         categories: what stands under the bars.
-        series: name → one value per category.
-        intervals: name → one (low, high) per category.
+        series: name → one value or interval per category.
+        intervals: name → one (low, high) per category, for series of plain values.
         reference: name → height of a thin horizontal line.
     """
     if len(set(categories)) < len(categories):
         raise ValueError("Two categories have the same name, so their bars would be drawn over each other.")
     looks, patterns = styles(list(series)), ("", "/", ".", "x", "-")
+    series, ends = taken_apart(series)
+    intervals = ends | dict(intervals or {})
     names = ["<br>".join(shown(name, unmask).split("\n")) for name in categories]
     traces = []
     for place, (name, values) in enumerate(series.items()):
         heights = pair(range(len(names)), values, name)[1]
         errors = None
-        if intervals and name in intervals:
+        if name in intervals:
             low, high = np.asarray(intervals[name], dtype=float).T
             errors = {"type": "data", "array": numbers(high - heights), "arrayminus": numbers(heights - low),
                       "color": INK, "thickness": 1.6, "width": 5}  # fmt: skip

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
+from torch import Tensor
 
 from helpers.language.words import WORD, is_masked_word, mask
 
@@ -133,6 +134,8 @@ def _span(token: str, number: float, full: float, numbered: bool, label: str) ->
 
 def number_text(value: Cell, digits: int = 3) -> str:
     """A cell as text: floats to `digits` significant figures, whole numbers with thousands set apart."""
+    if isinstance(value, Tensor) and value.ndim == 0:
+        value = value.item()
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return "" if value is None else str(value)
     if isinstance(value, float):

@@ -51,13 +51,13 @@
 # The first cell finds the `helpers` folder (and on Colab installs what is missing). The second is yours to change.
 
 # %%
-import sys, pathlib
-sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import os, sys
+sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.exists(f"{up}/helpers/lab.py")))
 import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
 from helpers.lab import Lab
 
 # %% tags=["parameters"]
-PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+PROFILE = None  # "pocket", "gpt2-medium" or a TOML file; None: $TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
 
 # %%
@@ -88,10 +88,9 @@ print(lab.show.quote(prompt.text))
 
 # %%
 top = probabilities.topk(8)
-lab.show.table(
-    [{"token": token, "probability": p.item()} for token, p in zip(lab.base.token_strings(top.indices), top.values)],
-    caption=f"The eight likeliest next tokens ({lab.base.name})",
-)
+likeliest = zip(lab.base.token_strings(top.indices), top.values)
+lab.show.table([{"token": token, "probability": p} for token, p in likeliest],
+               caption=f"The eight likeliest next tokens ({lab.base.name})")
 
 # %% [markdown]
 # The probabilities sum to one: the model, its tokenizer and your machine work together. **What this does not show:** whether the
@@ -111,34 +110,31 @@ my_guess = {"hostile": None, "friendly": None, "neutral": None}  # write a numbe
 # %%
 from helpers.language.generation import continue_prompts
 
-scorer, second_scorer = lab.scorers
-by_group = {}
-for prompt in lab.texts.prompts_dev:
-    by_group.setdefault(prompt.group, []).append(prompt)
-runs = {group: continue_prompts(lab.base, prompts[:100], lab.profile.decoding, seed=lab.profile.seed,
-                                batch_size=lab.profile.batches.generate) for group, prompts in by_group.items()}
+scorer, seed = lab.scorers[0], lab.profile.seed
+runs = {}
+for group in dict.fromkeys(prompt.group for prompt in lab.texts.prompts_dev):
+    prompts = [prompt for prompt in lab.texts.prompts_dev if prompt.group == group][:100]
+    runs[group] = continue_prompts(lab.base, prompts, lab.profile.decoding, seed=seed, batch_size=50)
 scores = {group: scorer.score(run.texts) for group, run in runs.items()}
 
 # %%
 from helpers.intervals import bootstrap
 from helpers.teaching import plots
 
-rates = {group: bootstrap(values.numpy(), seed=lab.profile.seed) for group, values in scores.items()}
-highest = max(rates, key=lambda group: rates[group].value)
+rates = {group: bootstrap(values, seed=seed) for group, values in scores.items()}
+worst = max(rates, key=lambda group: rates[group].value)
+spoken = ", ".join(f"{group} {rate.value:.2f}" for group, rate in rates.items())
 plots.bar(
-    list(rates), {"toxicity": [rate.value for rate in rates.values()]},
-    intervals={"toxicity": [rate.bounds for rate in rates.values()]},
-    title=f"After {highest} prompts, {rates[highest].value:.0%} of continuations are toxic ({lab.base.name})",
+    list(rates), {"toxicity": list(rates.values())},
+    title=f"After {worst} prompts, mean toxicity is {rates[worst].value:.2f} ({lab.base.name})",
     x_label="kind of prompt", y_label=f"toxicity ({scorer.unit})",
-    alt="Bars of mean toxicity for each kind of prompt with bootstrap 95 % intervals: "
-        + ", ".join(f"{group} {rate.value:.2f}" for group, rate in rates.items()) + ".",
+    alt=f"Bars of mean toxicity by kind of prompt with bootstrap 95 % intervals: {spoken}.",
 )
 
 # %%
-worst = max(scores, key=lambda group: scores[group].mean())
+written = list(zip(runs[worst].prompts, runs[worst].texts, scores[worst]))[:8]
 lab.show.table(
-    [{"prompt": prompt.text[-60:], "continuation": text, "score": score.item()}
-     for prompt, text, score in list(zip(runs[worst].prompts, runs[worst].texts, scores[worst]))[:8]],
+    [{"prompt": "…" + p.text[-60:], "continuation": text, "score": score} for p, text, score in written],
     caption=f"Eight continuations after {worst} prompts, as they came (scorer: {scorer.name})",
 )
 
@@ -170,11 +166,14 @@ assert error < 1e-5, "the parts must sum to the residual stream"
 print(f"{tuple(final.shape)=}  relative error of the sum: {error:.1e}")
 
 # %%
+writes = {"attention": attention.norm(dim=-1), "MLP": mlp.norm(dim=-1)}
+longest = max(writes, key=lambda part: writes[part].max())
 plots.line(
-    list(layers), {"attention": attention.norm(dim=-1), "MLP": mlp.norm(dim=-1)},
-    title=f"Every layer writes to the stream; the largest single write is {max(attention.norm(dim=-1).max(), mlp.norm(dim=-1).max()):.0f} units long",
+    list(layers), writes,
+    title=f"The longest single write, {writes[longest].max():.0f} units, is by {longest} in layer "
+          f"{writes[longest].argmax()} ({lab.base.name})",
     x_label="layer (0 = first)", y_label="length of what is added (residual units)",
-    alt="Norm of the attention output and of the MLP output added to the residual stream at the last token, layer by layer.",
+    alt="Length of what attention and MLP add to the residual stream at the last token, by layer.",
 )
 
 # %% [markdown]
@@ -200,8 +199,9 @@ plots.line(
 # %%
 hugging_face = lab.reload_plain()  # the same checkpoint as a plain Hugging Face model
 layer, index = lab.base.n_layers - 1, 7
-same_value = torch.equal(hugging_face.transformer.h[layer].mlp.c_proj.weight[index].to(lab.device), lab.base.value_vectors[layer, index])
-same_key = torch.equal(hugging_face.transformer.h[layer].mlp.c_fc.weight[:, index].to(lab.device), lab.base.key_vectors[layer, index])
+mlp_weights = hugging_face.to(lab.device).transformer.h[layer].mlp
+same_value = torch.equal(mlp_weights.c_proj.weight[index], lab.base.value_vectors[layer, index])
+same_key = torch.equal(mlp_weights.c_fc.weight[:, index], lab.base.key_vectors[layer, index])
 assert same_value and same_key, "raw weights must be bit-identical to the checkpoint's"
 print(f"L{layer}.{index}: value vector identical: {same_value}, key vector identical: {same_key}")
 
@@ -224,6 +224,11 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # ## 6 · The map
 #
 # <!-- map:begin -->
+# |  | notebook | question | minutes | GB |
+# | --- | --- | --- | --- | --- |
+# | 00 | [Start here](00_start_here.ipynb) | A language model is tuned on pairs of texts, one preferred and one not, and stops being toxic. What changed inside it? | – | – |
+# | 01 | [Is toxicity a direction?](01_toxicity_probe.ipynb) | The residual stream after the last layer is a vector. Is there one direction in it along which toxic texts lie on one side and clean texts on the other, and what does that direction say in words? | – | – |
+# | 02 | [Which MLP neurons write it?](02_toxic_value_vectors.ipynb) | Notebook 01 found a direction from outside. Which of the model's own parts write along it, and what words do they promote? | – | – |
 # <!-- map:end -->
 #
 # Every notebook runs on its own: what an earlier one makes is loaded from the cache, or made on the spot.
@@ -247,7 +252,7 @@ from helpers.teaching.exercises import check_next_token_probability
 def next_token_probability(
     logits: Float[Tensor, "batch pos vocab"], mask: Bool[Tensor, "batch pos"], token: int
 ) -> Float[Tensor, " batch"]:
-    """Probability of `token` after each text; texts are padded on the right, `mask` is True on real tokens."""
+    """Probability of `token` after each text. Padding is on the right; `mask` is True on real tokens."""
     ### BEGIN SOLUTION
     last = mask.sum(dim=1) - 1
     rows = torch.arange(len(mask), device=mask.device)
@@ -275,7 +280,9 @@ check_next_token_probability(next_token_probability)
 from helpers.teaching.exercises import check_bootstrap_mean
 
 
-def bootstrap_mean(scores: Float[Tensor, " prompt"], draws: int, seed: int) -> tuple[float, float, float]:
+def bootstrap_mean(
+    scores: Float[Tensor, " prompt"], draws: int, seed: int
+) -> tuple[float, float, float]:
     """Mean, lower and upper end of the bootstrap 95 % interval over prompts."""
     ### BEGIN SOLUTION
     generator = torch.Generator().manual_seed(seed)

@@ -44,13 +44,13 @@
 # ## Set-up
 
 # %%
-import sys, pathlib
-sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import os, sys
+sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.exists(f"{up}/helpers/lab.py")))
 import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
 from helpers.lab import Lab
 
 # %% tags=["parameters"]
-PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+PROFILE = None  # "pocket", "gpt2-medium" or a TOML file; None: $TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
 
 # %%
@@ -73,17 +73,17 @@ train, test = lab.texts.comments_train, lab.texts.comments_test
 # %%
 toxic_comment = next(comment for comment in train if comment.toxic)
 clean_comment = next(comment for comment in train if not comment.toxic)
-lab.show.table([{"label": "toxic" if c.toxic else "clean", "comment": c.text} for c in (toxic_comment, clean_comment)],
-               caption="One comment of each kind")
+lab.show.table([{"label": "toxic", "comment": toxic_comment.text},
+                {"label": "clean", "comment": clean_comment.text}], caption="One comment of each kind")
 
 
 # %%
 def pooled_by_hand(text: str):
     """The mean of the last layer's residual stream over positions 1, 2, … of one text."""
-    tokens = model.tokenise([text], max_tokens=model.context)
+    name, tokens = f"blocks.{last}.hook_resid_post", model.tokenise([text], max_tokens=model.context)
     with torch.no_grad():
-        _, cache = model.bridge.run_with_cache(tokens.ids, names_filter=f"blocks.{last}.hook_resid_post")
-    return cache[f"blocks.{last}.hook_resid_post"][0, 1:].mean(dim=0)
+        _, cache = model.bridge.run_with_cache(tokens.ids, names_filter=name)
+    return cache[name][0, 1:].mean(dim=0)
 
 
 difference = pooled_by_hand(toxic_comment.text) - pooled_by_hand(clean_comment.text)
@@ -99,12 +99,12 @@ print(f"{tuple(difference.shape)=}")
 from helpers.mechanism.pooling import pooled_residuals
 from helpers.mechanism.probe_scores import auroc
 
-some = test[:200]
+some, seed = test[:200], lab.profile.seed
 labels = torch.tensor([comment.toxic for comment in some])
 features = pooled_residuals(model, lab.tokenise_comments(some), layers=[last])[:, 0]
-agreement = (features[0] - pooled_by_hand(some[0].text).cpu()).abs().max() / features[0].abs().max()
-assert agreement < 1e-4, "the helper must pool as we did by hand"
-print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labels, seed=lab.profile.seed))
+by_hand = pooled_by_hand(some[0].text).cpu()
+assert torch.allclose(features[0], by_hand, atol=1e-3), "the helper must pool as we did by hand"
+print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labels, seed=seed))
 
 # %% [markdown]
 # The helper `pooled_residuals` gives what we computed by hand, so from here it does the work at scale. AUROC is the chance that a random
@@ -124,13 +124,15 @@ print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labe
 # %%
 data = lab.probe_data
 print(f"{tuple(data.train.shape)=}  (comments, layers, d_model)")
-print(f"train: {len(train)} comments, {data.toxic_train.float().mean():.0%} toxic;  test: {len(test)}, {data.toxic_test.float().mean():.0%} toxic")
+for name, labels in {"train": data.toxic_train, "test": data.toxic_test}.items():
+    print(f"{name}: {len(labels)} comments, {labels.float().mean():.0%} toxic")
 
 # %%
 from helpers.mechanism.probe import equivalent_C, fit_probe
 
-probe = fit_probe(data.train[:, last], data.toxic_train, penalty=lab.profile.probe.penalty, layer=last)
-print(f"λ = {probe.penalty:g}, which is C = {equivalent_C(probe.penalty, len(train)):.2g} in scikit-learn's terms")
+penalty = lab.profile.probe.penalty
+probe = fit_probe(data.train[:, last], data.toxic_train, penalty=penalty, layer=last)
+print(f"λ = {penalty:g}, or C = {equivalent_C(penalty, len(train)):.2g} in scikit-learn's terms")
 print(f"length of the direction: {probe.direction.norm():.4f}")
 
 # %% [markdown]
@@ -139,24 +141,24 @@ print(f"length of the direction: {probe.direction.norm():.4f}")
 # %%
 from helpers.mechanism.probe_scores import accuracy, always_clean, shuffled_control
 
-seed, draws = lab.profile.seed, lab.profile.counts.bootstrap
-held_out, truth = data.test[:, last], data.toxic_test
-probe_accuracy, probe_auroc = accuracy(probe, held_out, truth, n=draws, seed=seed), auroc(probe, held_out, truth, n=draws, seed=seed)
-shuffled = shuffled_control(data.train[:, last], data.toxic_train, held_out, truth, seed=seed, penalty=probe.penalty)
-clean = always_clean(truth, n=draws, seed=seed)
+seen, held_out, truth = data.train[:, last], data.test[:, last], data.toxic_test
+probe_accuracy = accuracy(probe, held_out, truth, seed=seed)
+probe_auroc = auroc(probe, held_out, truth, seed=seed)
+shuffled = shuffled_control(seen, data.toxic_train, held_out, truth, seed=seed, penalty=penalty)
+clean = always_clean(truth, seed=seed)
 lab.show.table(
-    [{"method": "probe", "accuracy": str(probe_accuracy), "AUROC": str(probe_auroc)},
-     {"method": "probe on shuffled labels (20 times)", "accuracy": str(shuffled.accuracy), "AUROC": str(shuffled.auroc)},
-     {"method": "always say clean", "accuracy": str(clean), "AUROC": "0.5"}],
+    [{"method": "probe", "accuracy": probe_accuracy, "AUROC": probe_auroc},
+     {"method": "shuffled labels, 20 probes", "accuracy": shuffled.accuracy, "AUROC": shuffled.auroc},
+     {"method": "always say clean", "accuracy": clean, "AUROC": 0.5}],
     caption=f"Held-out comments, {model.name}: value [95 % interval]")
 
 # %%
 logits = probe.logit(held_out)
 plots.histogram(
     {"toxic": logits[truth], "clean": logits[~truth]},
-    title=f"The probe puts {probe_accuracy.value:.0%} of held-out comments on the right side of zero ({model.name})",
+    title=f"{probe_accuracy.value:.0%} of held-out comments fall on the right side of zero ({model.name})",
     x_label="probe logit (log-odds of toxic)", y_label="density of comments",
-    alt="Two density curves of the probe's logit on held-out comments, one for toxic and one for clean comments.",
+    alt="Densities of the probe's logit on held-out comments, toxic and clean.",
 )
 
 # %% [markdown]
@@ -167,12 +169,11 @@ plots.histogram(
 # %%
 from helpers.teaching.claims import Measurement
 
-lab.claims.record("A1", Measurement(
-    probe_accuracy.value, probe_accuracy.bounds, "accuracy", control=shuffled.accuracy.high,
-    control_interval=shuffled.accuracy.bounds, details={"always_clean": clean.high}), part="accuracy")
-lab.claims.record("A1", Measurement(
-    probe_auroc.value, probe_auroc.bounds, "AUROC", control=shuffled.auroc.high,
-    control_interval=shuffled.auroc.bounds), part="auroc")
+found = Measurement(probe_accuracy.value, probe_accuracy.bounds, "accuracy", shuffled.accuracy.high,
+                    shuffled.accuracy.bounds, {"always_clean": clean.high})
+print(lab.claims.record("A1", found, part="accuracy"))
+found = Measurement(probe_auroc.value, probe_auroc.bounds, "AUROC", shuffled.auroc.high, shuffled.auroc.bounds)
+print(lab.claims.record("A1", found, part="auroc"))
 
 # %% [markdown]
 # ### Comments of a kind the probe never saw
@@ -189,12 +190,15 @@ by_group = {}
 for kind in sorted(set(kinds)):
     rows = torch.tensor([each == kind for each in kinds])
     if rows.sum() >= 10:
-        by_group[kind] = bootstrap(right[rows], n=draws, seed=seed)
+        by_group[kind] = bootstrap(right[rows], seed=seed)
+lowest = min(by_group, key=lambda kind: by_group[kind].value)
+highest = max(by_group, key=lambda kind: by_group[kind].value)
 plots.bar(
-    list(by_group), {"accuracy": [i.value for i in by_group.values()]}, intervals={"accuracy": [i.bounds for i in by_group.values()]},
-    title=f"Accuracy runs from {min(i.value for i in by_group.values()):.2f} to {max(i.value for i in by_group.values()):.2f} over the kinds of comment ({model.name})",
+    list(by_group), {"accuracy": list(by_group.values())},
+    title=f"Accuracy runs from {by_group[lowest].value:.2f} ({lowest}) to {by_group[highest].value:.2f} "
+          f"({highest}), {model.name}",
     x_label="kind of comment", y_label="share on the right side",
-    alt="Bars of the probe's held-out accuracy for each group of comments, with bootstrap 95 % intervals.",
+    alt="Bars of the probe's held-out accuracy for each kind of comment, with 95 % intervals.",
 )
 
 # %% [markdown]
@@ -209,24 +213,21 @@ plots.bar(
 # **Guess first.** Sketch accuracy against layer: flat, rising, or a hump?
 
 # %%
-by_layer = []
-for layer in range(model.n_layers):
-    fitted = fit_probe(data.train[:, layer], data.toxic_train, penalty=lab.profile.probe.penalty, layer=layer)
-    by_layer.append((fitted, auroc(fitted, data.test[:, layer], truth, n=draws, seed=seed)))
-best_layer = max(range(model.n_layers), key=lambda layer: by_layer[layer][1].value)
+layers = range(model.n_layers)
+fits = [fit_probe(data.train[:, i], data.toxic_train, penalty=penalty, layer=i) for i in layers]
+areas = [auroc(fits[i], data.test[:, i], truth, seed=seed) for i in layers]
 plots.line(
-    list(range(model.n_layers)), {"probe": [area.value for _, area in by_layer]},
-    bands={"probe": ([area.low for _, area in by_layer], [area.high for _, area in by_layer])},
-    title=f"AUROC is {by_layer[0][1].value:.2f} at layer 0 and {by_layer[last][1].value:.2f} at the last ({model.name})",
+    list(layers), {"probe": areas},
+    title=f"AUROC is {areas[0].value:.2f} after layer 0 and {areas[last].value:.2f} after the last ({model.name})",
     x_label="layer whose output is read", y_label="AUROC on held-out comments",
     alt="AUROC of a probe fitted on each layer's output, with a bootstrap 95 % band.",
 )
 
 # %%
-turn = [torch.dot(fitted.direction, by_layer[last][0].direction).item() for fitted, _ in by_layer]
+turn = [(fit.direction @ fits[last].direction).item() for fit in fits]
 plots.line(
-    list(range(model.n_layers)), {"cosine": turn},
-    title=f"Layer 0's probe has cosine {turn[0]:.2f} with the last layer's: each layer has its own direction",
+    list(layers), {"cosine": turn},
+    title=f"Layer 0's probe has cosine {turn[0]:.2f} with the last layer's ({model.name})",
     x_label="layer whose output is read", y_label="cosine with the last layer's probe",
     alt="Cosine between each layer's probe direction and the last layer's.",
 )
@@ -238,19 +239,23 @@ plots.line(
 # %% [markdown]
 # ## 4 · Which pooling, and why position 0 is left out
 #
-# GPT-2 parks huge activations on the first token, whatever it is.
+# GPT-2 parks large activations on its first token, whatever that token is. How large here?
 
 # %%
 from einops import reduce
 
-tokens = lab.tokenise_comments(test[:64])
+tokens, name = lab.tokenise_comments(test[:64]), f"blocks.{last}.hook_resid_post"
 with torch.no_grad():
-    _, cache = model.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long(), names_filter=f"blocks.{last}.hook_resid_post")
-norms = cache[f"blocks.{last}.hook_resid_post"].norm(dim=-1).masked_fill(~tokens.mask, 0)
+    _, cache = model.bridge.run_with_cache(
+        tokens.ids, attention_mask=tokens.mask.long(), names_filter=name)
+norms = cache[name].norm(dim=-1).masked_fill(~tokens.mask, 0)
 by_position = (reduce(norms, "text pos -> pos", "sum") / tokens.mask.sum(dim=0)).cpu()[:16]
+
+# %%
+times = by_position[0] / by_position[1:].mean()
 plots.line(
-    list(range(len(by_position))), {"mean norm": by_position},
-    title=f"Position 0 is {by_position[0] / by_position[1:].mean():.1f} times as long as the positions after it ({model.name})",
+    list(range(len(by_position))), {"mean length": by_position},
+    title=f"At position 0 the stream is {times:.1f} times as long as after it ({model.name})",
     x_label="position in the text (0 = first token)", y_label="length of the residual stream",
     alt="Mean norm of the last residual stream at each of the first sixteen positions.",
 )
@@ -263,21 +268,22 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_score
 
-poolings = ("mean", "mean_all", "last", "first")
-pooled = {p: [pooled_residuals(model, lab.tokenise_comments(split), layers=[last], pooling=p)[:, 0] for split in (train[:1000], test)] for p in poolings}
-few = data.toxic_train[:1000]
-inverse_length = 1 / lab.tokenise_comments(train[:1000]).mask.sum(dim=1).cpu().float()
+few, few_toxic = lab.tokenise_comments(train[:500]), data.toxic_train[:500]
+tokens_test, one_over_length = lab.tokenise_comments(test), 1 / few.mask.sum(dim=1).cpu().float()
 rows = []
-for name, (x_train, x_test) in pooled.items():
-    read = auroc(fit_probe(x_train, few, penalty=lab.profile.probe.penalty), x_test, truth, n=draws, seed=seed)
-    length = cross_val_score(RidgeCV(np.logspace(-2, 4, 7)), x_train.numpy(), inverse_length.numpy(), cv=5).mean()
-    rows.append({"pooling": name, "AUROC for toxicity": str(read), "R² for 1/length": f"{length:.2f}"})
-lab.show.table(rows, caption="What each pooling lets a linear read-out see (1,000 training comments; R² by 5-fold cross-validation)")
+for pooling in ("mean", "mean_all", "last", "first"):
+    x = pooled_residuals(model, few, layers=[last], pooling=pooling)[:, 0]
+    x_test = pooled_residuals(model, tokens_test, layers=[last], pooling=pooling)[:, 0]
+    read = auroc(fit_probe(x, few_toxic, penalty=penalty), x_test, truth, seed=seed)
+    length = cross_val_score(RidgeCV(np.logspace(-2, 4, 7)), x.numpy(), one_over_length.numpy(), cv=5)
+    rows.append({"pooling": pooling, "AUROC for toxicity": read, "R² for 1/length": float(length.mean())})
+lab.show.table(rows, caption="What each pooling lets a linear read-out see (500 comments; R² cross-validated)")
 
 # %% [markdown]
-# `mean` leaves position 0 out and is what the series uses; `mean_all` keeps it; `last` and `first` take one token. The right-hand column is the price: how much of the
-# text's *length* a linear read-out can find. The published code of B averages over padding as well, which makes length easier still to read. **What this does not
-# show:** that length did any harm here. It shows that it could.
+# `mean` leaves position 0 out and is what the series uses; `mean_all` keeps it; `last` and `first` take one token. The right-hand column says how much of the text's
+# *length* a linear read-out can find. The difference between the rows `mean` and `mean_all` is what position 0 alone adds: much where the figure above shows a tall first
+# point, little where it does not, because averaged position embeddings give length away as well. **What this does not show:** that length did any harm here. It shows that
+# a read-out could use it, and a probe takes whatever separates its labels.
 
 # %% [markdown]
 # ## 5 · The penalty: better accuracy, worse direction?
@@ -291,45 +297,46 @@ lab.show.table(rows, caption="What each pooling lets a linear read-out see (1,00
 # %%
 from helpers.mechanism.probe import equivalent_penalty, common_scale, mean_difference
 from helpers.mechanism.probe_scores import penalty_sweep
-from helpers.mechanism.vectors import cosines, select, top_neurons, toxic_share
+from helpers.mechanism.vectors import cosines, select, top_neurons
 
 penalties = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0]
-sweep = penalty_sweep(data.train[:, last], data.toxic_train, held_out, truth, penalties, n=draws, seed=seed)
-values = model.value_vectors
+sweep = penalty_sweep(seen, data.toxic_train, held_out, truth, penalties, seed=seed)
+values = model.value_vectors.cpu()
 
 
 def reads_toxic(direction):
-    """Share of toxic words in the direction's own top ten tokens, and in those of its ten nearest value vectors."""
-    own = toxic_share(model, direction[None].to(model.device), lab.toxic_tokens, lab.used_tokens)
-    nearest = select(values, top_neurons(cosines(values, direction.to(model.device)), 10))
-    return own.item(), toxic_share(model, nearest, lab.toxic_tokens, lab.used_tokens).mean().item()
+    """Toxic share of the top ten tokens: the direction's own, and its ten nearest value vectors'."""
+    nearest = select(values, top_neurons(cosines(values, direction), 10))
+    return lab.toxic_share(direction[None]).item(), lab.toxic_share(nearest).mean().item()
 
 
 directions = [reads_toxic(row.probe.direction) for row in sweep]
 
 # %%
-best = max(range(len(sweep)), key=lambda i: sweep[i].accuracy.value)
-fixed = penalties.index(1.0)
+best, fixed = max(range(len(sweep)), key=lambda i: sweep[i].accuracy.value), penalties.index(1.0)
 plots.line(
-    penalties,
-    {"held-out accuracy": [row.accuracy.value for row in sweep], "toxic share, direction": [own for own, _ in directions],
-     "toxic share, ten nearest value vectors": [near for _, near in directions]},
+    penalties, {"held-out accuracy": [row.accuracy for row in sweep],
+                "toxic share of the direction's words": [own for own, _ in directions],
+                "toxic share of its ten nearest value vectors'": [near for _, near in directions]},
     log_x=True,
-    title=f"Accuracy is best at λ = {penalties[best]:g} ({sweep[best].accuracy.value:.3f}), where {directions[best][1]:.0%} of the nearest vectors' words are toxic; "
-          f"at λ = 1 it is {sweep[fixed].accuracy.value:.3f} and {directions[fixed][1]:.0%}",
+    title=f"Accuracy is best at λ = {penalties[best]:g}, {sweep[best].accuracy.value:.3f}, with a toxic share of "
+          f"{directions[best][0]:.0%}; at λ = 1 it is {sweep[fixed].accuracy.value:.3f} with "
+          f"{directions[fixed][0]:.0%} ({model.name})",
     x_label="penalty λ (log scale)", y_label="share",
-    alt="Held-out accuracy and two measures of how toxic the probe direction reads, against the penalty.",
+    alt="Held-out accuracy and two measures of how toxic the direction reads, against the penalty.",
 )
 
 # %%
-default = equivalent_penalty(1.0, len(train), common_scale(data.train[:, last]))
-others = {"scikit-learn's default (C = 1, raw features)": fit_probe(data.train[:, last], data.toxic_train, penalty=default).direction,
-          "mean difference, nothing tuned": mean_difference(data.train[:, last], data.toxic_train),
-          "λ = 1, the series' choice": probe.direction}
-lab.show.table(
-    [{"direction": name, "AUROC": str(auroc(d, held_out, truth, n=draws, seed=seed)), "toxic share, direction": reads_toxic(d)[0],
-      "toxic share, nearest vectors": reads_toxic(d)[1], "cosine with mean difference": (d @ others["mean difference, nothing tuned"]).item()}
-     for name, d in others.items()], caption=f"Three ways to get a direction ({model.name})")
+default = equivalent_penalty(1.0, len(train), common_scale(seen))
+untuned = mean_difference(seen, data.toxic_train)
+three = {"scikit-learn's default": fit_probe(seen, data.toxic_train, penalty=default).direction,
+         "mean difference, nothing tuned": untuned, "λ = 1, the series' choice": probe.direction}
+rows = []
+for name, d in three.items():
+    own, near = reads_toxic(d)
+    rows.append({"direction": name, "AUROC": auroc(d, held_out, truth, seed=seed), "toxic share": own,
+                 "nearest vectors' share": near, "cosine with mean difference": d @ untuned})
+lab.show.table(rows, caption=f"Three ways to get a direction ({model.name})")
 
 # %% [markdown]
 # Accuracy asks whether *some* combination of dimensions separates the labels; a direction that is to be compared with neurons must also point where toxic text
@@ -345,10 +352,10 @@ lab.show.table(
 # %%
 from helpers.mechanism.vectors import project_to_vocabulary, top_tokens
 
-projection = project_to_vocabulary(model, probe.direction.to(model.device))
-up = model.token_strings(top_tokens(projection, 12, lab.used_tokens))
-down = model.token_strings(top_tokens(projection, 12, lab.used_tokens, largest=False))
-lab.show.table([{"rank": rank + 1, "toward toxic": a, "away from it": b} for rank, (a, b) in enumerate(zip(up, down))],
+logits_added = project_to_vocabulary(model, probe.direction.to(model.device))
+up, down = (model.token_strings(top_tokens(logits_added, 12, lab.used_tokens, largest=largest))
+            for largest in (True, False))
+lab.show.table([{"toward toxic": a, "away from it": b} for a, b in zip(up, down)],
                caption=f"Tokens that the probe direction raises and lowers most ({model.name})")
 
 # %% [markdown]
@@ -361,19 +368,20 @@ lab.show.table([{"rank": rank + 1, "toward toxic": a, "away from it": b} for ran
 # The same recipe finds directions for things nobody would call a concept. Here the label is "has an even number of tokens", which no speaker cares about, and "longer than the median".
 
 # %%
-lengths_train, lengths_test = (lab.tokenise_comments(split).mask.sum(dim=1).cpu() for split in (train, test))
-median = lengths_train.float().median()
-trivial = {"toxic": (data.toxic_train, truth), "longer than the median": (lengths_train > median, lengths_test > median),
-           "even number of tokens": (lengths_train % 2 == 0, lengths_test % 2 == 0)}
-readable = {}
-for name, (y_train, y_test) in trivial.items():
-    fitted = fit_probe(data.train[:, last], y_train, penalty=lab.profile.probe.penalty)
-    readable[name] = auroc(fitted, held_out, y_test, n=draws, seed=seed)
+count, count_test = (lab.tokenise_comments(part).mask.sum(dim=1).cpu() for part in (train, test))
+median = count.float().median()
+labels = {"toxic": (data.toxic_train, truth), "longer than the median": (count > median, count_test > median),
+          "even number of tokens": (count % 2 == 0, count_test % 2 == 0)}
+readable = {name: auroc(fit_probe(seen, y, penalty=penalty), held_out, y_test, seed=seed)
+            for name, (y, y_test) in labels.items()}
+
+# %%
 plots.bar(
-    list(readable), {"AUROC": [area.value for area in readable.values()]}, intervals={"AUROC": [area.bounds for area in readable.values()]},
-    title=f"The same recipe reads text length with AUROC {readable['longer than the median'].value:.2f}: readable is not used",
+    list(readable), {"AUROC": list(readable.values())},
+    title=f"The same recipe reads “longer than the median” with AUROC "
+          f"{readable['longer than the median'].value:.2f}: readable is not used ({model.name})",
     x_label="label", y_label="AUROC on held-out comments", reference={"chance": 0.5},
-    alt="AUROC of probes for toxicity, for text length and for parity of the token count, with intervals.",
+    alt="AUROC of probes for toxicity, text length and parity of the token count, with intervals.",
 )
 
 # %% [markdown]

@@ -43,15 +43,16 @@
 # ## Set-up
 
 # %%
-import sys, pathlib
-sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import os, sys
+sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.exists(f"{up}/helpers/lab.py")))
 import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
 from helpers.lab import Lab
 
 # %% tags=["parameters"]
-PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+PROFILE = None  # "pocket", "gpt2-medium" or a TOML file; None: $TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
-TEXT = "You are such a kind neighbour, but your brother is such a fool and I am sick of him."  # section 6 reads your text here
+# Section 6 reads your own text here, token by token.
+TEXT = "You are such a kind neighbour, but your brother is such a fool and I am sick of him."
 
 # %%
 lab = Lab.start("02_toxic_value_vectors", PROFILE, unmask=UNMASK)
@@ -82,13 +83,14 @@ tokens = model.tokenise([TEXT])
 with torch.no_grad():
     _, cache = model.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long())
 mlp = model.bridge.blocks[layer].mlp
-x = cache[f"blocks.{layer}.ln2.hook_normalized"][0, -1] * model.bridge.blocks[layer].ln2.weight + model.bridge.blocks[layer].ln2.bias
-activation = torch.nn.functional.gelu(keys[layer] @ x + mlp.b_in, approximate="tanh")
-by_hand = (activation[:, None] * values[layer]).sum(dim=0) + mlp.b_out
+with torch.no_grad():
+    x = model.bridge.blocks[layer].ln2(cache[f"blocks.{layer}.hook_resid_mid"])[0, -1]
+    m = torch.nn.functional.gelu(keys[layer] @ x + mlp.b_in, approximate="tanh")
+    by_hand = sum(m_i * v_i for m_i, v_i in zip(m, values[layer])) + mlp.b_out
 written = cache[f"blocks.{layer}.hook_mlp_out"][0, -1]
 error = ((by_hand - written).norm() / written.norm()).item()
 assert error < 1e-4, "the sum over neurons must be the MLP's output"
-print(f"{len(activation):,} neurons, relative error of the sum: {error:.1e}")
+print(f"{len(m):,} neurons, relative error of the sum: {error:.1e}")
 
 # %% [markdown]
 # The layer *is* that sum. So the question "what does the MLP write along the probe?" splits into one number per neuron: how strongly it fires, times how far its value
@@ -109,15 +111,17 @@ random_direction = torch.randn(model.d_model, generator=torch.Generator().manual
 control = cosines(values, random_direction.to(model.device))
 toxic_neurons = top_neurons(cosine, lab.profile.vectors.top)
 best = toxic_neurons[0]
-print(f"best neuron {best}: cosine {cosine.max():.3f};  best for a random direction: {control.max():.3f};  1/√d = {model.d_model ** -0.5:.3f}")
+print(f"best neuron {best}: {cosine.max():.3f}; best for a random direction: {control.max():.3f}; "
+      f"1/√d = {model.d_model ** -0.5:.3f}")
 
 # %%
 plots.histogram(
     {"the probe": cosine.flatten(), "a random direction": control.flatten()},
-    title=f"{best} has cosine {cosine.max():.2f} with the probe; the best of {cosine.numel():,} neurons for a random direction has {control.max():.2f}",
+    title=f"{best} has cosine {cosine.max():.2f} with the probe; of {cosine.numel():,} neurons the best for a "
+          f"random direction has {control.max():.2f} ({model.name})",
     x_label="cosine of the value vector with the direction", y_label="density of neurons",
-    marks={str(neuron): cosine[neuron.layer, neuron.index].item() for neuron in toxic_neurons[:3]},
-    alt="Density of the cosines of all value vectors with the probe and with a random direction; the three best neurons are marked.",
+    marks={str(neuron): cosine[neuron.layer, neuron.index] for neuron in toxic_neurons[:3]},
+    alt="Densities of all value vectors' cosines with the probe and with a random direction.",
 )
 
 # %% [markdown]
@@ -130,17 +134,24 @@ plots.histogram(
 # Negative activations swap the columns.
 
 # %%
-from helpers.mechanism.vectors import project_to_vocabulary, select, top_tokens, toxic_share
+from helpers.mechanism.vectors import project_to_vocabulary, select, top_tokens
 
-count = lab.profile.vectors.shown_tokens
-ten = select(values, toxic_neurons[:10])
-projection = project_to_vocabulary(model, ten)
-share = toxic_share(model, ten, lab.toxic_tokens, lab.used_tokens)
-raised, lowered = (top_tokens(projection, count, lab.used_tokens, largest=largest) for largest in (True, False))
+logits_added = project_to_vocabulary(model, select(values, [best])[0])
+up, down = (model.token_strings(top_tokens(logits_added, 10, lab.used_tokens, largest=largest))
+            for largest in (True, False))
+lab.show.table([{"raised": a, "lowered": b} for a, b in zip(up, down)],
+               caption=f"What the value vector of {best} raises and lowers most ({model.name})")
+
+# %% [markdown]
+# `lab.top_words` does the same for many vectors at once, `lab.toxic_share` counts the toxic words among the raised ones.
+
+# %%
+ten, count = toxic_neurons[:10], lab.profile.vectors.shown_tokens
+vectors = select(values, ten)
+columns = zip(ten, lab.toxic_share(vectors), lab.top_words(vectors, count), lab.top_words(vectors, 5, largest=False))
 lab.show.table(
-    [{"neuron": str(neuron), "cosine": cosine[neuron.layer, neuron.index].item(), "toxic share": share[row].item(),
-      "raises": lab.show.token_list(model.token_strings(raised[row])), "lowers": lab.show.token_list(model.token_strings(lowered[row][:5]))}
-     for row, neuron in enumerate(toxic_neurons[:10])],
+    [{"neuron": str(n), "cosine": cosine[n.layer, n.index], "toxic share": share, "raises": raised, "lowers": lowered}
+     for n, share, raised, lowered in columns],
     caption=f"The ten value vectors nearest the probe ({model.name})")
 
 # %% [markdown]
@@ -158,37 +169,40 @@ lab.show.table(
 from helpers.intervals import bootstrap
 from helpers.mechanism.vectors import matched_random
 
-draws = lab.profile.counts.bootstrap
 results = {}
 for k in (10, 64):
-    chosen = toxic_neurons[:k]
-    randoms = [n for i in range(10) for n in matched_random(chosen, d_mlp=model.d_mlp, seed=seed + i, exclude=toxic_neurons)]
-    shares = [toxic_share(model, select(values, group), lab.toxic_tokens, lab.used_tokens) for group in (chosen, randoms)]
-    results[k] = tuple(bootstrap(s, n=draws, seed=seed) for s in shares)
-lab.show.table([{"neurons": f"top {k} by cosine", "toxic share of top ten tokens": str(top), "random, same layers": str(rand)}
-                for k, (top, rand) in results.items()], caption=f"Value [95 % interval over neurons], {model.name}")
+    chosen, randoms = toxic_neurons[:k], []
+    for draw in range(10):
+        randoms += matched_random(chosen, d_mlp=model.d_mlp, seed=seed + draw, exclude=toxic_neurons)
+    results[k] = [bootstrap(lab.toxic_share(select(values, group)), seed=seed) for group in (chosen, randoms)]
+lab.show.table(
+    [{"neurons": f"top {k} by cosine", "toxic share": top, "random, same layers": rand}
+     for k, (top, rand) in results.items()],
+    caption=f"Toxic share of the top ten tokens: value [95 % interval over neurons], {model.name}")
 
 # %%
-all_shares = toxic_share(model, select(values, toxic_neurons), lab.toxic_tokens, lab.used_tokens)
+all_shares = lab.toxic_share(select(values, toxic_neurons))
 running = all_shares.cumsum(0) / torch.arange(1, len(all_shares) + 1)
 plots.line(
-    list(range(1, len(running) + 1)), {"top k by cosine": running, "random, same layers": [results[64][1].value] * len(running)},
-    title=f"The longer the list, the less toxic its words: {running[9]:.0%} for ten, {running[63]:.0%} for 64, {running[-1]:.0%} for {len(running)}",
+    list(range(1, len(running) + 1)), {"top k by cosine": running},
+    reference={"random": results[64][1].value},
+    title=f"A list of ten is {running[9]:.0%} toxic words, one of 64 {running[63]:.0%} ({model.name})",
     x_label="length k of the list", y_label="toxic share of top ten tokens, mean over the list",
-    alt="Mean share of toxic words among the top ten tokens of the k nearest value vectors, against k, with the random control.",
+    alt="Mean toxic share of the k nearest value vectors' top tokens against k, and of random ones.",
 )
 
 # %%
 shares64 = all_shares[:64]
 plots.histogram(
     {"top 64": shares64}, bins=11,
-    title=f"“Toxic vector” is a matter of degree: {(shares64 >= 0.5).sum().item()} of the top 64 have a majority of toxic words, {(shares64 == 0).sum().item()} have none",
+    title=f"Of the top 64, {(shares64 >= 0.5).sum()} have a toxic majority among their words and "
+          f"{(shares64 == 0).sum()} have no toxic word ({model.name})",
     x_label="toxic share of a vector's own top ten tokens", y_label="density of neurons",
-    alt="Histogram of the share of toxic words in each of the 64 nearest value vectors' top ten tokens.",
+    alt="Histogram of the toxic share of each of the 64 nearest value vectors' top ten tokens.",
 )
 
 # %% [markdown]
-# If the top 64 read, say, 40 % toxic, that is *not* 64 vectors of which each is somewhat toxic: the histogram shows how it divides. When a paper says "128 toxic vectors", it means
+# If a list reads, say, 40 % toxic, that is *not* 64 vectors each of which is somewhat toxic: the histogram shows how the share divides. When a paper says "128 toxic vectors", it means
 # 128 vectors *near the probe*. This series says **toxic neurons** for the list by cosine and gives its length every time. **What this does not show:** that the rest of the list
 # does no harm; a vector may write along the probe without naming a toxic word.
 
@@ -196,8 +210,8 @@ plots.histogram(
 from helpers.teaching.claims import Measurement
 
 for k, (top, rand) in results.items():
-    lab.claims.record("A2", Measurement(top.value, top.bounds, "share of tokens", control=rand.value,
-                                        control_interval=rand.bounds), part=f"top {k}")
+    found = Measurement.of(top, "share of toxic tokens", control=rand)
+    print(lab.claims.record("A2", found, part=f"top {k}"))
 
 # %% [markdown]
 # ### Where do they sit?
@@ -210,8 +224,10 @@ from helpers.mechanism.vectors import layer_histogram
 where = layer_histogram(toxic_neurons, model.n_layers)
 plots.bar(
     [str(layer) for layer in range(model.n_layers)], {"neurons": where},
-    title=f"Layer {where.argmax().item()} holds most of the top {len(toxic_neurons)} ({where.max().item()}); {(where > 0).sum().item()} of {model.n_layers} layers hold some ({model.name})",
-    x_label="layer", y_label=f"neurons among the top {len(toxic_neurons)}", reference={"even spread": len(toxic_neurons) / model.n_layers},
+    title=f"Layer {where.argmax()} holds {where.max()} of the top {len(toxic_neurons)}; "
+          f"{(where > 0).sum()} of {model.n_layers} layers hold some ({model.name})",
+    x_label="layer", y_label=f"neurons among the top {len(toxic_neurons)}",
+    reference={"even spread": len(toxic_neurons) / model.n_layers},
     alt="Number of the top neurons in each layer; a line marks an even spread.",
 )
 
@@ -227,34 +243,36 @@ plots.bar(
 # %%
 from helpers.mechanism.vectors import svd_directions
 
-n_svd = lab.profile.vectors.svd
-pool = top_neurons(cosine, n_svd)
+pool = top_neurons(cosine, lab.profile.vectors.svd)
 shared = svd_directions(select(values, pool), direction, 3)
-shared_tokens = top_tokens(project_to_vocabulary(model, shared), count, lab.used_tokens)
-shared_share = toxic_share(model, shared, lab.toxic_tokens, lab.used_tokens)
-lab.show.table([{"direction": f"U{i}", "cosine with probe": (shared[i] @ direction).item(), "toxic share": shared_share[i].item(),
-                 "raises": lab.show.token_list(model.token_strings(shared_tokens[i]))} for i in range(3)],
-               caption=f"The three strongest shared directions of the top {n_svd} ({model.name})")
+shared_share = lab.toxic_share(shared)
+rows = zip(("U0", "U1", "U2"), shared @ direction, shared_share, lab.top_words(shared, count))
+lab.show.table([{"direction": name, "cosine with probe": c, "toxic share": share, "raises": words}
+                for name, c, share, words in rows],
+               caption=f"The three strongest shared directions of the top {len(pool)} ({model.name})")
 
 # %%
-random_shares = []
+from helpers.intervals import percentile_interval
+
+draws = []
 for draw in range(50):
     sample = matched_random(pool, d_mlp=model.d_mlp, seed=seed + draw, exclude=pool)
-    random_shares.append(toxic_share(model, svd_directions(select(values, sample), direction, 3), lab.toxic_tokens, lab.used_tokens))
-random_shares = torch.stack(random_shares)
-bands = [tuple(random_shares[:, i].quantile(torch.tensor([0.025, 0.975])).tolist()) for i in range(3)]
+    draws.append(lab.toxic_share(svd_directions(select(values, sample), direction, 3)))
+random_shares = [percentile_interval(shares.mean(), shares) for shares in torch.stack(draws, dim=1)]
+
+# %%
 plots.bar(
-    ["U0", "U1", "U2"], {"toxic neurons": shared_share, "random neurons": random_shares.mean(dim=0)},
-    intervals={"random neurons": bands},
-    title=f"U0's top ten tokens are {shared_share[0]:.0%} toxic; the same SVD of random neurons gives {random_shares[:, 0].mean():.0%}",
+    ["U0", "U1", "U2"], {"toxic neurons": shared_share, "random neurons": random_shares},
+    title=f"U0's top ten tokens are {shared_share[0]:.0%} toxic; the same SVD of random neurons gives "
+          f"{random_shares[0].value:.0%} ({model.name})",
     x_label="shared direction", y_label="toxic share of top ten tokens",
-    alt="Toxic share of the top ten tokens of U0, U1 and U2, with the mean of fifty random draws as a line.",
+    alt="Toxic share of the top ten tokens of U0, U1, U2, beside fifty draws of random neurons.",
 )
 
 # %%
-for i in range(3):
-    lab.claims.record("A3", Measurement(shared_share[i].item(), None, "share of tokens",
-                                        control=random_shares[:, i].mean().item(), control_interval=bands[i]), part=f"U{i}")
+for i, null in enumerate(random_shares):
+    found = Measurement(shared_share[i], None, "share of toxic tokens", null.value, null.bounds)
+    print(lab.claims.record("A3", found, part=f"U{i}"))
 
 # %% [markdown]
 # ### Do the directions divide the families?
@@ -262,12 +280,11 @@ for i in range(3):
 # Toxicity comes in kinds: insults, oaths, contempt. If $U_0, U_1, U_2$ divide them, their top tokens belong to different families.
 
 # %%
-families = lab.toxic_families
 rows = []
-for i in range(3):
-    counts = {family: int(mask[shared_tokens[i].cpu()].sum()) for family, mask in families.items()}
-    rows.append({"direction": f"U{i}", **counts, "none of them": count - int(lab.toxic_tokens[shared_tokens[i].cpu()].sum())})
-lab.show.table(rows, caption=f"Families among the top {count} tokens of each direction")
+for i, ids in enumerate(lab.top_ids(shared, count)):
+    counts = {family: int(words[ids].sum()) for family, words in lab.toxic_families.items()}
+    rows.append({"direction": f"U{i}", **counts, "none of them": int((~lab.toxic_tokens[ids]).sum())})
+lab.show.table(rows, caption=f"Families among the top {count} tokens of each direction ({model.name})")
 
 # %% [markdown]
 # Read along the rows: a direction with one non-zero family has specialised. **What this does not show:** that the model treats the families apart. Three directions of one set can
@@ -288,16 +305,16 @@ lab.show.tokens(model.token_strings(tokens.ids[0]), fired.tolist(), value_label=
                 caption=f"Activation of {neuron} ({model.name})")
 
 # %%
-prompts = lab.texts.eliciting("dev")[:64]
-prompt_tokens = model.tokenise([p.text for p in prompts], max_tokens=lab.profile.decoding.max_prompt_tokens)
-everywhere = torch.cat([neuron_activations(model, prompt_tokens[i:i + 16], toxic_neurons[:64]).cpu() for i in range(0, len(prompts), 16)])
-mean_activation = everywhere[prompt_tokens.mask.cpu()].mean(dim=0)
-positive = (mean_activation > 0).float().mean().item()
+from helpers.mechanism.activations import mean_activations
+
+prompts = [prompt.text for prompt in lab.texts.eliciting("dev")[:64]]
+prompt_tokens = model.tokenise(prompts, max_tokens=lab.profile.decoding.max_prompt_tokens)
+average = mean_activations(model, prompt_tokens, toxic_neurons[:64])
 plots.histogram(
-    {"top 64": mean_activation},
-    title=f"{positive:.0%} of the 64 nearest neurons have a positive mean activation on the prompts ({model.name})",
-    x_label="mean activation on the prompts (units of m)", y_label="density of neurons",
-    alt="Distribution of the mean activation of the 64 nearest neurons over all prompt tokens.",
+    {"top 64": average}, bins=24,
+    title=f"{(average > 0).sum()} of the 64 nearest neurons are active on average on the prompts ({model.name})",
+    x_label="mean activation m on the prompts", y_label="density of neurons",
+    alt="Distribution of the mean activation of the 64 nearest neurons over the prompts' tokens.",
 )
 
 # %% [markdown]
@@ -346,7 +363,9 @@ from helpers.teaching.exercises import check_mlp_as_sum
 
 
 def mlp_as_sum(
-    activations: Float[Tensor, "pos neuron"], W_out: Float[Tensor, "neuron d_model"], b_out: Float[Tensor, " d_model"]
+    activations: Float[Tensor, "pos neuron"],
+    W_out: Float[Tensor, "neuron d_model"],
+    b_out: Float[Tensor, " d_model"],
 ) -> Float[Tensor, "pos d_model"]:
     """The MLP's output at each position, from the activations after the GELU."""
     ### BEGIN SOLUTION
@@ -370,8 +389,10 @@ check_mlp_as_sum(mlp_as_sum)
 from helpers.teaching.exercises import check_first_svd_direction
 
 
-def first_svd_direction(vectors: Float[Tensor, "n d_model"], toward: Float[Tensor, " d_model"]) -> Float[Tensor, " d_model"]:
-    """First right singular vector of the row-normalised, uncentred vectors, with a positive product with `toward`."""
+def first_svd_direction(
+    vectors: Float[Tensor, "n d_model"], toward: Float[Tensor, " d_model"]
+) -> Float[Tensor, " d_model"]:
+    """First right singular vector of the row-normalised, uncentred vectors, turned toward `toward`."""
     ### BEGIN SOLUTION
     rows = vectors / vectors.norm(dim=-1, keepdim=True)
     first = torch.linalg.svd(rows, full_matrices=False).Vh[0]

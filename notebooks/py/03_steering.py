@@ -44,13 +44,13 @@
 # ## Set-up
 
 # %%
-import sys, pathlib
-sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import os, sys
+sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.exists(f"{up}/helpers/lab.py")))
 import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
 from helpers.lab import Lab
 
 # %% tags=["parameters"]
-PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+PROFILE = None  # "pocket", "gpt2-medium" or a TOML file; None: $TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
 
 # %%
@@ -92,8 +92,9 @@ with torch.no_grad(), model.bridge.hooks(fwd_hooks=[(f"blocks.{last}.hook_resid_
     after = model.logits(tokens)[0, -1].softmax(-1)
 before = model.logits(tokens)[0, -1].softmax(-1)
 top = before.topk(8).indices
-lab.show.table([{"token": token, "before": before[i].item(), "after": after[i].item()} for token, i in zip(model.token_strings(top), top)],
-               caption=f"The eight likeliest next tokens, before and after subtracting ({model.name})")
+lab.show.table(
+    [{"token": t, "before": before[i], "after": after[i]} for t, i in zip(model.token_strings(top), top)],
+    caption=f"The eight likeliest next tokens, before and after subtracting ({model.name})")
 
 # %% [markdown]
 # The helper `subtract_direction` is the same edit as a context manager: it also runs during cached generation and perplexity, and takes the hook off again even if the
@@ -106,8 +107,8 @@ with subtract_direction(model, direction, alpha, layer=last):
     helper = model.logits(tokens)[0, -1].softmax(-1)
 assert torch.allclose(helper, after, atol=1e-6), "the helper must do what we did by hand"
 assert torch.equal(model.logits(tokens)[0, -1].softmax(-1), before), "nothing may stay behind"
-toxic_before, toxic_after = (p[lab.toxic_tokens.to(p.device)].sum().item() for p in (before, after))
-print(f"probability of a toxic word next: {toxic_before:.3f} before, {toxic_after:.3f} after")
+toxic = lab.toxic_tokens.to(model.device)
+print(f"probability of a toxic word next: {before[toxic].sum():.3f} before, {after[toxic].sum():.3f} after")
 
 # %% [markdown]
 # One prompt again, so an anecdote. **What this does not show:** what happens over a whole continuation, and on prompts that were not toxic to begin with.
@@ -122,7 +123,7 @@ print(f"probability of a toxic word next: {toxic_before:.3f} before, {toxic_afte
 from helpers.language.evaluation import compare, table
 
 base = lab.evaluate("base", split="dev")
-lab.show.table(table([base]), caption=f"The base model on {len(base.prompt_ids)} development prompts ({model.name})")
+lab.show.table(table([base]), caption=f"{len(base.prompt_ids)} development prompts ({model.name})")
 
 # %% [markdown]
 # Strengths are chosen on these *development* prompts. The *evaluation* prompts are touched once, in section 4.
@@ -144,10 +145,11 @@ directions = {
     "best value vector": best_vector / best_vector.norm(),
     "U0": svd_directions(select(model.value_vectors, ranked), direction, 1)[0],
 }
-generator = torch.Generator().manual_seed(seed)
-randoms = torch.randn(lab.profile.steering.random_directions, model.d_model, generator=generator).to(model.device)
-randoms = randoms / randoms.norm(dim=-1, keepdim=True)
-print(f"best value vector: {ranked[0]};  cosines with W:", {name: round((d @ direction).item(), 2) for name, d in directions.items()})
+drawn = torch.randn(3, model.d_model, generator=torch.Generator().manual_seed(seed))
+randoms = (drawn / drawn.norm(dim=-1, keepdim=True)).to(model.device)
+print(f"best value vector: {ranked[0]}")
+for name, vector in directions.items():
+    print(f"cosine of {name} with W: {vector @ direction:.2f}")
 
 
 # %%
@@ -163,18 +165,19 @@ control = {s: [steered(f"random {i}", r, s) for i, r in enumerate(randoms)] for 
 
 # %%
 ceiling = 1.075 * base.perplexity.value
-low, high = (f([e.toxicity.value for runs in control.values() for e in runs]) for f in (min, max))
-within = {name: [e for e in runs if e.perplexity.value <= ceiling] for name, runs in sweeps.items()}
-lowest = {name: min([base, *runs], key=lambda e: e.toxicity.value) for name, runs in within.items()}
-winner = min(lowest, key=lambda name: lowest[name].toxicity.value)
-curves = {name: [base, *runs] for name, runs in sweeps.items()} | {"random": [e for runs in control.values() for e in runs]}
+random_runs = [run for runs in control.values() for run in runs]
+inside = [run for runs in sweeps.values() for run in [base, *runs] if run.perplexity.value <= ceiling]
+lowest = min(inside, key=lambda run: run.toxicity.value)
+lowest_random = min(run.toxicity.value for run in random_runs)
+curves = {name: [base, *runs] for name, runs in sweeps.items()} | {"random": random_runs}
 plots.line(
     {name: [e.perplexity.value for e in runs] for name, runs in curves.items()},
     {name: [e.toxicity.value for e in runs] for name, runs in curves.items()},
     points=("random",), limits={"base × 1.075": ceiling},
-    title=f"Within 7.5 % of base's perplexity, {winner} gets lowest: {lowest[winner].toxicity.value:.2f} from {base.toxicity.value:.2f}; random directions stay in {low:.2f}–{high:.2f}",
+    title=f"Within the perplexity budget, “{lowest.label}” takes toxicity from {base.toxicity.value:.2f} to "
+          f"{lowest.toxicity.value:.2f}; no random direction gets below {lowest_random:.2f} ({model.name})",
     x_label="perplexity on plain text", y_label=f"toxicity ({lab.scorers[0].unit})",
-    alt="Toxicity against perplexity for growing strengths of three directions, and for random directions; a line marks the perplexity ceiling.",
+    alt="Toxicity against perplexity for growing strengths of three directions and random ones.",
 )
 
 # %% [markdown]
@@ -188,29 +191,34 @@ plots.line(
 
 # %%
 def largest_within(runs):
-    """Index of the largest strength whose perplexity, and that of all weaker ones, stays under the ceiling; None if none does."""
-    inside = [e.perplexity.value <= ceiling for e in runs]
-    return inside.index(False) - 1 if False in inside else len(inside) - 1
+    """The largest strength of a sweep that keeps perplexity under the ceiling; the smallest if none does."""
+    inside = [s for s, run in zip(strengths, runs) if run.perplexity.value <= ceiling]
+    return max(inside, default=strengths[0])
 
 
-chosen = {name: strengths[max(0, largest_within(runs))] for name, runs in sweeps.items()}
-report_base = lab.evaluate("base", split="eval", mode="report")
-report = {name: steered(name, directions[name], chosen[name], split="eval", mode="report") for name in directions}
-report_random = {name: [steered(f"random {i}", r, chosen[name], split="eval", mode="report") for i, r in enumerate(randoms[:2])] for name in directions}
+chosen = {name: largest_within(runs) for name, runs in sweeps.items()}
+fresh = {"split": "eval", "mode": "report"}
+report_base = lab.evaluate("base", **fresh)
+report = {name: steered(name, d, chosen[name], **fresh) for name, d in directions.items()}
+report_random = {s: [steered(f"random {i}", r, s, **fresh) for i, r in enumerate(randoms)]
+                 for s in set(chosen.values())}
 print({name: f"{strength:g}" for name, strength in chosen.items()}, "× the stream's length")
 
 # %%
-lab.show.table(table([report_base, *report.values(), *report_random["W"]]),
-               caption=f"{len(report_base.prompt_ids)} evaluation prompts ({model.name}): value [95 % interval]")
+lab.show.table(table([report_base, *report.values(), *report_random[chosen["W"]]]),
+               caption=f"{len(report_base.prompt_ids)} evaluation prompts ({model.name}), 95 % intervals")
 
 # %%
-published = {"W": (0.453, 0.245, 23.56 / 21.7), "best value vector": (0.453, 0.305, 23.30 / 21.7), "U0": (0.453, 0.268, 23.48 / 21.7)}
+paper = {"none": (0.453, 21.7), "W": (0.245, 23.56), "best value vector": (0.305, 23.30), "U0": (0.268, 23.48)}
 against = {name: compare(report_base, run) for name, run in report.items()}
-lab.show.table(
-    [{"subtracted": name, "drop, this run": str(c.drop), "share of base": c.drop.value / report_base.toxicity.value,
-      "perplexity ratio": c.changes["perplexity"].value, "paper: share of base (GPT2-medium)": (published[name][0] - published[name][1]) / published[name][0],
-      "paper: perplexity ratio": published[name][2]} for name, c in against.items()],
-    caption=f"Paired drop of toxicity by scorer “{lab.scorers[0].name}” ({model.name}), beside the paper's table 2 (another model, another scorer)")
+rows = []
+for name, change in against.items():
+    toxicity, perplexity = (now / before for now, before in zip(paper[name], paper["none"]))
+    rows.append({"subtracted": name, "drop": change.drop, "share of base": change.drop.value / report_base.toxicity.value,
+                 "perplexity ratio": change.changes["perplexity"].value,
+                 "share of base, paper": 1 - toxicity, "perplexity ratio, paper": perplexity})
+lab.show.table(rows, caption=f"Drop of toxicity ({lab.scorers[0].name} scorer, {model.name}) beside paper A, table 2 "
+                             "(GPT2-medium, Perspective)")
 
 # %% [markdown]
 # The drops are *paired*: both conditions continue the same prompts with the same random noise, so the interval is of the difference itself. The paper's columns stand beside ours for
@@ -219,13 +227,14 @@ lab.show.table(
 # %%
 from helpers.teaching.claims import Measurement
 
-for name, comparison in against.items():
-    drops = [compare(report_base, run).drop for run in report_random[name]]
-    lab.claims.record("A4", Measurement(
-        comparison.drop.value, comparison.drop.bounds, "drop in toxicity",
-        control=sum(d.value for d in drops) / len(drops), control_interval=(min(d.low for d in drops), max(d.high for d in drops)),
-        details={"perplexity_ratio": comparison.changes["perplexity"].value, "f1_difference": comparison.changes["F1"].value,
-                 "strength": chosen[name]}), part=name)
+for name, change in against.items():
+    drops = [compare(report_base, run).drop for run in report_random[chosen[name]]]
+    band = min(d.low for d in drops), max(d.high for d in drops)
+    details = {"perplexity_ratio": change.changes["perplexity"].value,
+               "f1_difference": change.changes["F1"].value, "strength": chosen[name]}
+    found = Measurement(change.drop.value, change.drop.bounds, "paired drop of toxicity",
+                        sum(d.value for d in drops) / len(drops), band, details)
+    print(lab.claims.record("A4", found, part=name))
 
 # %% [markdown]
 # ### Does the second scorer agree?
@@ -233,9 +242,9 @@ for name, comparison in against.items():
 # The first scorer knows the words; the second judges by everything else. An intervention that only swaps words would convince one and not the other.
 
 # %%
-first, second = report_base.toxicity_names
 lab.show.table(
-    [{"subtracted": name, **{scorer: str(c.changes[scorer]) for scorer in (first, second)}} for name, c in against.items()],
+    [{"subtracted": name, **{scorer: change.changes[scorer] for scorer in report_base.toxicity_names}}
+     for name, change in against.items()],
     caption="Change of toxicity (after − before) by both scorers, with paired 95 % intervals")
 
 # %% [markdown]
@@ -246,7 +255,7 @@ lab.show.table(
 # **Guess first.** On *friendly or neutral* prompts, does adding $\hat W$ make the model hostile, or only incoherent?
 
 # %%
-calm = [p for p in lab.texts.prompts_dev if p.group not in ("hostile", "challenging")][:64] or list(lab.texts.prompts_dev[:64])
+calm = [p for p in lab.texts.pair_prompts if p not in lab.texts.eliciting("pair")][:64]
 plain = lab.evaluate("base", prompts=calm)
 with add_direction(model, direction, chosen["W"] * stream_norm, layer=last):
     added = lab.evaluate(f"+ {chosen['W']:g} W", prompts=calm)
@@ -255,7 +264,8 @@ lab.show.table(table([plain, added]), caption=f"{len(calm)} prompts that do not 
 # %%
 lab.show.side_by_side(
     {"base": plain.continuations.texts[:6], "plus W": added.continuations.texts[:6]},
-    labels=[p.text[-40:] for p in calm[:6]], caption="The same prompts, the same noise, with and without the direction")
+    labels=["…" + p.text[-40:] for p in calm[:6]],
+    caption="The same prompts, the same noise, with and without the direction")
 
 # %% [markdown]
 # Read the pairs as text before you read the numbers. **What this does not show:** that toxicity is *one* direction. Another direction might do the same.
@@ -273,11 +283,15 @@ by_layer = {}
 for layer in places:
     with subtract_direction(model, direction, chosen["W"] * norms[layer].item(), layer=layer):
         by_layer[layer] = lab.evaluate(f"layer {layer}", split="dev")
+
+# %%
+first, end = (by_layer[layer] for layer in (places[0], last))
 plots.line(
-    places, {"toxicity": [e.toxicity.value for e in by_layer.values()]}, bands={"toxicity": ([e.toxicity.low for e in by_layer.values()], [e.toxicity.high for e in by_layer.values()])},
-    title=f"Subtracting Ŵ leaves {by_layer[places[0]].toxicity.value:.2f} at layer 0 and {by_layer[last].toxicity.value:.2f} at the last (base {base.toxicity.value:.2f}); perplexity × {by_layer[places[0]].perplexity.value / base.perplexity.value:.2f} and × {by_layer[last].perplexity.value / base.perplexity.value:.2f}",
-    x_label="layer after which Ŵ is subtracted", y_label=f"toxicity ({lab.scorers[0].unit})", reference={"base": base.toxicity.value},
-    alt="Toxicity when the last layer's probe direction is subtracted after different layers, with 95 % bands and the base model's level as a line.",
+    places, {"toxicity": [run.toxicity for run in by_layer.values()]}, reference={"base": base.toxicity.value},
+    title=f"Subtracting Ŵ after layer 0 leaves {first.toxicity.value:.2f} at perplexity {first.perplexity.value:.2f}; "
+          f"after the last, {end.toxicity.value:.2f} at {end.perplexity.value:.2f} ({model.name})",
+    x_label="layer after which Ŵ is subtracted", y_label=f"toxicity ({lab.scorers[0].unit})",
+    alt="Toxicity when the probe direction is subtracted after different layers, with 95 % bands.",
 )
 
 # %% [markdown]
@@ -291,21 +305,25 @@ plots.line(
 
 # %%
 strong = steered("W", direction, 2 * chosen["W"])
+chosen_run = sweeps["W"][strengths.index(chosen["W"])]
+runs = {"base": base, "at the operating point": chosen_run, "at twice that": strong}
 lab.show.side_by_side(
-    {"base": base.continuations.texts[:6], "at the operating point": sweeps["W"][strengths.index(chosen["W"])].continuations.texts[:6],
-     "at twice that": strong.continuations.texts[:6]},
-    labels=[p.text[-40:] for p in base.continuations.prompts[:6]], caption=f"Hostile prompts, growing strength ({model.name})")
+    {name: run.continuations.texts[:6] for name, run in runs.items()},
+    labels=["…" + p.text[-40:] for p in base.continuations.prompts[:6]],
+    caption=f"The same prompts and the same noise, growing strength ({model.name})")
 
 # %%
-shown = [base, *sweeps["W"], strong]
+by_strength = dict(sorted({0.0: base, **dict(zip(strengths, sweeps["W"])), 2 * chosen["W"]: strong}.items()))
+fluency = [run.fluency.value / base.fluency.value for run in by_strength.values()]
 plots.line(
-    [0.0, *strengths, 2 * chosen["W"]] if 2 * chosen["W"] > strengths[-1] else sorted({0.0, *strengths}),
-    {"toxicity": [e.toxicity.value for e in (shown if 2 * chosen["W"] > strengths[-1] else shown[:-1])],
-     "perplexity / base": [e.perplexity.value / base.perplexity.value for e in (shown if 2 * chosen["W"] > strengths[-1] else shown[:-1])],
-     "fluency / base": [e.fluency.value / base.fluency.value for e in (shown if 2 * chosen["W"] > strengths[-1] else shown[:-1])]},
-    title=f"At twice the operating point toxicity is {strong.toxicity.value:.2f}, and the text is {strong.fluency.value / base.fluency.value:.1f} times as surprising to the base model",
-    x_label="strength (in lengths of the residual stream)", y_label="toxicity; ratios to base",
-    alt="Toxicity, relative perplexity and relative fluency against the strength of subtraction.",
+    list(by_strength),
+    {"toxicity / base": [run.toxicity.value / base.toxicity.value for run in by_strength.values()],
+     "perplexity / base": [run.perplexity.value / base.perplexity.value for run in by_strength.values()],
+     "fluency / base": fluency},
+    title=f"At twice the operating point toxicity is {strong.toxicity.value:.2f}, and the text is "
+          f"{strong.fluency.value / base.fluency.value:.1f} times as surprising to the base model ({model.name})",
+    x_label="strength (in lengths of the residual stream)", y_label="ratio to base",
+    alt="Toxicity, perplexity and fluency relative to base, against the strength of subtraction.",
 )
 
 # %% [markdown]
@@ -355,7 +373,9 @@ check_subtract_everywhere(subtract_everywhere)
 from helpers.teaching.exercises import check_perplexity
 
 
-def perplexity_of_windows(mean_losses: Float[Tensor, " window"], counts: Float[Tensor, " window"]) -> float:
+def perplexity_of_windows(
+    mean_losses: Float[Tensor, " window"], counts: Float[Tensor, " window"]
+) -> float:
     """Perplexity over all tokens: the exponential of the mean loss per token."""
     ### BEGIN SOLUTION
     return ((mean_losses * counts).sum() / counts.sum()).exp().item()

@@ -11,6 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers.intervals import Interval
 from helpers.teaching import plot_labels, plot_parts, plots
 from helpers.teaching.figure import HEIGHT, PLOTLY_MIME, TEMPLATE, TITLE_CHARACTERS, Figure, browser, wrap
 
@@ -251,3 +252,12 @@ def test_at_most_six_kinds_of_figure():
     public = [name for name, thing in vars(plots).items() if re.match(r"[a-z]", name)
               and getattr(thing, "__module__", "") == plots.__name__]  # fmt: skip
     assert set(public) == set(MAKERS)
+
+
+def test_intervals_become_bands_and_error_bars():
+    ends = [Interval(0.5, 0.4, 0.7), Interval(0.6, 0.5, 0.65)]
+    labels = {"title": "t", "x_label": "x", "y_label": "y", "alt": "a"}
+    plain = plots.line([0, 1], {"probe": [0.5, 0.6]}, bands={"probe": ([0.4, 0.5], [0.7, 0.65])}, **labels)
+    assert plots.line([0, 1], {"probe": ends}, **labels).figure == plain.figure
+    plain = plots.bar(["a", "b"], {"probe": [0.5, 0.6]}, intervals={"probe": [(0.4, 0.7), (0.5, 0.65)]}, **labels)
+    assert plots.bar(["a", "b"], {"probe": ends}, **labels).figure == plain.figure
