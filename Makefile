@@ -25,7 +25,8 @@ run:  ## execute all notebooks; pages in build/html, claims in build/claims.json
 
 test:  ## run the tests, and every notebook once on a temporary cache
 	@$(here) $(set_up) exec $(python) -m pytest -p tests.notebooks.session -p no:benchmark \
-	-n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks tests $(TEST_ARGS)
+	-n 2 --dist loadfile --no-loadscope-reorder --nbval-lax --nbval-current-env \
+	--nbval-cell-timeout 600 notebooks tests $(TEST_ARGS)
 
 lab:  ## open the notebooks in JupyterLab
 	@$(here) $(set_up) exec $(python) -m jupyterlab notebooks/00_start_here.ipynb $(LAB_ARGS)

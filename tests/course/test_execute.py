@@ -18,14 +18,15 @@ def printed(notebook: nbformat.NotebookNode) -> str:
 
 def test_it_runs_in_this_interpreter_and_is_measured(tmp_path: Path) -> None:
     notebook = small(
-        "import os, sys; print(sys.executable, os.getcwd(), os.environ['MARK'])", "x = bytearray(200_000_000)"
+        "import os, sys; print(sys.executable, os.getcwd(), os.environ['MARK'], sep='\\n')",
+        "x = bytearray(200_000_000)",
     )
     seen = []
     outcome = execute(
         notebook, tmp_path, {**os.environ, "MARK": "here"}, lambda at, of: seen.append((at, of))
     )
     assert outcome.failure is None
-    assert printed(notebook).split() == [sys.executable, str(tmp_path), "here"]
+    assert printed(notebook).splitlines() == [sys.executable, str(tmp_path), "here"]
     assert seen == [(1, 2), (2, 2)]
     assert outcome.seconds > 0 and outcome.peak_gb > 0.2
     assert all("execution" not in cell.metadata for cell in notebook.cells)
