@@ -12,6 +12,8 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from helpers.course.cover import SOURCE as COVER
+from helpers.course.cover import cover
 from helpers.course.execute import Interrupted, execute, write
 from helpers.course.outputs import machine_paths
 from helpers.course.pairs import read_source, update_text
@@ -113,7 +115,10 @@ def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
     if readme.is_file():
         text = readme.read_text(encoding="utf-8")
         text = between(text, "notebooks", notebook_table(headings, timings, repository(), "notebooks/"))
-        rewrite(readme, between(text, "claims", render_table(entries, by="claim")))
+        text = between(text, "claims", render_table(entries, by="claim"))
+        if (shown := NOTEBOOKS / f"{COVER}.ipynb").is_file():
+            text = between(text, "picture", cover(nbformat.read(shown, as_version=4), NOTEBOOKS))
+        rewrite(readme, text)
     source = SOURCES / f"{START}.py"
     if source.is_file():
         table = notebook_table(headings, timings, "")
