@@ -19,7 +19,7 @@ def printed(notebook: nbformat.NotebookNode) -> str:
 def test_it_runs_in_this_interpreter_and_is_measured(tmp_path: Path) -> None:
     notebook = small(
         "import os, sys; print(sys.executable, os.getcwd(), os.environ['MARK'], sep='\\n')",
-        "x = bytearray(200_000_000)",
+        "import time; x = b'x' * 250_000_000; time.sleep(0.5)",
     )
     seen = []
     outcome = execute(

@@ -61,6 +61,13 @@ FAULTS = [
         "tests/language/test_models.py::test_padding_makes_no_difference_to_real_positions",
     ),
     Fault(
+        "value vectors are handed out in the wrong order of layers",
+        "helpers/language/models.py",
+        "return self.bridge.W_out.detach()",
+        "return self.bridge.W_out.detach().flip(0)",
+        "notebooks/00_start_here.ipynb",
+    ),
+    Fault(
         "generation counts positions through the padding",
         "helpers/language/generation.py",
         "positions = (mask.cumsum(dim=-1) - 1).clamp_min(0)",
