@@ -37,7 +37,7 @@ def test_an_unknown_profile_is_refused_before_anything_is_made(tmp_path, monkeyp
 def test_features_come_back_the_same_from_the_cache(lab, tmp_path, monkeypatch):
     first = lab.probe_data
     again = Lab.start("01_toxicity_probe", tiny_profile(tmp_path))
-    monkeypatch.setattr("helpers.lab.pooled_residuals", lambda *_, **__: pytest.fail("computed twice"))
+    monkeypatch.setattr("helpers.findings.pooled_residuals", lambda *_, **__: pytest.fail("computed twice"))
     assert torch.equal(first.train, again.probe_data.train)
     assert first.train.shape == (len(lab.texts.comments_train), lab.base.n_layers, lab.base.d_model)
 
@@ -74,3 +74,23 @@ def test_the_claims_table_shows_only_what_this_run_measured(lab):
 def test_toxic_families_cover_the_toxic_tokens(lab):
     together = torch.stack(list(lab.toxic_families.values())).any(dim=0)
     assert torch.equal(together, lab.toxic_tokens)
+
+
+def test_vectors_are_read_in_words_and_counted(lab):
+    vectors = lab.base.value_vectors[0, :3]
+    ids, words = lab.top_ids(vectors, 4), lab.top_words(vectors, 4)
+    assert ids.shape == (3, 4) and len(words) == 3
+    counted = lab.toxic_tokens[ids].float().mean(dim=1)
+    assert torch.equal(lab.toxic_share(vectors, 4), counted)
+    assert lab.used_tokens[ids].all()
+
+
+def test_strengths_are_in_units_of_the_streams_mean_length(lab):
+    tokens = lab.base.tokenise(
+        [lab.texts.eliciting("dev")[0].text], max_tokens=lab.profile.decoding.max_prompt_tokens
+    )
+    assert lab.stream_norms.shape == (lab.base.n_layers,)
+    with torch.no_grad():
+        _, cache = lab.base.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long())
+    one_text = cache["blocks.0.hook_resid_post"][0, 1:].norm(dim=-1).mean()
+    assert 0.2 < (lab.stream_norms[0] / one_text).item() < 5

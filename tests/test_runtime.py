@@ -239,3 +239,13 @@ class TestProgress:
 
     def test_a_plain_interpreter_is_no_notebook(self):
         assert not runtime._in_notebook()
+
+
+def test_a_progress_report_moves_its_bar_to_what_is_done(monkeypatch):
+    made, make = [], runtime.progress
+    monkeypatch.setenv("TOXICITY_LAB_PROGRESS", "1")
+    monkeypatch.setattr(runtime, "progress", lambda **words: made.append(make(**words)) or made[-1])
+    with runtime.progress_report("work: ") as report:
+        report(3, 10, "pieces")
+        report(7, 10, "pieces")
+        assert (made[0].n, made[0].total) == (7, 10)
