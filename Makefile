@@ -21,7 +21,7 @@ setup:  ## make .venv and install what the notebooks import
 	@$(here) $(set_up) echo "Ready: .venv is up to date."
 
 run:  ## execute all notebooks; pages in build/html, claims in build/claims.json
-	@$(here) $(set_up) exec $(python) -m helpers.course.run
+	@$(here) $(set_up) exec $(python) -m helpers.course run
 
 test:  ## run the tests, and every notebook once on a temporary cache
 	@$(here) $(set_up) exec $(python) -m pytest -p tests.notebooks.session -p no:benchmark \
@@ -32,7 +32,7 @@ lab:  ## open the notebooks in JupyterLab
 	@$(here) $(set_up) exec $(python) -m jupyterlab notebooks/00_start_here.ipynb $(LAB_ARGS)
 
 notebooks:  ## authors: execute notebooks/py, store outputs, claims and README's tables
-	@$(here) $(set_up) exec $(python) -m helpers.course.publish
+	@$(here) $(set_up) exec $(python) -m helpers.course publish
 
 bench:  ## measure speed (pytest-benchmark)
 	@$(here) $(set_up) exec $(python) -m pytest tests/benchmarks --benchmark-only
@@ -41,7 +41,7 @@ pocket:  ## train the embedded model again from its corpus
 	@$(here) $(set_up) exec $(python) -m helpers.pocket.train
 
 constraints:  ## authors: resolve constraints.txt from requirements.txt (UPGRADE=1 moves to newest)
-	@$(here) $(set_up) exec $(python) -m helpers.course.constraints
+	@$(here) $(set_up) exec $(python) -m helpers.course constraints
 
 badges:  ## authors: render the Colab badges from the address in pyproject.toml
-	@$(here) $(set_up) exec $(python) -m helpers.course.badges
+	@$(here) $(set_up) exec $(python) -m helpers.course badges

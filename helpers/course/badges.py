@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from helpers.course.pairs import update_text
 from helpers.course.series import NOTEBOOKS, SOURCES, running_order
 from helpers.course.tables import colab_badge, repository, rewrite, with_badge
@@ -26,7 +24,3 @@ def main() -> int:
     )
     print("README's table follows with the next `make notebooks`.")
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

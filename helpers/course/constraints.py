@@ -60,7 +60,3 @@ def main() -> int:
             print(f"constraints.txt resolves on Python {python}")
     print(f"{len(lines)} packages in constraints.txt; run `make test` to make them the tested set")
     return 0
-
-
-if __name__ == "__main__":
-    raise SystemExit(main())

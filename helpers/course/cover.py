@@ -1,4 +1,5 @@
 """The picture on the README's first screen: one stored figure of the series, with its title and alt text."""
+
 from __future__ import annotations
 
 import base64

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
@@ -60,6 +61,29 @@ class ThisInterpreter(KernelSpecManager):
         """The running interpreter, whatever the notebook's metadata ask for."""
         command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}", "--log-level=40"]
         return KernelSpec(argv=command, display_name="Python 3", language="python")
+
+
+class Client(NotebookClient):
+    """nbclient, but Ctrl-C stays an interrupt: nbclient would kill the kernel and call it dead."""
+
+    async def async_start_new_kernel(self, **kwargs: Any) -> None:
+        """Called right after nbclient has put its own signal handlers in place: takes them away."""
+        loop = asyncio.get_running_loop()
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        loop.set_exception_handler(unless_kernel_died)
+        await super().async_start_new_kernel(**kwargs)
+
+
+async def end(kernel: AsyncKernelManager) -> None:
+    """Ends a kernel at once."""
+    await kernel.shutdown_kernel(now=True)
+
+
+def unless_kernel_died(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Says nothing of a kernel that ends because we end it: after Ctrl-C nbclient reports it as dead."""
+    if not isinstance(context.get("exception"), DeadKernelError):
+        loop.default_exception_handler(context)
 
 
 class PeakMemory:
@@ -113,9 +137,6 @@ def execute(
     running = [0]
 
     def started(**_: object) -> None:
-        # nbclient answers Ctrl-C by killing the kernel and calling it dead; we want the interrupt itself.
-        asyncio.get_running_loop().remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         local = kernel.provisioner
         assert isinstance(local, LocalProvisioner) and local.pid
         meters.append(PeakMemory(local.pid))
@@ -125,10 +146,14 @@ def execute(
             running[0] = code.index(cell_index) + 1
             on_cell(running[0], len(code))
 
+    def source_of(number: int) -> str:
+        return notebook.cells[code[number - 1]].source if number else ""
+
     begin = time.monotonic()
     kernel = AsyncKernelManager(kernel_spec_manager=ThisInterpreter())
     with tempfile.TemporaryDirectory() as private:  # a reader's IPython start-up files stay out of the run
-        client = NotebookClient(
+        said = Path(private) / "stderr"
+        client = Client(
             notebook,
             timeout=None,
             record_timing=False,
@@ -140,18 +165,19 @@ def execute(
         client.owns_km = True
         failure, interrupted = None, False
         try:
-            asyncio.run(client.async_execute(cwd=str(folder), env={**env, "IPYTHONDIR": private}))
+            with said.open("wb") as stream:
+                whole = {**env, "IPYTHONDIR": private}
+                asyncio.run(client.async_execute(cwd=str(folder), env=whole, stderr=stream))
         except CellExecutionError as error:
-            failure = Failure(
-                running[0], notebook.cells[code[running[0] - 1]].source, last_error(notebook) or str(error)
-            )
+            failure = Failure(running[0], source_of(running[0]), last_error(notebook) or str(error))
         except DeadKernelError:
-            source = notebook.cells[code[running[0] - 1]].source if running[0] else ""
-            failure = Failure(
-                running[0], source, "The kernel died: most often the machine ran out of memory."
-            )
+            last_words = said.read_text(encoding="utf-8", errors="replace")
+            text = f"The kernel died: most often the machine ran out of memory.\n{last_words}"
+            failure = Failure(running[0], source_of(running[0]), text)
         except KeyboardInterrupt:
             interrupted = True
+            if kernel.has_kernel:  # it was still starting, so that nbclient does not own it yet
+                asyncio.run(end(kernel))
         peak = meters[0].stop() if meters else 0.0
     outcome = Outcome(notebook, time.monotonic() - begin, peak, failure)
     if interrupted:

@@ -134,7 +134,3 @@ def main() -> int:
     except (PictureError, PublishError, ValueError) as error:
         print(f"\nmake notebooks: {error}", file=sys.stderr)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

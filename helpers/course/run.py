@@ -228,7 +228,3 @@ def main() -> int:
     except (ProfileError, ValueError) as error:
         print(f"make run: {error}", file=sys.stderr)
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -41,11 +41,15 @@ def test_a_failing_cell_ends_the_notebook_and_is_named(tmp_path: Path) -> None:
 
 
 def test_a_dying_kernel_is_a_failure_too(tmp_path: Path) -> None:
-    failure = execute(small("1", "import os; os._exit(1)"), tmp_path, os.environ).failure
-    assert failure and failure.cell == 2 and "memory" in failure.error
+    failure = execute(
+        small("1", "import os; os.write(2, b'last words'); os._exit(1)"), tmp_path, os.environ
+    ).failure
+    assert failure and failure.cell == 2 and "memory" in failure.error and "last words" in failure.error
 
 
-def test_an_interrupt_ends_the_kernel_and_keeps_what_was_done(tmp_path: Path) -> None:
+def test_an_interrupt_ends_the_kernel_and_keeps_what_was_done(
+    tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+) -> None:
     notebook = small("import os; print(os.getpid(), flush=True)", "import time; time.sleep(60)")
 
     def interrupt(at: int, of: int) -> None:
@@ -54,6 +58,7 @@ def test_an_interrupt_ends_the_kernel_and_keeps_what_was_done(tmp_path: Path) ->
 
     with pytest.raises(Interrupted) as stopped:
         execute(notebook, tmp_path, os.environ, interrupt)
+    assert capfd.readouterr().err == "" and caplog.text == ""
     kernel = int(printed(stopped.value.outcome.notebook))
     with pytest.raises(ProcessLookupError):
         os.kill(kernel, 0)

@@ -4,20 +4,23 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from helpers.course.__main__ import COMMANDS
+
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = {
-    "run": "-m helpers.course.run",
+    "run": "-m helpers.course run",
     "test": "-m pytest -p tests.notebooks.session",
     "lab": "-m jupyterlab notebooks/",
-    "notebooks": "-m helpers.course.publish",
+    "notebooks": "-m helpers.course publish",
     "bench": "-m pytest tests/benchmarks",
     "pocket": "-m helpers.pocket.train",
-    "constraints": "-m helpers.course.constraints",
-    "badges": "-m helpers.course.badges",
+    "constraints": "-m helpers.course constraints",
+    "badges": "-m helpers.course badges",
 }
 
 
@@ -83,6 +86,14 @@ def test_help_is_the_default_and_lists_every_command(project: Path) -> None:
         assert re.search(rf"^  make {target} +\S", listed, re.MULTILINE), (
             f"make help does not explain {target}"
         )
+
+
+def test_a_wrong_tool_is_answered_with_those_there_are() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "helpers.course", "fly"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert said.returncode == 2
+    assert all(name in said.stderr for name in COMMANDS)
 
 
 def test_continuous_integration_runs_the_test_command() -> None:
