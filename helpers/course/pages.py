@@ -163,7 +163,7 @@ def write_index(build: Path, model: str) -> Path:
     entries = json.loads((build / "claims.json").read_text(encoding="utf-8"))
     body = (
         "<h1>Toxicity Lab</h1>"
-        f"<p>All figures on these pages come from the <strong>{html.escape(model)}</strong>, "
+        f"<p>All figures on these pages come from one model, <strong>{html.escape(model)}</strong>, "
         f"run on {html.escape(record['machine'])}.</p>"
         "<table><thead><tr><th></th><th>notebook</th><th>minutes</th><th>GB at peak</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"

@@ -148,10 +148,11 @@ lab.show.table([{"raised": a, "lowered": b} for a, b in zip(up, down)],
 # %%
 ten, count = toxic_neurons[:10], lab.profile.vectors.shown_tokens
 vectors = select(values, ten)
-columns = zip(ten, lab.toxic_share(vectors), lab.top_words(vectors, count), lab.top_words(vectors, 5, largest=False))
+raises, lowers = lab.top_words(vectors, count), lab.top_words(vectors, 5, largest=False)
+rows = zip(ten, lab.toxic_share(vectors), raises, lowers)
 lab.show.table(
-    [{"neuron": str(n), "cosine": cosine[n.layer, n.index], "toxic share": share, "raises": raised, "lowers": lowered}
-     for n, share, raised, lowered in columns],
+    [{"neuron": str(n), "cosine": cosine[n.layer, n.index], "toxic share": share, "raises": up, "lowers": down}
+     for n, share, up, down in rows],
     caption=f"The ten value vectors nearest the probe ({model.name})")
 
 # %% [markdown]

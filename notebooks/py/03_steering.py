@@ -14,7 +14,7 @@
 # %% [markdown]
 # # 03 · Do these vectors cause toxic text?
 #
-# **Question.** A direction that *reads* toxicity and neurons that *write* along it are correlations. If the direction is taken out of the residual
+# **Question.** A direction that reads toxicity and neurons that write along it are correlations. If the direction is taken out of the residual
 # stream while the model writes, does it write less toxic text, and what else breaks?
 #
 # Paper A (§3.3, table 2) subtracts a vector at the last layer of GPT2-medium and reports toxicity falling from .453 to .245 (probe), .305 (one value vector) and
