@@ -37,7 +37,7 @@
 # |---|---|
 # | notebooks 01 and 02 | helpful; their probe and vectors are loaded, or made on the spot |
 # | the bootstrap (notebook 00, exercise 2) | helpful |
-# | time | `pocket`: about two minutes on two CPU cores; `gpt2-medium`: hours on a CPU, minutes on a GPU (estimated) |
+# | time | `pocket`: about two minutes on two CPU cores; `gpt2-medium`: about twelve hours on two CPU cores, minutes on a GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: about 1 GB; `gpt2-medium`: about 6 GB (estimated) |
 
 # %% [markdown]
