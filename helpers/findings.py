@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -36,7 +37,7 @@ class ProbeData:
     toxic_test: Bool[Tensor, " test"]
 
 
-class Findings:
+class Findings(ABC):
     """The part of a lab that measures its base model once for all notebooks.
 
     Whoever inherits provides `profile`, `store`, `base` and `texts`.
@@ -44,8 +45,16 @@ class Findings:
 
     profile: Profile
     store: Store
-    base: LanguageModel
-    texts: Texts
+
+    @property
+    @abstractmethod
+    def base(self) -> LanguageModel:
+        """The model that is measured."""
+
+    @property
+    @abstractmethod
+    def texts(self) -> Texts:
+        """The profile's texts, split and disjoint."""
 
     def tokenise_comments(self, comments: tuple[Comment, ...]) -> Tokens:
         """Comments as right-padded tokens, cut to the probe's length limit."""
@@ -122,7 +131,9 @@ class Findings:
         logits = project_to_vocabulary(self.base, vectors.to(self.base.device))
         return top_tokens(logits, k, self.used_tokens, largest=largest).cpu()
 
-    def top_words(self, vectors: Float[Tensor, "n d_model"], k: int = 10, *, largest: bool = True) -> list[str]:
+    def top_words(
+        self, vectors: Float[Tensor, "n d_model"], k: int = 10, *, largest: bool = True
+    ) -> list[str]:
         """The same as one line of words for each vector, for a table."""
         strings = [self.base.token_strings(row) for row in self.top_ids(vectors, k, largest=largest)]
         return [" · ".join(visible(token).strip() or "␣" for token in row) for row in strings]

@@ -33,8 +33,11 @@ class ModelError(RuntimeError):
 class HasPlace(Protocol):
     """Anything that says which MLP neuron it is (`helpers.mechanism.vectors.Neuron` does)."""
 
-    layer: int
-    index: int
+    @property
+    def layer(self) -> int: ...
+
+    @property
+    def index(self) -> int: ...
 
 
 @dataclass(frozen=True, eq=False)

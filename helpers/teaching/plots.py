@@ -59,14 +59,14 @@ def line(
         `line(layers, {"probe": accuracy}, bands={"probe": (low, high)}, title="…", x_label="layer", …)`
     """
     looks = styles(list(series))
-    series, ends = taken_apart(series)
-    bands = {name: tuple(zip(*each, strict=True)) for name, each in ends.items()} | dict(bands or {})
+    plain, ends = taken_apart(series)
+    edges = {name: tuple(zip(*each, strict=True)) for name, each in ends.items()} | dict(bands or {})
     traces: list[Any] = []
-    for name, values in series.items():
+    for name, values in plain.items():
         across, up = pair(x[name] if isinstance(x, Mapping) else x, values, name)
         look = looks[name]
-        if name in bands:
-            low, high = (pair(across, edge, f"band of {name}")[1] for edge in bands[name])
+        if name in edges:
+            low, high = (pair(across, edge, f"band of {name}")[1] for edge in edges[name])
             traces.append(go.Scatter(
                 x=across + across[::-1], y=high + low[::-1], fill="toself", fillcolor=look.translucent(0.18),
                 line={"width": 0}, hoverinfo="skip", showlegend=False, mode="lines"))  # fmt: skip
@@ -157,15 +157,15 @@ def bar(
     if len(set(categories)) < len(categories):
         raise ValueError("Two categories have the same name, so their bars would be drawn over each other.")
     looks, patterns = styles(list(series)), ("", "/", ".", "x", "-")
-    series, ends = taken_apart(series)
-    intervals = ends | dict(intervals or {})
+    plain, ends = taken_apart(series)
+    errors_of = ends | dict(intervals or {})
     names = ["<br>".join(shown(name, unmask).split("\n")) for name in categories]
     traces = []
-    for place, (name, values) in enumerate(series.items()):
+    for place, (name, values) in enumerate(plain.items()):
         heights = pair(range(len(names)), values, name)[1]
         errors = None
-        if name in intervals:
-            low, high = np.asarray(intervals[name], dtype=float).T
+        if name in errors_of:
+            low, high = np.asarray(errors_of[name], dtype=float).T
             errors = {"type": "data", "array": numbers(high - heights), "arrayminus": numbers(heights - low),
                       "color": INK, "thickness": 1.6, "width": 5}  # fmt: skip
         traces.append(go.Bar(
