@@ -1,7 +1,7 @@
 # The commands of the course. `make help` lists them; each sets up what is missing first.
 # Works from any folder (make -C, make -f) and in paths with spaces: the folder is taken from this file's own path.
 export LAB_MAKEFILE := $(subst ^,,$(subst ^ ,,^$(MAKEFILE_LIST)))
-SYSTEM_PYTHON ?= python3
+SYSTEM_PYTHON ?= $(or $(PYTHON),python3)
 here   = LAB_FROM="$$PWD"; export LAB_FROM; cd -- "$$(dirname -- "$$LAB_MAKEFILE")" || exit 1;
 set_up = command -v $(SYSTEM_PYTHON) >/dev/null || { echo "make: no $(SYSTEM_PYTHON) found: install Python 3.11 or newer" >&2; exit 1; }; \
          $(SYSTEM_PYTHON) -B helpers/course/setup.py &&

@@ -3,6 +3,6 @@ document.addEventListener("DOMContentLoaded", () => {
     const figure = JSON.parse(document.getElementById(place.id + "-data").textContent);
     const layout = Object.assign({}, figure.layout);
     delete layout.width;  // the page decides how wide a figure can be
-    Plotly.newPlot(place, figure.data, layout, { responsive: true, displaylogo: false });
+    Plotly.newPlot(place, figure.data, layout, { responsive: true, displaylogo: false, displayModeBar: false });
   }
 });

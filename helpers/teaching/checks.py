@@ -74,7 +74,7 @@ class Exercise:
                 answer = None
             if answer is None:
                 print(
-                    f"… {self.name} is still blank. Replace the stub, return a result, run this cell again."
+                    f"… {self.name} is still blank. Write its lines, return a result, run this cell again."
                 )
                 return
             if not all(map(_same, given, inputs)):

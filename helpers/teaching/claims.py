@@ -72,7 +72,7 @@ def judge(claim_id: str, measurement: Measurement, *, part: str = "") -> Verdict
 class Ledger:
     """One notebook's share of the ledger, a file of its own: <folder>/<notebook>.json.
 
-    A new Ledger starts the notebook's share afresh.
+    Opening one changes nothing; its first record replaces what an earlier run of the notebook left.
 
     Args:
         folder: where the fragments lie; made when the first claim is recorded.
@@ -95,7 +95,6 @@ class Ledger:
         self.path = Path(folder) / f"{notebook}.json"
         self.notebook, self.model, self.published_setting = notebook, model, published_setting
         self.entries: list[Entry] = []
-        self.path.unlink(missing_ok=True)
 
     def record(self, claim_id: str, measurement: Measurement, *, part: str = "", policy: str = "") -> Entry:
         """Judges a measurement by the claim's rule and writes it down, replacing an earlier one of its kind.

@@ -77,8 +77,19 @@ def line(
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
         legend=[shown(name, unmask) for name in series] if len(series) > 1 else [],
-        layout=reference_lines(reference, unmask, limits=limits) | ({"xaxis_type": "log"} if log_x else {}),
+        layout=reference_lines(reference, unmask, limits=limits) | {"xaxis": _ticks(x, log_x)},
     )  # fmt: skip
+
+
+def _ticks(x: Values | Mapping[str, Values], log_x: bool) -> dict[str, Any]:
+    """A logarithmic axis names its points; one of few whole numbers (layers, say) has no ticks between."""
+    if isinstance(x, Mapping):
+        return {}
+    places = numbers(x)
+    if log_x:
+        return {"type": "log", "tickvals": places, "ticktext": [f"{place:g}" for place in places]}
+    whole = len(places) <= 24 and all(place is not None and float(place).is_integer() for place in places)
+    return {"dtick": 1} if whole else {}
 
 
 def _mode(count: int, alone: bool) -> str:
@@ -171,9 +182,10 @@ def bar(
         traces.append(go.Bar(
             x=names, y=heights, name=shown(name, unmask), error_y=errors,
             marker={"color": looks[name].colour, "pattern": {"shape": patterns[place], "fgcolor": "#ffffff",
-                    "size": 7}}))  # fmt: skip
+                    "bgcolor": looks[name].colour, "size": 7}}))  # fmt: skip
     layout = {"barmode": "group", "bargap": 0.35, **reference_lines(reference, unmask)}
     layout["yaxis"] = {"zeroline": True, "zerolinecolor": INK}
+    layout["xaxis"] = {"type": "category"}  # names such as "0" would be read as numbers
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
         legend=[shown(name, unmask) for name in series] if len(series) > 1 else [], layout=layout,

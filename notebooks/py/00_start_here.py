@@ -99,13 +99,14 @@ lab.show.table([{"token": token, "probability": p} for token, p in likeliest],
 # %% [markdown]
 # ## 2 · How often does it turn toxic?
 #
-# The prompts are cut where a text could still go either way, and none of them contains a toxic word. The model continues each of
+# The prompts are cut where a text could still go either way; those of `pocket` hold no toxic word. The model continues each of
 # them, and a *scorer* reads the continuation alone. Which scorer it is stands in the panel.
 #
-# **Guess first.** Out of 100 continuations, how many will the scorer call toxic after each kind of prompt?
+# **Guess first.** What share of the continuations will the scorer call toxic after each kind of prompt? Write it down in the cell; the bars
+# carry your guesses beside what was measured.
 
 # %%
-my_guess = {"hostile": None, "friendly": None, "neutral": None}  # write a number for each, then run on
+my_guess = {"hostile": 0.5, "friendly": 0.5, "neutral": 0.5}  # your shares, from 0 to 1; then run on
 
 # %%
 from helpers.language.generation import continue_prompts
@@ -125,7 +126,7 @@ rates = {group: bootstrap(values, seed=seed) for group, values in scores.items()
 worst = max(rates, key=lambda group: rates[group].value)
 spoken = ", ".join(f"{group} {rate.value:.2f}" for group, rate in rates.items())
 plots.bar(
-    list(rates), {"toxicity": list(rates.values())},
+    list(rates), {"measured": list(rates.values()), "guess": [my_guess.get(group, 0.5) for group in rates]},
     title=f"After {worst} prompts, mean toxicity is {rates[worst].value:.2f} ({lab.base.name})",
     x_label="kind of prompt", y_label=f"toxicity ({scorer.unit})",
     alt=f"Bars of mean toxicity by kind of prompt with bootstrap 95 % intervals: {spoken}.",
@@ -139,7 +140,7 @@ lab.show.table(
 )
 
 # %% [markdown]
-# The bars carry bootstrap 95 % intervals over prompts. Whatever preference tuning does will be measured against the tallest of them.
+# The bars carry bootstrap 95 % intervals over prompts. An interval of no width means that all of a few dozen scores were equal, not that the rate is certain. Whatever preference tuning does will be measured against the tallest of them.
 # **What this does not show:** where in the network the difference comes from. The prompts differ in many words, and every layer
 # sees all of them.
 
@@ -232,10 +233,13 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # | 03 | [Do these vectors cause toxic text?](03_steering.ipynb) | A direction that reads toxicity and neurons that write along it are correlations. If the direction is taken out of the residual stream while the model writes, does it write less toxic text, and what else breaks? | 3.4 | 1.3 |
 # <!-- map:end -->
 #
-# Every notebook runs on its own: what an earlier one makes is loaded from the cache, or made on the spot.
+# Notebooks that the list does not name yet are in preparation; the claims that they settle read *not run*. Every notebook runs on its own: what an earlier one makes is loaded from the cache, or made on the spot.
 
 # %% [markdown]
 # ## Your turn
+#
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
+# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
 #
 # ### Exercise 1 · The probability of one next token
 #

@@ -94,7 +94,7 @@ print(f"{len(m):,} neurons, relative error of the sum: {error:.1e}")
 
 # %% [markdown]
 # The layer *is* that sum. So the question "what does the MLP write along the probe?" splits into one number per neuron: how strongly it fires, times how far its value
-# vector points that way. **What this does not show:** which of the two factors matters. This notebook looks at $v_i$; notebooks 06 and 07 at $m_i$.
+# vector points that way. **What this does not show:** which of the two factors matters. This notebook looks mostly at $v_i$; later ones at $m_i$.
 
 # %% [markdown]
 # ## 2 · Rank all neurons
@@ -156,7 +156,8 @@ lab.show.table(
     caption=f"The ten value vectors nearest the probe ({model.name})")
 
 # %% [markdown]
-# Read the rows, not only the share: a vector can promote toxic words of one kind only, or words that merely go with them. **What this does not show:** that the neuron
+# Read the rows, not only the share: a vector can promote toxic words of one kind only, or words that merely go with them. That holds for the first row too: *nearest the probe* and *names toxic
+# words* are two things, and this series ranks by the first. **What this does not show:** that the neuron
 # fires on toxic text. That is the key vector's side, in section 6.
 
 # %% [markdown]
@@ -196,7 +197,7 @@ plots.line(
 shares64 = all_shares[:64]
 plots.histogram(
     {"top 64": shares64}, bins=11,
-    title=f"Of the top 64, {(shares64 >= 0.5).sum()} have a toxic majority among their words and "
+    title=f"Of the top 64, {(shares64 > 0.5).sum()} have a toxic majority among their words and "
           f"{(shares64 == 0).sum()} have no toxic word ({model.name})",
     x_label="toxic share of a vector's own top ten tokens", y_label="density of neurons",
     alt="Histogram of the toxic share of each of the 64 nearest value vectors' top ten tokens.",
@@ -278,7 +279,7 @@ for i, null in enumerate(random_shares):
 # %% [markdown]
 # ### Do the directions divide the families?
 #
-# Toxicity comes in kinds: insults, oaths, contempt. If $U_0, U_1, U_2$ divide them, their top tokens belong to different families.
+# Toxicity comes in kinds, which the columns name (threats, made of harmless words, have no token of their own). If $U_0, U_1, U_2$ divide them, their top tokens belong to different families.
 
 # %%
 rows = []
@@ -288,7 +289,7 @@ for i, ids in enumerate(lab.top_ids(shared, count)):
 lab.show.table(rows, caption=f"Families among the top {count} tokens of each direction ({model.name})")
 
 # %% [markdown]
-# Read along the rows: a direction with one non-zero family has specialised. **What this does not show:** that the model treats the families apart. Three directions of one set can
+# Read along the rows: a direction with one non-zero family has specialised; one without any toxic word has nothing to divide. **What this does not show:** that the model treats the families apart. Three directions of one set can
 # divide whatever varies most in it.
 
 # %% [markdown]
@@ -321,10 +322,13 @@ plots.histogram(
 # %% [markdown]
 # A neuron near the probe whose activation is *negative* writes **against** it: GELU reaches down to −0.17, and $m_i v_i$ then points the other way. On GPT2-medium paper B finds 36 of the top 128
 # with a positive mean. Whether a vector "promotes toxicity" depends on both factors, and this is where the two papers begin to part.
-# **What this does not show:** an effect on the text. For that the activation has to be changed (notebook 03).
+# **What this does not show:** an effect on the text. For that something has to be changed; notebook 03 begins with directions.
 
 # %% [markdown]
 # ## Your turn
+#
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
+# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
 #
 # ### Exercise 1 · Rank by cosine
 #

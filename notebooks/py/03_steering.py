@@ -37,8 +37,8 @@
 # |---|---|
 # | notebooks 01 and 02 | helpful; their probe and vectors are loaded, or made on the spot |
 # | the bootstrap (notebook 00, exercise 2) | helpful |
-# | time | `pocket`: about two minutes on two CPU cores; `gpt2-medium`: about twelve hours on two CPU cores, minutes on a GPU (estimated; README shows the arithmetic) |
-# | memory | `pocket`: about 1 GB; `gpt2-medium`: about 6 GB (estimated) |
+# | time | `pocket`: two to four minutes on two CPU cores; `gpt2-medium`: about twelve hours on two CPU cores, minutes on a GPU (estimated; README shows the arithmetic) |
+# | memory | `pocket`: about 1.5 GB; `gpt2-medium`: about 6 GB (estimated) |
 
 # %% [markdown]
 # ## Set-up
@@ -89,35 +89,40 @@ def minus_w(residual, hook):
 
 
 with torch.no_grad(), model.bridge.hooks(fwd_hooks=[(f"blocks.{last}.hook_resid_post", minus_w)]):
-    after = model.logits(tokens)[0, -1].softmax(-1)
-before = model.logits(tokens)[0, -1].softmax(-1)
+    by_hand = model.logits(tokens)
+untouched = model.logits(tokens)
+before, after = untouched[0, -1].softmax(-1), by_hand[0, -1].softmax(-1)
 top = before.topk(8).indices
 lab.show.table(
     [{"token": t, "before": before[i], "after": after[i]} for t, i in zip(model.token_strings(top), top)],
     caption=f"The eight likeliest next tokens, before and after subtracting ({model.name})")
 
 # %% [markdown]
-# The helper `subtract_direction` is the same edit as a context manager: it also runs during cached generation and perplexity, and takes the hook off again even if the
-# block fails. We check both statements.
+# The helper `subtract_direction` is the same edit as a context manager: it also acts during cached generation and perplexity, and takes the hook off again even if the
+# block fails. Here we check that it does what we did, at every position, and that a failing block leaves nothing behind.
 
 # %%
 from helpers.mechanism.interventions import add_direction, subtract_direction
 
-with subtract_direction(model, direction, alpha, layer=last):
-    helper = model.logits(tokens)[0, -1].softmax(-1)
-assert torch.allclose(helper, after, atol=1e-6), "the helper must do what we did by hand"
-assert torch.equal(model.logits(tokens)[0, -1].softmax(-1), before), "nothing may stay behind"
+try:
+    with subtract_direction(model, direction, alpha, layer=last):
+        helper = model.logits(tokens)
+        raise KeyError("a block that fails")
+except KeyError:
+    pass
+assert torch.allclose(helper, by_hand, atol=1e-4), "the helper must do what we did, at every position"
+assert torch.equal(model.logits(tokens), untouched), "nothing may stay behind"
 toxic = lab.toxic_tokens.to(model.device)
 print(f"probability of a toxic word next: {before[toxic].sum():.3f} before, {after[toxic].sum():.3f} after")
 
 # %% [markdown]
-# One prompt again, so an anecdote. **What this does not show:** what happens over a whole continuation, and on prompts that were not toxic to begin with.
+# One prompt again, so an anecdote. **What this does not show:** what happens over a whole continuation, and on prompts that do not invite toxic text.
 
 # %% [markdown]
 # ## 2 · The instruments
 #
 # Every condition is measured in the same way: **toxicity** by two scorers, **perplexity** on plain text (is it still a language model?), **F1** (does it continue passages as before?),
-# **repetition**, and **fluency**, the base model's perplexity of what was written (is it still text?). Each carries a bootstrap 95 % interval.
+# **repetition**, and **fluency**, the base model's perplexity of what was written (is it still text? A higher figure is worse). Each carries a bootstrap 95 % interval.
 
 # %%
 from helpers.language.evaluation import compare, table
@@ -133,7 +138,7 @@ lab.show.table(table([base]), caption=f"{len(base.prompt_ids)} development promp
 #
 # Three directions of the paper, each of length one: the probe $\hat W$, the value vector nearest to it, and $U_0$ of notebook 02. Strength is in units of the residual stream's mean length.
 #
-# **Guess first.** At equal strength, which of the three lowers toxicity most? And what does a *random* direction do?
+# **Guess first.** At equal perplexity, which of the three lowers toxicity most? And what does a *random* direction do?
 
 # %%
 from helpers.mechanism.vectors import cosines, select, svd_directions, top_neurons
@@ -182,7 +187,7 @@ plots.line(
 
 # %% [markdown]
 # Each curve starts at the base model and moves with strength; a good intervention goes down before it goes right. Random directions of the same length show how much of it is mere
-# disturbance. **What this does not show:** the size of the effect on new prompts, because the best point of a curve is chosen on the prompts it is drawn from.
+# disturbance. Compare the curves at one perplexity; which of them is lowest *within the budget* also depends on where its points happen to fall. **What this does not show:** the size of the effect on new prompts, because the best point of a curve is chosen on the prompts it is drawn from.
 
 # %% [markdown]
 # ## 4 · The operating point, on fresh prompts
@@ -239,7 +244,8 @@ for name, change in against.items():
 # %% [markdown]
 # ### Does the second scorer agree?
 #
-# The first scorer knows the words; the second judges by everything else. An intervention that only swaps words would convince one and not the other.
+# The two are built differently (the panel says how; in `pocket` the first knows the words and the second may not look at them). An intervention that only swaps words would convince one and
+# not the other.
 
 # %%
 lab.show.table(
@@ -252,10 +258,11 @@ lab.show.table(
 #
 # If the direction causes toxicity, adding it should raise it.
 #
-# **Guess first.** On *friendly or neutral* prompts, does adding $\hat W$ make the model hostile, or only incoherent?
+# **Guess first.** On prompts that do not ask for it, does adding $\hat W$ make the model hostile, or only incoherent?
 
 # %%
-calm = [p for p in lab.texts.pair_prompts if p not in lab.texts.eliciting("pair")][:64]
+others = [*lab.texts.prompts_dev, *lab.texts.pair_prompts]
+calm = [p for p in others if p.group not in ("hostile", "challenging")][:64]
 plain = lab.evaluate("base", prompts=calm)
 with add_direction(model, direction, chosen["W"] * stream_norm, layer=last):
     added = lab.evaluate(f"+ {chosen['W']:g} W", prompts=calm)
@@ -275,7 +282,7 @@ lab.show.side_by_side(
 #
 # The paper subtracts at the last layer, where only the unembedding is left to read the stream. Earlier, the rest of the network can answer back.
 #
-# **Guess first.** Will the same relative strength work better or worse in the middle?
+# **Guess first.** Will the same relative strength do more or less when the rest of the network still follows?
 
 # %%
 places = sorted({0, model.n_layers // 3, 2 * model.n_layers // 3, last})
@@ -295,8 +302,9 @@ plots.line(
 )
 
 # %% [markdown]
-# The strength is the same share of each layer's own stream length, and the direction is the last layer's probe. **What this does not show:** the best one could do at each layer, which would take that
-# layer's own direction and strength.
+# The strength is the same share of each layer's own stream length, and the direction is the last layer's probe. A lower point at an earlier layer means that the rest of the network
+# carried the change further instead of undoing it; read it beside the perplexity in the title. **What this does not show:** the best one could do at each layer, which would take that layer's
+# own direction and strength.
 
 # %% [markdown]
 # ## 7 · What steering breaks
@@ -327,11 +335,14 @@ plots.line(
 )
 
 # %% [markdown]
-# A scorer can be satisfied by text that no one would read. That is why fluency stands beside toxicity in every table of this series. **What this does not show:** which kinds of meaning are lost; perplexity
+# A scorer can be satisfied by text that no one would read. That is why fluency stands beside toxicity wherever a condition is measured. **What this does not show:** which kinds of meaning are lost; perplexity
 # and fluency count surprises, not sense.
 
 # %% [markdown]
 # ## Your turn
+#
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
+# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
 #
 # ### Exercise 1 · Subtract at every position
 #
@@ -400,4 +411,4 @@ lab.claims_table("A4")
 # ## Where to go next
 #
 # Subtraction edits the model from outside, at every token. Preference tuning edits its weights.
-# [04 · How are pairs crafted?](04_preference_pairs.ipynb) makes the data for it.
+# Notebook 04, in preparation, makes the data for it: pairs of a continuation to prefer and one to reject.

@@ -59,11 +59,16 @@ def test_recording_again_replaces_only_the_same_claim_part_and_policy(tmp_path):
     ]  # fmt: skip
 
 
-def test_a_new_ledger_starts_its_notebook_afresh_and_leaves_others(tmp_path):
+def test_a_new_ledger_starts_afresh_with_its_first_record_and_leaves_others(tmp_path):
     Ledger(tmp_path, "01", "pocket").record("A1", ACCURACY, part="accuracy")
     Ledger(tmp_path, "02", "pocket").record("A2", Measurement(0.5, (0.4, 0.6), control=0.1), part="top 10")
-    Ledger(tmp_path, "01", "pocket")
-    assert [path.name for path in tmp_path.iterdir()] == ["02.json"]
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    again = Ledger(tmp_path, "01", "pocket")
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+    area = Measurement(0.9, (0.8, 0.95), "AUROC", control=0.5, control_interval=(0.4, 0.6))
+    again.record("A1", area, part="auroc")
+    assert [row["part"] for row in json.loads((tmp_path / "01.json").read_text())] == ["auroc"]
+    assert (tmp_path / "02.json").read_text() == before["02.json"]
 
 
 @pytest.mark.parametrize(

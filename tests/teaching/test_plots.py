@@ -259,5 +259,6 @@ def test_intervals_become_bands_and_error_bars():
     labels = {"title": "t", "x_label": "x", "y_label": "y", "alt": "a"}
     plain = plots.line([0, 1], {"probe": [0.5, 0.6]}, bands={"probe": ([0.4, 0.5], [0.7, 0.65])}, **labels)
     assert plots.line([0, 1], {"probe": ends}, **labels).figure == plain.figure
-    plain = plots.bar(["a", "b"], {"probe": [0.5, 0.6]}, intervals={"probe": [(0.4, 0.7), (0.5, 0.65)]}, **labels)
+    errors = {"probe": [(0.4, 0.7), (0.5, 0.65)]}
+    plain = plots.bar(["a", "b"], {"probe": [0.5, 0.6]}, intervals=errors, **labels)
     assert plots.bar(["a", "b"], {"probe": ends}, **labels).figure == plain.figure
