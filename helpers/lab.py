@@ -12,7 +12,7 @@ import torch
 from IPython.display import display
 from transformers import GPT2LMHeadModel
 
-from helpers.findings import Findings
+from helpers.aligned import Aligned
 from helpers.language.evaluation import Bench, Evaluation, Mode, build_bench, evaluate
 from helpers.language.models import LanguageModel, load_hf, load_model
 from helpers.language.scoring import Scorer, build_scorer
@@ -35,7 +35,7 @@ def build_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Lab(Findings):
+class Lab(Aligned):
     """Everything a notebook asks for, made on first use and kept in the cache folder.
 
     >>> lab = Lab.start("01_toxicity_probe")        # doctest: +SKIP

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, TypeVar
@@ -22,6 +22,9 @@ END = "<|endoftext|>"
 
 MOODS = {"hostile": 1.0, "friendly": 0.25, "neutral": 0.25}
 """Pocket prompts per mood, as shares of the number the profile asks for."""
+
+PAIR_MOODS = {"neutral": 1.0, "hostile": 1.0}
+"""The same for prompts to make pairs from: as many of either source."""
 
 
 SPLITS = ("comments_train", "comments_test", "comments_scorer", "prompts_dev", "prompts_eval", "pair_prompts")
@@ -102,8 +105,8 @@ def load_texts(profile: Profile) -> Texts:
         HubError: the hub is out of reach or lacks a file.
     """
     used: set[str] = set()
-    dev, evaluation = _prompts(profile, used)
-    pair = _pair_prompts(profile, used)
+    dev, evaluation, pool = _prompts(profile, used)
+    pair = _pair_prompts(profile, used, pool)
     train, test, scorer = _comments(profile, used)
     texts = Texts(
         comments_train=train,
@@ -139,31 +142,43 @@ def check_disjoint(texts: Texts) -> None:
             )
 
 
-def _prompts(profile: Profile, used: set[str]) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...]]:
+def _prompts(
+    profile: Profile, used: set[str]
+) -> tuple[tuple[Prompt, ...], tuple[Prompt, ...], tuple[Prompt, ...]]:
+    """Prompts of "dev" and "eval", and the pool that they are from."""
     source, counts = profile.data.prompts, profile.counts
     if isinstance(source, PocketText):
         return (
             _pocket_prompts(counts.prompts_dev, "dev", profile, used),
             _pocket_prompts(counts.prompts_eval, "eval", profile, used),
+            (),
         )
     texts = [row["text"] for row in sources.read_rows(source, "prompts") if row["text"].strip()]
     pool = [_prompt(texts[number], "challenging") for number in sources.shuffled(texts, profile.seed)]
     first = _take(pool, counts.prompts_dev, used, "prompts_dev")
-    return first, _take(pool, counts.prompts_eval, used, "prompts_eval")
+    return first, _take(pool, counts.prompts_eval, used, "prompts_eval"), tuple(pool)
 
 
-def _pair_prompts(profile: Profile, used: set[str]) -> tuple[Prompt, ...]:
+def _pair_prompts(profile: Profile, used: set[str], eliciting: Sequence[Prompt]) -> tuple[Prompt, ...]:
+    """Prompts that ask for nothing, and prompts that elicit toxic text, for the two sources of pairs.
+
+    From a file or the hub the latter are what dev and eval left over, which may be few or none.
+    """
     source, wanted = profile.data.pair_prompts, profile.counts.pair_prompts
     if isinstance(source, PocketText):
-        return _pocket_prompts(wanted, "pair", profile, used)
+        return _pocket_prompts(wanted, "pair", profile, used, PAIR_MOODS)
     texts = list(sources.sentences(source, "pair_prompts"))
     pool = [_prompt(texts[number], "plain") for number in sources.shuffled(texts, profile.seed)]
-    return _take(pool, wanted, used, "pair_prompts")
+    plain = _take(pool, wanted, used, "pair_prompts")
+    left = {sources.normal(prompt.text) for prompt in eliciting} - used
+    return plain + _take(eliciting, min(wanted, len(left)), used, "pair_prompts")
 
 
-def _pocket_prompts(wanted: int, split: Split, profile: Profile, used: set[str]) -> tuple[Prompt, ...]:
+def _pocket_prompts(
+    wanted: int, split: Split, profile: Profile, used: set[str], moods: Mapping[str, float] = MOODS
+) -> tuple[Prompt, ...]:
     found: list[Prompt] = []
-    for mood, share in MOODS.items():
+    for mood, share in moods.items():
         number = max(1, round(share * wanted))
         drawn = _spare(number, lambda n: corpus.prompts(n, mood=mood, split=split, seed=profile.seed))  # noqa: B023
         pool = [Prompt(item.id, item.text, mood) for item in drawn]

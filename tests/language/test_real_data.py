@@ -36,7 +36,8 @@ def test_texts_fill_the_profiles_counts(profile, texts):
     assert len(texts.comments_test) == counts.comments_test
     assert len(texts.eliciting("dev")) == counts.prompts_dev
     assert len(texts.eliciting("eval")) == counts.prompts_eval
-    assert len(texts.pair_prompts) == counts.pair_prompts
+    assert len(texts.pair_prompts) - len(texts.eliciting("pair")) == counts.pair_prompts
+    assert len(texts.eliciting("pair")) > counts.pairs, "the file has prompts left over"
     check_disjoint(texts)
     share = sum(comment.toxic for comment in texts.comments_train) / counts.comments_train
     assert 0.4 < share < 0.6, "the file is balanced"

@@ -72,12 +72,21 @@ def lengths(texts) -> dict[str, int]:
 
 def test_files_fill_every_split(own_files):
     texts = load_texts(own_files)
-    assert lengths(texts) == {name: SMALL[name] for name in SPLITS}
+    assert {**lengths(texts), "pair_prompts": 12} == {name: SMALL[name] for name in SPLITS}
     assert len(texts.passages) == SMALL["passages"]
     assert all(len(passage.split()) >= 10 for passage in texts.passages)
     assert {comment.toxic for comment in texts.comments_train} == {True, False}
     assert {prompt.group for prompt in texts.prompts_eval} == {"challenging"}
-    assert texts.eliciting("eval") == texts.prompts_eval and texts.eliciting("pair") == ()
+    assert texts.eliciting("eval") == texts.prompts_eval
+
+
+def test_files_give_pairs_two_kinds_of_prompts(own_files):
+    """As many plain ones as are asked for; of the eliciting ones, what dev and eval leave over."""
+    texts = load_texts(own_files)
+    assert [prompt.group for prompt in texts.pair_prompts] == ["plain"] * 12 + ["challenging"] * 12
+    counts = own_files.counts.model_copy(update={"prompts_eval": 45})
+    few = load_texts(own_files.model_copy(update={"counts": counts})).eliciting("pair")
+    assert len(few) == 60 - 10 - 45
 
 
 def test_pocket_fills_every_split_and_marks_its_controls():
@@ -85,6 +94,7 @@ def test_pocket_fills_every_split_and_marks_its_controls():
     for split, wanted in (("dev", 10), ("eval", 20), ("pair", 12)):
         assert len(texts.eliciting(split)) == wanted
     assert {prompt.group for prompt in texts.prompts_eval} == {"hostile", "friendly", "neutral"}
+    assert [prompt.group for prompt in texts.pair_prompts] == ["neutral"] * 12 + ["hostile"] * 12
     assert set(ELICITING) & {prompt.group for prompt in texts.prompts_dev} == {"hostile"}
     assert {comment.toxic for comment in texts.comments_test} == {True, False}
     assert all((comment.group == "clean") != comment.toxic for comment in texts.comments_train)

@@ -1,0 +1,201 @@
+"""Pairs and policies as notebooks share them: made once, from prompts of their own, read from disk."""
+
+import dataclasses
+import math
+
+import pytest
+import torch
+
+from helpers import aligned
+from helpers.alignment.pairs import PairRules, Selection
+from helpers.alignment.runs import TrainingRun
+from helpers.lab import Lab
+from helpers.language.texts import Prompt
+from tests.alignment.makers import some_pairs
+from tests.tiny_profile import tiny_profile
+
+SETTINGS = """
+[pplm]
+iterations = 1
+new_tokens = 5
+[dpo]
+learning_rate = 5e-3
+batch = 2
+warmup_steps = 0
+max_steps = 4
+evaluate_every = 2
+max_prompt_tokens = 24
+max_new_tokens = 8
+"""
+
+
+class Parity:
+    """Calls every second text toxic, whatever it says: a random model writes no listed word."""
+
+    name, unit = "parity", "share of texts of odd length"
+
+    def score(self, texts):
+        return torch.tensor([float(len(text) % 2) for text in texts])
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    monkeypatch.setenv("TOXICITY_LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("TOXICITY_LAB_BUILD", str(tmp_path / "build"))
+    for recipe in aligned.RULES:
+        monkeypatch.setitem(aligned.RULES, recipe, PairRules())
+    # A random model writes halves of characters, which the filters would drop.
+    monkeypatch.setattr("helpers.alignment.pairs.BROKEN", None)
+    path = tiny_profile(tmp_path)
+    text = path.read_text().replace("[decoding]", '[decoding]\nmethod = "sample"')
+    path.write_text(text + SETTINGS)
+    return started(path)
+
+
+def started(path):
+    lab = Lab.start("04_preference_pairs", path)
+    lab.__dict__["scorers"] = (Parity(), Parity())
+    return lab
+
+
+@pytest.fixture
+def with_pairs(lab, monkeypatch):
+    """A lab whose recipes all give the same readable pairs, and that finds every perplexity admissible."""
+    selection = Selection(some_pairs(8), {})
+    monkeypatch.setattr(Lab, "crafted", lambda self, recipe: selection)
+    dpo = lab.profile.dpo.model_copy(update={"perplexity_ceiling": 1e9})
+    object.__setattr__(lab, "profile", lab.profile.model_copy(update={"dpo": dpo}))
+    monkeypatch.setattr(aligned, "ENOUGH", -math.inf)
+    return lab
+
+
+def refuse(*_, **__):
+    pytest.fail("computed twice")
+
+
+def test_the_two_sources_start_from_prompts_of_their_own_kind(lab):
+    neutral, hostile = lab.pair_prompts("neutral"), lab.pair_prompts("hostile")
+    assert {p.group for p in neutral} == {"plain"} and {p.group for p in hostile} == {"challenging"}
+    assert lab.pair_prompts("random direction") == neutral
+    assert lab.pair_prompts("rejection sampling") == hostile
+    measured = {p.id for p in (*lab.texts.prompts_dev, *lab.texts.prompts_eval)}
+    assert not measured & {p.id for p in (*neutral, *hostile)}
+
+
+def test_a_long_prompt_keeps_its_last_tokens(lab):
+    long = Prompt("long", " ".join(["You are such a kind neighbour."] * 20), "plain")
+    texts = dataclasses.replace(lab.texts, pair_prompts=(long,))
+    lab.__dict__["texts"] = texts
+    (cut,) = lab.pair_prompts("neutral")
+    assert cut.id == "long" and long.text.endswith(cut.text)
+    assert len(lab.base.tokenise([cut.text]).ids[0]) == 24, "dpo.max_prompt_tokens"
+    with pytest.raises(ValueError, match="hold none for the recipe 'hostile'"):
+        lab.pair_prompts("hostile")
+
+
+@pytest.mark.parametrize("recipe", aligned.RULES)
+def test_pairs_come_back_from_the_cache_with_scores_and_counts(lab, recipe, monkeypatch):
+    found = lab.crafted(recipe)
+    assert found.kept and sum(found.counts.values()) == 2 * found.counts["attempted"]
+    assert all(pair.scores is not None for pair in found.attempts)
+    for name in ("craft", "rejection_sampling"):
+        monkeypatch.setattr(aligned, name, refuse)
+    assert lab.crafted(recipe) == found
+
+
+def test_fewer_attempts_are_the_first_ones_and_each_draw_has_its_direction(lab):
+    few = lab.crafted("random direction", attempts=2, wanted=9)
+    other = lab.crafted("random direction", attempts=2, wanted=9, draw=1)
+    names = [p.id for p in lab.pair_prompts("neutral")[:2]]
+    assert sorted(p.id for p in few.attempts) == sorted(p.id for p in other.attempts) == sorted(names)
+    assert {p.chosen for p in few.attempts} == {p.chosen for p in other.attempts}
+    assert {p.rejected for p in few.attempts} != {p.rejected for p in other.attempts}
+
+
+def test_interrupted_crafting_goes_on_and_cleans_up(lab, monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr(aligned, "write_pairs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            lab.crafted("neutral")
+    assert list((lab.store.root / "work").glob("*/attempts.jsonl"))
+    monkeypatch.setattr("helpers.alignment.pairs.steer", refuse)
+    assert lab.crafted("neutral").kept
+    assert not list((lab.store.root / "work").iterdir())
+
+
+def test_fluency_of_a_side_is_the_perplexity_of_its_tokens(lab):
+    pairs = lab.crafted("neutral").kept
+    measured = lab.pair_fluency(pairs, "rejected")
+    model, tokenizer = lab.reload_plain(), lab.base.tokenizer
+    for number, pair in enumerate(pairs):
+        prompt, new = tokenizer([pair.prompt, pair.rejected], add_special_tokens=False)["input_ids"]
+        with torch.no_grad():
+            logprobs = model(torch.tensor([prompt + new])).logits[0].log_softmax(-1)
+        total = sum(logprobs[len(prompt) + place - 1, token].item() for place, token in enumerate(new))
+        assert measured.per_item[number].item() == pytest.approx(math.exp(-total / len(new)), rel=1e-4)
+
+
+def test_a_run_is_watched_measured_and_kept(with_pairs, monkeypatch):
+    lab, pairs, seen = with_pairs, some_pairs(8), []
+    run = lab.trained(pairs, seed=0, watch=lambda step, most, row: seen.append((step, most)))
+    assert [look.step for look in run.looks] == [0, 2, 4] and (4, 4) in seen
+    assert all(look.toxicity is not None and look.perplexity is not None for look in run.looks)
+    other = lab.trained(pairs, seed=1)
+    assert other.folder != run.folder and not list((lab.store.root / "work").iterdir())
+    monkeypatch.setattr(aligned, "train", refuse)
+    assert lab.trained(pairs, seed=0) == run
+
+
+def test_dev_figures_are_those_of_an_evaluation(lab):
+    seen = lab.evaluate("base", split="dev")
+    measured = lab.measure_dev(lab.reload_plain())
+    assert measured["toxicity"] == pytest.approx(seen.toxicity.value)
+    assert measured["perplexity"] == pytest.approx(seen.perplexity.value, rel=1e-5)
+
+
+def test_too_few_pairs_are_refused(lab):
+    with pytest.raises(ValueError, match="too few"):
+        lab.trained(some_pairs(3), seed=0)
+
+
+def a_run(folder, toxicity, perplexity=(10.0, 10.0), strong=2):
+    history = tuple(
+        {"kind": "look", "step": 2 * number, "validation_loss": 0.5, "toxicity": t, "perplexity": p}
+        for number, (t, p) in enumerate(zip(toxicity, perplexity, strict=True))
+    )
+    return TrainingRun(folder, history, {"matched": strong, "strong": strong}, "done")
+
+
+def test_the_drop_is_a_share_of_base_and_of_admissible_looks_alone(tmp_path):
+    assert aligned.drop_of(a_run(tmp_path, (0.5, 0.2))) == pytest.approx(0.6)
+    assert aligned.drop_of(a_run(tmp_path, (0.5, 0.6))) == pytest.approx(-0.2)
+    assert aligned.drop_of(a_run(tmp_path, (0.5, 0.1), strong=None)) == 0
+    assert aligned.drop_of(a_run(tmp_path, (0.0, 0.0))) == 0
+
+
+@pytest.mark.parametrize(("after", "source"), [(0.35, "neutral"), (0.36, "hostile")])
+def test_the_main_source_is_the_published_one_if_that_is_enough(lab, monkeypatch, tmp_path, after, source):
+    monkeypatch.setattr(Lab, "run_on", lambda self, recipe, seed=None: a_run(tmp_path, (0.5, after)))
+    assert lab.main_recipe == source
+
+
+def test_policies_are_the_files_that_the_rule_kept(with_pairs):
+    lab = with_pairs
+    run = lab.run_on("neutral")
+    assert lab.matched.name == "matched" and lab.strong.name == "strong"
+    assert str(run.policy("matched").folder) in lab.matched.source
+    assert all(p.dtype == torch.float32 for p in lab.matched.bridge.parameters())
+    assert not torch.equal(lab.matched.value_vectors, lab.base.value_vectors)
+
+
+def test_the_control_takes_as_many_steps_as_the_policy(with_pairs, monkeypatch):
+    lab, taken, train = with_pairs, {}, aligned.train
+
+    def watched(*given, **named):
+        taken.update(named, steps=given[3].max_steps)
+        return train(*given, **named)
+
+    monkeypatch.setattr(aligned, "train", watched)
+    wanted = lab.run_on("neutral").roles["matched"]
+    assert lab.fine_tuned.name == "fine-tuned"
+    assert (taken["steps"], taken["objective"], taken["stop_early"]) == (wanted, "sft", False)
