@@ -47,6 +47,31 @@ def next_token(logits, mask, token, shift=1):
     return logits[rows, mask.sum(dim=1) - shift].softmax(dim=-1)[:, token]
 
 
+def step(past, gradient, size, dim=(1, 2), sign=-1):
+    return past + sign * size * gradient / gradient.pow(2).sum(dim, keepdim=True).sqrt()
+
+
+def fuse(p, q, scale, k, first=None):
+    logits = scale * p.log() + (1 - scale) * q.log()
+    out = (logits if first is None else first).argsort(descending=True)[:, k:]
+    return logits.scatter(1, out, -torch.inf).softmax(-1)
+
+
+def response(logprobs, prompts, lengths, shift=0, mean=False):
+    rows = zip(logprobs, prompts.tolist(), lengths.tolist(), strict=True)
+    parts = [row[start + shift : end] for row, start, end in rows]
+    return torch.stack([part.mean() if mean else part.sum() for part in parts])
+
+
+def dpo(c, r, rc, rr, beta):
+    return torch.log1p(torch.exp(-beta * (c - r - rc + rr))).mean()
+
+
+def nearest(toxicity, perplexity, share, ceiling):
+    allowed = [i for i in range(1, len(toxicity)) if perplexity[i] <= ceiling * perplexity[0]]
+    return min(allowed, key=lambda i: abs(toxicity[i] - share * toxicity[0]))
+
+
 RIGHT = [
     (ex.check_masked_mean, masked_mean),
     (ex.check_mean_difference_direction, lambda f, t: unit(f[t].mean(0) - f.mean(0))),
@@ -58,6 +83,11 @@ RIGHT = [
     (ex.check_bootstrap_mean, bootstrap),
     (ex.check_subtract_everywhere, lambda r, d, s: r - s * unit(d)),
     (ex.check_perplexity, lambda m, n: float(torch.exp(torch.dot(m, n) / n.sum()))),
+    (ex.check_pplm_step, step),
+    (ex.check_fuse, fuse),
+    (ex.check_response_logprob, response),
+    (ex.check_dpo_from_sums, dpo),
+    (ex.check_choose_matched, nearest),
 ]
 
 WRONG = [
@@ -114,6 +144,40 @@ WRONG = [
     (ex.check_perplexity, lambda m, n: m.exp().mean(), "mean of perplexities"),
     (ex.check_perplexity, lambda m, n: (m * n).sum() / n.sum(), "mean loss"),
     (ex.check_perplexity, lambda m, n: 2 ** ((m * n).sum() / n.sum()), "off by up to"),
+    (ex.check_pplm_step, lambda p, g, s: step(p, g, s, sign=1), "up the loss"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * g, "keeps its length"),
+    (ex.check_pplm_step, lambda p, g, s: step(p, g, s, dim=(0, 1, 2)), "whole batch"),
+    (ex.check_pplm_step, lambda p, g, s: step(p, g, s, dim=2), "every position got a norm"),
+    (ex.check_pplm_step, lambda p, g, s: p.sub_(s * g), "in place"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(s * p + (1 - s) * q, torch.ones_like(q), 1.0, k),
+     "arithmetic mean"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(q, p, s, k), "weights are swapped"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p, q, s, len(p[0])), "every token is still there"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p, q, s, k, first=p), "steered distribution alone"),
+    (ex.check_fuse, lambda p, q, s, k: (p**s * q ** (1 - s)) * (fuse(p, q, s, k) > 0), "sum to one"),
+    (ex.check_fuse, lambda p, q, s, k: p, "off by up to"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, 0 * p, n), "the prompt is in the sum"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n * 0 + 9), "padding is in the sum"),
+    (ex.check_response_logprob, lambda x, p, n: x.sum(1), "prompt and padding"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n, mean=True), "the mean per token"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n, shift=1), "first token of the response"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n, shift=-1), "one token early"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n - 1), "off by up to"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(r, c, rr, rc, b), "rejected are swapped"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(c, r, 0 * rc, 0 * rr, b), "reference is missing"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(rc, rr, c, r, b), "or policy and reference"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(c, r, rc, rr, 1.0), "β is missing"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: -dpo(c, r, rc, rr, b), "sign is lost"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: len(c) * dpo(c, r, rc, rr, b), "sum over pairs"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: -torch.sigmoid(b * (c - rc - r + rr)).mean(),
+     "logarithm is missing"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(c, -r, rc, -rr, b), "rejected reward is added"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(c, r, rc, rr, 2 * b), "off by up to"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s, 9), "ceiling is ignored"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, 0.0, k), "the rule for"),
+    (ex.check_choose_matched, lambda t, p, s, k: int(t.argmin()), "whatever it cost"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s / t[0], k), "the target itself"),
+    (ex.check_choose_matched, lambda t, p, s, k: 0, "off by up to"),
 ]  # fmt: skip
 
 

@@ -1,5 +1,12 @@
 """The checks of the notebooks' exercises, one module for each notebook."""
 
+from helpers.teaching.exercises.preference import (
+    check_choose_matched,
+    check_dpo_from_sums,
+    check_fuse,
+    check_pplm_step,
+    check_response_logprob,
+)
 from helpers.teaching.exercises.probe import check_auroc, check_masked_mean, check_mean_difference_direction
 from helpers.teaching.exercises.start import check_bootstrap_mean, check_next_token_probability
 from helpers.teaching.exercises.steering import check_perplexity, check_subtract_everywhere
@@ -12,12 +19,17 @@ from helpers.teaching.exercises.vectors import (
 __all__ = [
     "check_auroc",
     "check_bootstrap_mean",
+    "check_choose_matched",
     "check_cosine_to_probe",
+    "check_dpo_from_sums",
     "check_first_svd_direction",
+    "check_fuse",
     "check_masked_mean",
     "check_mean_difference_direction",
     "check_mlp_as_sum",
     "check_next_token_probability",
     "check_perplexity",
+    "check_pplm_step",
+    "check_response_logprob",
     "check_subtract_everywhere",
 ]
