@@ -106,8 +106,9 @@ class Aligned(Findings):
         def build(folder: Path) -> None:
             with progress_report(f"{recipe}: ") as report:
                 if recipe == "rejection sampling":
+                    sampled = profile.decoding.model_copy(update={"method": "sample"})
                     made: Sequence[Pair] = rejection_sampling(
-                        self.base, prompts, self.scorers[0], profile.decoding, samples=SAMPLES,
+                        self.base, prompts, self.scorers[0], sampled, samples=SAMPLES,
                         seed=profile.seed, batch_size=profile.batches.generate, progress=report,
                     )  # fmt: skip
                 else:

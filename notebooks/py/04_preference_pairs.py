@@ -1,0 +1,442 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: notebooks//ipynb,notebooks/py//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 04 · How are pairs crafted?
+#
+# **Question.** Preference tuning learns from pairs: the same prompt, one continuation to prefer, one to reject. Where do thousands of them come from
+# if nobody writes them?
+#
+# Paper A (§4.2, table 9) lets the model make its own. The preferred side is what it writes by itself. The rejected side is what it writes while **PPLM**
+# (Dathathri et al. 2020) pushes it toward the probe of notebook 01. The paper made 24,576 pairs from neutral sentences. We rebuild the method step by step,
+# count what it yields, and hold it against the same push in a random direction.
+
+# %% [markdown]
+# > **Content warning.** Half of every pair is toxic on purpose, and twenty pairs are printed. Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
+
+# %% [markdown]
+# **You will be able to**
+#
+# - take one PPLM step by hand: a gradient of the probe's log-probability with respect to the *past* keys and values,
+# - watch the next-token distribution give way over fifty such steps, and say what holds it back,
+# - make pairs from two kinds of prompts, with every dropped attempt counted under its reason,
+# - hold the pairs against a random direction and against plain sampling, toxicity beside fluency,
+# - check that no prompt of a pair is one that results are measured on.
+#
+# | you need | how much |
+# |---|---|
+# | the probe (notebook 01) | necessary as an idea; it is loaded, or fitted on the spot |
+# | attention with cached keys and values | helpful; section 1 recalls it |
+# | KL divergence | helpful |
+# | time | `pocket`: two to four minutes on two CPU cores; `gpt2-medium`: days on two CPU cores, hours on a GPU (estimated) |
+# | memory | `pocket`: about 1.5 GB; `gpt2-medium`: about 8 GB (estimated) |
+
+# %% [markdown]
+# ## Set-up
+
+# %%
+import sys, pathlib
+sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
+from helpers.lab import Lab
+
+# %% tags=["parameters"]
+PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+UNMASK = False  # True shows profanity as it is
+PROMPT = 0  # which neutral prompt sections 1 and 2 steer
+
+# %%
+lab = Lab.start("04_preference_pairs", PROFILE, unmask=UNMASK)
+
+# %%
+import torch
+
+from helpers.teaching import plots
+
+model, probe, settings, seed = lab.base, lab.probe, lab.profile.pplm, lab.profile.seed
+draws = lab.profile.counts.bootstrap
+prompt = lab.pair_prompts("neutral")[PROMPT]
+lab.show.quote(prompt.text)
+
+# %% [markdown]
+# ## 1 · One step by hand
+#
+# A transformer that writes token by token keeps, for every layer, the keys and values of all tokens so far. That **past** is all the next token knows of the
+# text. PPLM leaves the weights alone and edits the past: a little, in the direction that makes the text to come look toxic to the probe,
+#
+# $$\text{past} \leftarrow \text{past} + s \cdot \frac{g}{\lVert g \rVert}, \qquad g = \nabla_{\text{past}}\, \log P_{\text{probe}}(\text{toxic} \mid \bar x)$$
+#
+# where $\bar x$ is the mean residual stream of the text, *one further token included*. That token is not written yet, so its embedding is the average over
+# the vocabulary, weighed by the probabilities the edited past gives. Through it the gradient reaches the past.
+
+# %%
+from helpers.alignment.pasts import reader
+
+hf = lab.reload_plain().to(lab.device).requires_grad_(False)
+ids = model.tokenise([prompt.text]).ids.to(lab.device)
+length = ids.shape[1]
+everywhere = torch.ones(1, length + 1, dtype=torch.bool, device=lab.device)  # the prompt and one token to come
+positions = torch.arange(length + 1, device=lab.device)[None]
+STEPS = 50
+step_size = settings.step_size * settings.iterations / STEPS  # the profile's whole way, in fifty small steps
+
+# %%
+with reader(hf, everywhere, positions, layer=probe.layer) as read:
+    start = read.read([], ids=ids[:, :-1])
+    past = [layer.clone().requires_grad_() for layer in start.past]  # keys and values, one tensor for each layer
+    now = read.read(past, ids=ids[:, -1:])
+    p = now.logits.softmax(dim=-1)
+    expected = (p @ hf.transformer.wte.weight)[:, None]  # the token to come, on average
+    unedited = read.read(start.past, ids=ids[:, -1:])
+    ahead = read.read(unedited.past, embeddings=expected)
+    streams = torch.cat([start.residual, now.residual.detach(), ahead.residual], dim=1)
+    log_toxic = probe.logit(streams[:, 1:].mean(dim=1)).sigmoid().log()  # positions >= 1, as the probe was fitted
+    gradients = torch.autograd.grad(log_toxic.sum(), past)
+    edited = [layer.detach() + step_size * g / g.norm() for layer, g in zip(past, gradients)]
+    after = read.read(edited, ids=ids[:, -1:]).logits.softmax(dim=-1)
+print(f"{len(past)} layers; keys and values {tuple(past[0].shape)} = (key or value, text, head, position, dimension)")
+print(f"P(toxic) by the probe before the step: {log_toxic.exp().item():.4f}")
+
+# %% [markdown]
+# The factory's own code takes the same step. We run it for fifty steps on every token of one continuation, keep every state in between, and check the first one
+# against ours.
+
+# %%
+from helpers.alignment.pplm import trace
+
+fine = settings.model_copy(update={"iterations": STEPS, "step_size": step_size})
+seen = trace(hf, ids[0].tolist(), prompt.id, probe, fine, seed=seed)
+assert torch.allclose(seen.probabilities[0, 1], after[0].cpu(), atol=1e-5), "the helper must take the step we took"
+assert abs(seen.log_attribute[0, 0].item() - log_toxic.item()) < 1e-4, "and see the same probe"
+print(f"{tuple(seen.probabilities.shape)=}  (new token, state, vocabulary)")
+
+# %% [markdown]
+# ## 2 · Fifty steps
+#
+# **Guess first.** The probe's probability is an average over the whole text. Which will move more in fifty steps: that average, or the distribution of the one token that is
+# about to be written?
+
+# %%
+first = seen.probabilities[0]
+shown = list(dict.fromkeys([*first[0].topk(2).indices.tolist(), *first[-1].topk(3).indices.tolist()]))[:5]
+names = [repr(token) for token in model.token_strings(torch.tensor(shown))]
+plots.line(
+    list(range(STEPS + 1)), {name: first[:, token] for name, token in zip(names, shown)},
+    title=f"{names[0]} falls from {first[0, shown[0]]:.2f} to {first[-1, shown[0]]:.2f}; the likeliest token after {STEPS} steps had {first[0, first[-1].argmax()]:.4f} at the start ({model.name})",
+    x_label="PPLM steps on the past", y_label="probability of being the next token", unmask=UNMASK,
+    alt="Probability of the next token for the likeliest tokens before and after fifty PPLM steps, step by step.",
+)
+
+# %% [markdown]
+# What holds it back is the second half of the objective: the KL divergence from the unedited distribution, with a weight. Paper A's weight is .1. The same fifty steps with that weight, with
+# this profile's, and with none:
+
+# %%
+published = type(settings)()  # table 9 of the paper
+weights = sorted({0.0, settings.kl_scale, published.kl_scale})
+held = {weight: trace(hf, ids[0].tolist(), prompt.id, probe, fine.model_copy(update={"kl_scale": weight, "new_tokens": 1}), seed=seed)
+        for weight in weights}
+toxic = {f"KL weight {weight:g}": run.log_attribute[0].exp() for weight, run in held.items()}
+plots.line(
+    list(range(STEPS + 1)), toxic,
+    title="P(toxic) by the probe after fifty steps: " + ", ".join(f"{p[-1]:.3f} at {name}" for name, p in toxic.items()),
+    x_label="PPLM steps on the past", y_label="P(toxic) of the text with one token to come",
+    alt="The probe's probability that the text is toxic, over fifty PPLM steps, for each weight of the KL term.",
+)
+
+# %%
+divergence = {f"KL weight {weight:g}": run.divergence[0] for weight, run in held.items()}
+plots.line(
+    list(range(STEPS + 1)), divergence,
+    title="Distance from the unedited distribution after fifty steps: " + ", ".join(f"{d[-1]:.2f} nats at {name}" for name, d in divergence.items()),
+    x_label="PPLM steps on the past", y_label="KL divergence (nats)",
+    alt="KL divergence between edited and unedited next-token distribution over fifty PPLM steps, for each weight.",
+)
+
+# %% [markdown]
+# The weight has no meaning by itself: it is a price against the slope of $\log P_{\text{probe}}$, and the slope depends on how the probe was fitted. A strongly penalised probe is flat, so the same
+# .1 holds more firmly. A profile for another probe must set it anew (ours says how it was chosen). **What this does not show:** that the token which wins is toxic because of the probe; the random
+# direction of section 6 has to lose first.
+
+# %%
+states = seen.probabilities
+rows = [{"step": step, "likeliest before": model.token_strings(states[step, 0].argmax()[None])[0], "likeliest after": model.token_strings(states[step, -1].argmax()[None])[0],
+         "written": model.token_strings(token[None])[0], "P(toxic) before": seen.log_attribute[step, 0].exp(), "P(toxic) after": seen.log_attribute[step, -1].exp(),
+         "KL (nats)": seen.divergence[step, -1]} for step, token in enumerate(seen.ids)]
+lab.show.table(rows, caption=f"One continuation, token by token, fifty steps each ({model.name})")
+
+# %% [markdown]
+# What is written is not the likeliest token of the edited distribution. It is *drawn*, from the ten largest of the fused distribution
+#
+# $$p_{\text{fused}} \propto p_{\text{edited}}^{\,0.95} \cdot p_{\text{plain}}^{\,0.05}$$
+#
+# and the edited past is carried on to the next token, so edits add up. (Exercise 2 writes the fusion.) Fifty steps for each token are the published number and the
+# price of the method; the profile says how many the factory takes.
+
+# %% [markdown]
+# ## 3 · The factory
+#
+# For each prompt: continue it plainly with the likeliest tokens (**chosen**), and steered (**rejected**). We try two sources of prompts:
+#
+# - **(a) neutral** prompts, as in the paper. The plain text is clean almost always; the rejected side is kept if the scorer finds it toxic.
+# - **(b) hostile** prompts, for which the plain text is often toxic itself. A pair is kept only if its chosen side is clean, or it would teach which of two insults to prefer.
+#
+# **Guess first.** Out of 100 prompts of each kind, how many give a usable pair?
+
+# %%
+neutral, hostile = lab.crafted("neutral"), lab.crafted("hostile")
+sources = {"(a) neutral": neutral, "(b) hostile": hostile}
+print({name: len(found.kept) for name, found in sources.items()}, "pairs kept")
+
+# %%
+reasons = dict.fromkeys(reason for found in sources.values() for reason in found.counts)
+lab.show.table(
+    [{"what became of the attempts": reason, **{name: found.counts.get(reason, 0) for name, found in sources.items()},
+      **{f"{name}, share": found.counts.get(reason, 0) / found.counts["attempted"] for name, found in sources.items()}} for reason in reasons],
+    caption=f"Every attempt is kept or counted under the first reason that applies ({model.name}; scorer: {lab.scorers[0].name})")
+
+# %% [markdown]
+# Read the two columns as two different failures. After neutral prompts the steered side often stays clean: there is little in the context to turn toxic. After hostile prompts the steered side is toxic
+# almost always, but so is the plain one. **What this does not show:** which source trains better. That is decided in notebook 05, on development prompts.
+#
+# The paper's set was, as far as is known, not filtered by score. Ours is, because a pair whose two sides are equally clean teaches nothing about toxicity; the measurement in section 6 is made
+# *before* the filter.
+
+# %% [markdown]
+# ## 4 · Twenty pairs
+#
+# Numbers come later. Read first.
+
+# %%
+def ten(found):
+    """Ten pairs, evenly spaced over those kept: unselected otherwise."""
+    return found.kept[:: max(1, len(found.kept) // 10)][:10]
+
+
+for name, found in sources.items():
+    pairs = ten(found)
+    display(lab.show.side_by_side(
+        {"chosen": [pair.chosen for pair in pairs], "rejected": [pair.rejected for pair in pairs]},
+        labels=[pair.prompt[-45:] for pair in pairs], caption=f"{name}: the end of the prompt, and both sides ({model.name})"))
+
+# %% [markdown]
+# Two things to look for. Is the rejected side a sentence, or a list of insults? And do the two sides differ in anything *else* than toxicity (length, topic, grammar), which training would learn just as well?
+
+# %% [markdown]
+# ## 5 · Both sides in numbers
+#
+# **Guess first.** The rejected side was steered by gradients. How much more surprising is it to the model itself than the chosen side: twice, ten times?
+
+# %%
+from helpers.intervals import bootstrap
+
+second = lab.scorers[1]
+sides = {(name, side): [getattr(pair, side) for pair in found.kept] for name, found in sources.items() for side in ("chosen", "rejected")}
+by_scorer = {scorer.name: {key: bootstrap(scorer.score(texts), n=draws, seed=seed) for key, texts in sides.items()} for scorer in lab.scorers}
+rated = by_scorer[second.name]
+plots.bar(
+    list(sources), {side: [rated[name, side] for name in sources] for side in ("chosen", "rejected")},
+    title="The second scorer, which had no say in the filter, agrees: " + ", ".join(f"{rated[n, 'rejected'].value - rated[n, 'chosen'].value:+.2f} after {n} prompts" for n in sources),
+    x_label="source of prompts", y_label=f"toxicity ({second.unit})",
+    alt="Mean toxicity of chosen and rejected sides by the second scorer, for both sources, with bootstrap 95 % intervals.",
+)
+
+# %%
+fluency = {key: lab.pair_fluency(sources[key[0]].kept, key[1]) for key in sides}
+neutral_sides = {side: fluency["(a) neutral", side].per_item.log10() for side in ("chosen", "rejected")}
+plots.histogram(
+    neutral_sides, bins=40,
+    title=f"After neutral prompts the steered side is {10 ** (neutral_sides['rejected'].median() - neutral_sides['chosen'].median()):.1f} times as surprising as the plain one, by the median ({model.name})",
+    x_label=f"log₁₀ of perplexity under {model.name} (0 = certain, 1 = one in ten)",
+    alt="Distribution over pairs of the base model's perplexity of the chosen and of the rejected side, on a logarithmic axis.",
+)
+
+# %%
+lab.show.table(
+    [{"source": name, "side": side, **{f"toxicity ({scorer})": str(found[name, side]) for scorer, found in by_scorer.items()},
+      "perplexity under base": str(fluency[name, side].interval(n=draws, seed=seed))} for name, side in sides],
+    caption=f"Kept pairs, both sides: value [95 % interval] ({model.name})")
+
+# %% [markdown]
+# The first scorer's column is the filter looking at itself: it says what was asked for. The second scorer's is evidence, and perplexity is the price. The chosen side is the *likeliest* text, so it is
+# less surprising than anything sampled would be. **What this does not show:** whether training will pick up the toxicity or the surprise. Notebook 05 measures both.
+
+# %% [markdown]
+# ## 6 · The control: the same push in a random direction
+#
+# Any push of this size disturbs the text, and disturbed text may hold a toxic word by accident. So we steer the same prompts with a probe of the same length and bias whose direction is random. All attempts
+# count here, before any filter.
+
+# %%
+few = min(96, neutral.counts["attempted"])
+randoms = [lab.crafted("random direction", attempts=few, wanted=few, draw=draw) for draw in range(lab.profile.steering.random_directions)]
+
+
+def gaps(attempts):
+    """Toxicity of the rejected minus the chosen side, for each attempt."""
+    return torch.tensor([pair.scores["rejected"] - pair.scores["chosen"] for pair in attempts])
+
+
+pushed = {"W, neutral prompts": bootstrap(gaps(neutral.attempts), n=draws, seed=seed),
+          "W, hostile prompts": bootstrap(gaps(hostile.attempts), n=draws, seed=seed),
+          "random directions, neutral": bootstrap(torch.cat([gaps(r.attempts) for r in randoms]), n=draws, seed=seed)}
+
+# %%
+difference, control = pushed["W, neutral prompts"], pushed["random directions, neutral"]
+plots.bar(
+    list(pushed), {"difference": list(pushed.values())},
+    title=f"Steering toward the probe adds {difference.value:.2f} to the toxicity of neutral continuations; {len(randoms)} random directions add {control.value:.2f}",
+    x_label="steered along, after", y_label=f"rejected − chosen ({lab.scorers[0].unit})",
+    alt="Difference in toxicity between steered and plain continuations over all attempts: probe on neutral and on hostile prompts, random directions on neutral ones.",
+)
+
+# %%
+from helpers.teaching.claims import Measurement
+
+spare = neutral.counts.get("more than were wanted", 0)
+both = {side: fluency["(a) neutral", side].value for side in ("chosen", "rejected")}
+lab.claims.record("A5", Measurement.of(
+    difference, "difference in toxicity", control=control, share_kept=(len(neutral.kept) + spare) / neutral.counts["attempted"],
+    fluency_chosen=both["chosen"], fluency_rejected=both["rejected"], hostile_difference=pushed["W, hostile prompts"].value))
+
+# %% [markdown]
+# On hostile prompts the difference is held down from above: a plain continuation that is toxic already leaves nothing to add. **What this does not show:** that steering is the only way, or the best, to get
+# such pairs.
+
+# %% [markdown]
+# ## 7 · Without steering: rejection sampling
+#
+# The simplest alternative draws several continuations of a hostile prompt and pairs a clean one with a toxic one. No gradient and no probe; the scorer alone decides.
+#
+# **Guess first.** Which rejected side will be more fluent, the steered or the sampled one?
+
+# %%
+tried = min(300, len(lab.pair_prompts("rejection sampling")))
+sampled = lab.crafted("rejection sampling", attempts=tried)
+kept = {"PPLM, neutral": (neutral, neutral.counts["attempted"]), "PPLM, hostile": (hostile, hostile.counts["attempted"]), "rejection sampling, hostile": (sampled, tried)}
+lab.show.table(
+    [{"recipe": name, "prompts used": used, "pairs": len(found.kept), "share": len(found.kept) / used,
+      **{f"perplexity, {side}": str(lab.pair_fluency(found.kept, side).interval(n=draws, seed=seed)) for side in ("chosen", "rejected")}}
+     for name, (found, used) in kept.items()], caption=f"Three ways to pairs ({model.name})")
+
+# %% [markdown]
+# Rejection sampling can only reject what the model says anyway; PPLM makes it say more. The recipes are kept apart: each has its own name and files, and notebook 05 trains on one of them at a time.
+# **What this does not show:** the cost. PPLM takes a backward pass for every step of every token; sampling takes none, but needs prompts that invite toxicity and a scorer to trust.
+
+# %% [markdown]
+# ## 8 · Pairs as files, and a wall between pairs and tests
+#
+# Pairs are plain JSONL. The published files name their columns otherwise; the reader accepts both, so a downloaded set can take the place of ours.
+
+# %%
+from helpers.alignment.jsonl import read_pairs, write_pairs
+from helpers.lab import build_folder
+
+file = build_folder() / "pairs" / "neutral.jsonl"
+write_pairs(file, neutral.kept, schema="published")
+assert read_pairs(file) == neutral.kept, "what was written must come back"
+print(f"{file.name}: {len(neutral.kept)} pairs, {file.stat().st_size / 1e3:.0f} kB, columns prompt_text, unpert_gen_text, pert_gen_text")
+
+# %% [markdown]
+# If a prompt were both in a pair and in the evaluation, training would have seen its test. We assert that none is, and that the probe, which chose the rejected side, has not seen a prompt either.
+
+# %%
+def plain_form(texts):
+    """Texts without case and spacing, so that no copy hides behind a blank."""
+    return {" ".join(text.casefold().split()) for text in texts}
+
+
+in_pairs = plain_form(pair.prompt for found in (neutral, hostile, sampled) for pair in found.attempts)
+measured_on = {"development prompts": lab.texts.prompts_dev, "evaluation prompts": lab.texts.prompts_eval, "probe's comments": (*lab.texts.comments_train, *lab.texts.comments_test)}
+for name, items in measured_on.items():
+    shared = in_pairs & plain_form(item.text for item in items)
+    assert not shared, f"{len(shared)} prompts of pairs are among the {name}"
+print(f"{len(in_pairs)} prompts of pairs; none among", ", ".join(f"{len(items)} {name}" for name, items in measured_on.items()))
+
+# %% [markdown]
+# ## Your turn
+#
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
+# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
+#
+# ### Exercise 1 · A step of equal length for every text
+#
+# **Goal:** normalise a gradient without mixing texts. **Difficulty:** ●●○○○ **Minutes:** 8
+#
+# Given the gradient of a *loss*, return the past after a step of length `step_size` down that loss. Each text of the batch takes a step of exactly that length, whatever the others' gradients are.
+
+# %%
+from jaxtyping import Float
+from torch import Tensor
+
+from helpers.teaching.exercises import check_pplm_step
+
+
+def pplm_step(
+    past: Float[Tensor, "batch pos d"], gradient: Float[Tensor, "batch pos d"], step_size: float
+) -> Float[Tensor, "batch pos d"]:
+    """past − step_size × gradient / ‖gradient‖, the norm taken over each text."""
+    ### BEGIN SOLUTION
+    length = gradient.flatten(start_dim=1).norm(dim=1)
+    return past - step_size * gradient / length[:, None, None]
+    ### END SOLUTION
+
+
+check_pplm_step(pplm_step)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `gradient.flatten(start_dim=1)` turns each text into one long vector. The released PPLM code takes the norm over the whole batch, which makes a text's result depend on its neighbours.
+# </details>
+#
+# ### Exercise 2 · Fuse, cut, renormalise
+#
+# **Goal:** the distribution that PPLM draws from. **Difficulty:** ●●○○○ **Minutes:** 10
+#
+# Return the geometric mean `steered**scale * plain**(1 - scale)`, only its `top_k` largest entries, summing to one.
+
+# %%
+from helpers.teaching.exercises import check_fuse
+
+
+def fuse(
+    steered: Float[Tensor, "batch vocab"], plain: Float[Tensor, "batch vocab"], scale: float, top_k: int
+) -> Float[Tensor, "batch vocab"]:
+    """The distribution the next token is drawn from."""
+    ### BEGIN SOLUTION
+    fused = steered**scale * plain ** (1 - scale)
+    least = fused.topk(top_k, dim=-1).values[:, -1:]
+    fused = torch.where(fused >= least, fused, 0.0)
+    return fused / fused.sum(dim=-1, keepdim=True)
+    ### END SOLUTION
+
+
+check_fuse(fuse)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# `topk(k).values[:, -1:]` is the smallest probability that is kept. Renormalise last.
+# </details>
+
+# %% [markdown]
+# ## What this notebook settles
+
+# %%
+lab.claims_table("A5")
+
+# %% [markdown]
+# ## Where to go next
+#
+# [05 · How does DPO learn from them?](05_dpo_training.ipynb) writes the loss, trains on these pairs, and fixes the two policies that the rest of the series opens.
