@@ -53,7 +53,7 @@ from helpers.lab import Lab
 # %% tags=["parameters"]
 PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
-PROMPT = 0  # which neutral prompt sections 1 and 2 steer
+PROMPT = 1  # which neutral prompt sections 1 and 2 steer; picked because something happens, try others
 
 # %%
 lab = Lab.start("04_preference_pairs", PROFILE, unmask=UNMASK)
@@ -130,9 +130,10 @@ print(f"{tuple(seen.probabilities.shape)=}  (new token, state, vocabulary)")
 first = seen.probabilities[0]
 shown = list(dict.fromkeys([*first[0].topk(2).indices.tolist(), *first[-1].topk(3).indices.tolist()]))[:5]
 names = [repr(token) for token in model.token_strings(torch.tensor(shown))]
+risen = int((first[-1, shown] - first[0, shown]).argmax())
 plots.line(
     list(range(STEPS + 1)), {name: first[:, token] for name, token in zip(names, shown)},
-    title=f"{names[0]} falls from {first[0, shown[0]]:.2f} to {first[-1, shown[0]]:.2f}; the likeliest token after {STEPS} steps had {first[0, first[-1].argmax()]:.4f} at the start ({model.name})",
+    title=f"{names[0]}: {first[0, shown[0]]:.2f} → {first[-1, shown[0]]:.2f} in {STEPS} steps; {names[risen]}: {first[0, shown[risen]]:.4f} → {first[-1, shown[risen]]:.2f} ({model.name})",
     x_label="PPLM steps on the past", y_label="probability of being the next token", unmask=UNMASK,
     alt="Probability of the next token for the likeliest tokens before and after fifty PPLM steps, step by step.",
 )
@@ -165,8 +166,9 @@ plots.line(
 
 # %% [markdown]
 # The weight has no meaning by itself: it is a price against the slope of $\log P_{\text{probe}}$, and the slope depends on how the probe was fitted. A strongly penalised probe is flat, so the same
-# .1 holds more firmly. A profile for another probe must set it anew (ours says how it was chosen). **What this does not show:** that the token which wins is toxic because of the probe; the random
-# direction of section 6 has to lose first.
+# .1 holds more firmly. A profile for another probe must set it anew (ours says how it was chosen). The size of the steps matters too: at the first step both distributions are equal, so the KL term
+# does not pull at all, and a few large steps overshoot what many small ones would settle at. **What this does not show:** that the token which wins is toxic because of the probe; the random direction
+# of section 6 has to lose first.
 
 # %%
 states = seen.probabilities
@@ -176,7 +178,7 @@ rows = [{"step": step, "likeliest before": model.token_strings(states[step, 0].a
 lab.show.table(rows, caption=f"One continuation, token by token, fifty steps each ({model.name})")
 
 # %% [markdown]
-# What is written is not the likeliest token of the edited distribution. It is *drawn*, from the ten largest of the fused distribution
+# What is written need not be the likeliest token of the edited distribution. It is *drawn*, from the ten largest of the fused distribution
 #
 # $$p_{\text{fused}} \propto p_{\text{edited}}^{\,0.95} \cdot p_{\text{plain}}^{\,0.05}$$
 #
@@ -188,8 +190,8 @@ lab.show.table(rows, caption=f"One continuation, token by token, fifty steps eac
 #
 # For each prompt: continue it plainly with the likeliest tokens (**chosen**), and steered (**rejected**). We try two sources of prompts:
 #
-# - **(a) neutral** prompts, as in the paper. The plain text is clean almost always; the rejected side is kept if the scorer finds it toxic.
-# - **(b) hostile** prompts, for which the plain text is often toxic itself. A pair is kept only if its chosen side is clean, or it would teach which of two insults to prefer.
+# - **(a) neutral** prompts, as in the paper. A pair is kept if the scorer rates its rejected side at least half a point above its chosen side.
+# - **(b) hostile** prompts, after which the plain text may be toxic itself. The chosen side must be clean besides, or the pair would teach which of two insults to prefer.
 #
 # **Guess first.** Out of 100 prompts of each kind, how many give a usable pair?
 
@@ -206,8 +208,8 @@ lab.show.table(
     caption=f"Every attempt is kept or counted under the first reason that applies ({model.name}; scorer: {lab.scorers[0].name})")
 
 # %% [markdown]
-# Read the two columns as two different failures. After neutral prompts the steered side often stays clean: there is little in the context to turn toxic. After hostile prompts the steered side is toxic
-# almost always, but so is the plain one. **What this does not show:** which source trains better. That is decided in notebook 05, on development prompts.
+# Two different failures are possible. A neutral prompt is lost when its steered side stays clean: the context offers little that could turn toxic. A hostile prompt is lost when its *plain* side is toxic
+# already. Which of them is larger in which column? **What this does not show:** which source trains better. That is decided in notebook 05, on development prompts.
 #
 # The paper's set was, as far as is known, not filtered by score. Ours is, because a pair whose two sides are equally clean teaches nothing about toxicity; the measurement in section 6 is made
 # *before* the filter.
@@ -246,7 +248,7 @@ by_scorer = {scorer.name: {key: bootstrap(scorer.score(texts), n=draws, seed=see
 rated = by_scorer[second.name]
 plots.bar(
     list(sources), {side: [rated[name, side] for name in sources] for side in ("chosen", "rejected")},
-    title="The second scorer, which had no say in the filter, agrees: " + ", ".join(f"{rated[n, 'rejected'].value - rated[n, 'chosen'].value:+.2f} after {n} prompts" for n in sources),
+    title="By the second scorer, which had no say in the filter, rejected − chosen is " + ", ".join(f"{rated[n, 'rejected'].value - rated[n, 'chosen'].value:+.2f} after {n} prompts" for n in sources),
     x_label="source of prompts", y_label=f"toxicity ({second.unit})",
     alt="Mean toxicity of chosen and rejected sides by the second scorer, for both sources, with bootstrap 95 % intervals.",
 )
@@ -269,7 +271,7 @@ lab.show.table(
 
 # %% [markdown]
 # The first scorer's column is the filter looking at itself: it says what was asked for. The second scorer's is evidence, and perplexity is the price. The chosen side is the *likeliest* text, so it is
-# less surprising than anything sampled would be. **What this does not show:** whether training will pick up the toxicity or the surprise. Notebook 05 measures both.
+# less surprising than sampled text would be. **What this does not show:** whether training will pick up the toxicity or the surprise. Notebook 05 measures both.
 
 # %% [markdown]
 # ## 6 · The control: the same push in a random direction
@@ -310,7 +312,7 @@ lab.claims.record("A5", Measurement.of(
     fluency_chosen=both["chosen"], fluency_rejected=both["rejected"], hostile_difference=pushed["W, hostile prompts"].value))
 
 # %% [markdown]
-# On hostile prompts the difference is held down from above: a plain continuation that is toxic already leaves nothing to add. **What this does not show:** that steering is the only way, or the best, to get
+# The two probe bars have different ceilings: where a plain continuation is toxic already, steering has nothing left to add. **What this does not show:** that steering is the only way, or the best, to get
 # such pairs.
 
 # %% [markdown]
@@ -323,11 +325,13 @@ lab.claims.record("A5", Measurement.of(
 # %%
 tried = min(300, len(lab.pair_prompts("rejection sampling")))
 sampled = lab.crafted("rejection sampling", attempts=tried)
-kept = {"PPLM, neutral": (neutral, neutral.counts["attempted"]), "PPLM, hostile": (hostile, hostile.counts["attempted"]), "rejection sampling, hostile": (sampled, tried)}
+fluency |= {("sampled", side): lab.pair_fluency(sampled.kept, side) for side in ("chosen", "rejected")}
+recipes = {"PPLM, (a) neutral": ("(a) neutral", neutral, neutral.counts["attempted"]), "PPLM, (b) hostile": ("(b) hostile", hostile, hostile.counts["attempted"]),
+           "rejection sampling, hostile": ("sampled", sampled, tried)}
 lab.show.table(
-    [{"recipe": name, "prompts used": used, "pairs": len(found.kept), "share": len(found.kept) / used,
-      **{f"perplexity, {side}": str(lab.pair_fluency(found.kept, side).interval(n=draws, seed=seed)) for side in ("chosen", "rejected")}}
-     for name, (found, used) in kept.items()], caption=f"Three ways to pairs ({model.name})")
+    [{"recipe": recipe, "prompts used": used, "pairs": len(found.kept), "share": len(found.kept) / used,
+      **{f"perplexity, {side}": str(fluency[key, side].interval(n=draws, seed=seed)) for side in ("chosen", "rejected")}}
+     for recipe, (key, found, used) in recipes.items()], caption=f"Three ways to pairs ({model.name})")
 
 # %% [markdown]
 # Rejection sampling can only reject what the model says anyway; PPLM makes it say more. The recipes are kept apart: each has its own name and files, and notebook 05 trains on one of them at a time.
