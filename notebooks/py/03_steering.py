@@ -411,4 +411,4 @@ lab.claims_table("A4")
 # ## Where to go next
 #
 # Subtraction edits the model from outside, at every token. Preference tuning edits its weights.
-# Notebook 04, in preparation, makes the data for it: pairs of a continuation to prefer and one to reject.
+# [04 · How are pairs crafted?](04_preference_pairs.ipynb) makes the data for it: pairs of a continuation to prefer and one to reject.

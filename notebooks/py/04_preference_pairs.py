@@ -443,4 +443,4 @@ lab.claims_table("A5")
 # %% [markdown]
 # ## Where to go next
 #
-# [05 · How does DPO learn from them?](05_dpo_training.ipynb) writes the loss, trains on these pairs, and fixes the two policies that the rest of the series opens.
+# Notebook 05, in preparation, writes the loss, trains on these pairs, and fixes the two policies that the rest of the series opens.
