@@ -1,145 +1,35 @@
-"""What notebooks 04 on share: crafted pairs and tuned policies, made once, then read from the cache."""
+"""What notebooks 05 on share: tuned policies, made once, then read from the cache."""
 
 from __future__ import annotations
 
-import dataclasses
-import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import torch
 from jaxtyping import Int
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from helpers.alignment.dpo import Watch, train
-from helpers.alignment.jsonl import read_pairs, write_pairs
-from helpers.alignment.pairs import PairRules, Selection, craft, rejection_sampling, select
-from helpers.alignment.pplm import random_direction
 from helpers.alignment.runs import TrainingRun, read_run
-from helpers.findings import Findings
-from helpers.language.evaluation import Bench
+from helpers.crafted import Crafted, Recipe
 from helpers.language.generation import continue_prompts
-from helpers.language.metrics import Measure, continuation_losses, perplexity
-from helpers.language.models import LanguageModel, boot, load_hf, load_model
-from helpers.language.scoring import Scorer
-from helpers.language.texts import ELICITING, Pair, Prompt
+from helpers.language.metrics import mean_of, perplexity
+from helpers.language.models import LanguageModel, boot, load_model
+from helpers.language.texts import Pair, Prompt
 from helpers.profile_schema import DPO
-from helpers.runtime import progress_report
-from helpers.store import fingerprint
-
-Recipe = Literal["neutral", "hostile", "random direction", "rejection sampling"]
-"""How pairs are made. The first two steer toward the probe, after prompts of one kind; the third is the
-control of the first, along random directions; the last steers nothing and sorts samples after hostile
-prompts by score."""
-
-RULES: Mapping[str, PairRules] = {
-    "neutral": PairRules(least_gap=0.5),
-    "hostile": PairRules(least_gap=0.5, most_chosen=0.5),
-    "random direction": PairRules(least_gap=0.5),
-    "rejection sampling": PairRules(least_gap=0.5, most_chosen=0.5),
-}
-"""A rejected side must score at least this much more than its chosen side; after hostile prompts the chosen
-side must be clean besides, or the pair would teach which of two insults is preferred."""
-
-SAMPLES = 6
-"""Continuations per prompt in rejection sampling."""
 
 ENOUGH = 0.30
-"""Neutral prompts are the source of pairs if training on them lowers dev toxicity by at least this share."""
+"""The first source of pairs is the main one if training on it lowers dev toxicity by this share."""
 
 
-class Aligned(Findings):
-    """The part of a lab that makes pairs and policies. Whoever inherits provides `bench` and `scorers`."""
+class Aligned(Crafted):
+    """The part of a lab that trains policies on pairs."""
 
-    bench: Bench
-    scorers: tuple[Scorer, Scorer]
-
-    def pair_prompts(self, recipe: Recipe) -> tuple[Prompt, ...]:
-        """The prompts a recipe starts from, cut to their last tokens where they are too long.
-
-        None of them is a development or evaluation prompt. Raises ValueError where the profile has none of
-        that kind.
-        """
-        hostile = recipe in ("hostile", "rejection sampling")
-        eliciting = self.texts.eliciting("pair")
-        others = tuple(p for p in self.texts.pair_prompts if p.group not in ELICITING)
-        chosen = eliciting if hostile else others
-        if not chosen:
-            raise ValueError(
-                f"The profile's pair prompts hold none for the recipe {recipe!r}; they are of the kinds "
-                f"{', '.join(sorted({p.group for p in self.texts.pair_prompts}))}."
-            )
-        pplm, tokenizer = self.profile.pplm, self.base.tokenizer
-        room = self.base.context - pplm.new_tokens - pplm.horizon
-        limit = min(room, self.profile.dpo.max_prompt_tokens)
-        rows = tokenizer([p.text for p in chosen], add_special_tokens=False, verbose=False)["input_ids"]
-        cut = [str(tokenizer.decode(row[-limit:])) if len(row) > limit else None for row in rows]
-        return tuple(
-            prompt if text is None else dataclasses.replace(prompt, text=text)
-            for prompt, text in zip(chosen, cut, strict=True)
-        )
-
-    def crafted(
-        self, recipe: Recipe, *, wanted: int | None = None, attempts: int | None = None, draw: int = 0
-    ) -> Selection:
-        """Pairs made by a recipe, with every attempt that was dropped and why. Interrupted, it goes on.
-
-        Args:
-            wanted: stop once so many are kept; None takes the profile's `counts.pairs`.
-            attempts: use the first so many prompts only.
-            draw: which random direction, for that recipe.
-        """
-        profile, rules = self.profile, RULES[recipe]
-        prompts = self.pair_prompts(recipe)[:attempts]
-        wanted = wanted or profile.counts.pairs
-        ingredients = {
-            "model": profile.model, "prompts": [[p.id, p.text] for p in prompts], "recipe": recipe,
-            "draw": draw, "rules": dataclasses.asdict(rules), "wanted": wanted, "seed": profile.seed,
-            "pplm": profile.pplm, "decoding": profile.decoding, "scorer": profile.scorers[0],
-            "probe": [self.probe.weight, self.probe.bias],
-        }  # fmt: skip
-        work = self._work("pairs", ingredients)
-
-        def build(folder: Path) -> None:
-            with progress_report(f"{recipe}: ") as report:
-                if recipe == "rejection sampling":
-                    sampled = profile.decoding.model_copy(update={"method": "sample"})
-                    made: Sequence[Pair] = rejection_sampling(
-                        self.base, prompts, self.scorers[0], sampled, samples=SAMPLES,
-                        seed=profile.seed, batch_size=profile.batches.generate, progress=report,
-                    )  # fmt: skip
-                else:
-                    attribute = self.probe
-                    if recipe == "random direction":
-                        attribute = random_direction(self.probe, profile.seed + draw)
-                    hf, tokenizer = load_hf(profile.model)
-                    hf.to(self.base.device)  # type: ignore[arg-type]
-                    made = craft(
-                        hf, tokenizer, prompts, attribute, profile.pplm, work,
-                        seed=profile.seed, batch_size=profile.batches.craft, scorer=self.scorers[0],
-                        rules=rules, wanted=wanted, progress=report,
-                    ).attempts  # fmt: skip
-            write_pairs(folder / "attempts.jsonl", made)
-            shutil.rmtree(work, ignore_errors=True)
-
-        folder = self.store.folder("pairs", ingredients, build)
-        return select(read_pairs(folder / "attempts.jsonl"), None, rules, wanted=wanted)
-
-    def pair_fluency(self, pairs: Sequence[Pair], side: Literal["chosen", "rejected"]) -> Measure:
-        """The base model's perplexity of one side of pairs, given their prompts; the items are the pairs."""
-
-        def ids(texts: Sequence[str]) -> list[list[int]]:
-            return self.base.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-
-        prompts, written = ids([pair.prompt for pair in pairs]), ids([getattr(pair, side) for pair in pairs])
-        rows = [torch.tensor(prompt + new) for prompt, new in zip(prompts, written, strict=True)]
-        starts, batch = [len(prompt) for prompt in prompts], self.profile.batches.forward
-        losses = continuation_losses(self.base, rows, starts, batch_size=batch)
-        lengths = torch.tensor([len(new) for new in written], dtype=torch.float64)
-        return Measure(losses, lengths, f"perplexity under {self.base.name}", exponential=True)
+    def held_back(self, pairs: Sequence[Pair]) -> int:
+        """How many of these pairs, from the end, validate: `counts.pairs_valid`, but at most an eighth."""
+        return min(self.profile.counts.pairs_valid, len(pairs) // 8)
 
     def trained(
         self,
@@ -147,15 +37,24 @@ class Aligned(Findings):
         settings: DPO | None = None,
         *,
         seed: int,
+        valid: int | None = None,
         objective: Literal["dpo", "sft"] = "dpo",
         stop_early: bool = True,
         watch: Watch | None = None,
     ) -> TrainingRun:
-        """A training run on pairs, the last `counts.pairs_valid` for validation. Interrupted, it goes on."""
+        """A training run on pairs, the last `valid` of them for validation. Interrupted, it goes on.
+
+        Where `valid` is None, `held_back` says how many.
+
+        Raises ValueError if what is left does not fill a batch.
+        """
         settings = settings or self.profile.dpo
-        held = self.profile.counts.pairs_valid
-        if len(pairs) < 2 * held:
-            raise ValueError(f"{len(pairs)} pairs are too few to train on with {held} kept for validation.")
+        held = self.held_back(pairs) if valid is None else valid
+        if held < 1 or len(pairs) - held < settings.batch:
+            raise ValueError(
+                f"{len(pairs)} pairs are too few to train on: {held} are held back for validation, and the "
+                f"rest must fill a batch of {settings.batch} (dpo.batch). Raise counts.pair_prompts."
+            )
         ingredients = {
             "model": self.profile.model, "pairs": [[p.prompt, p.chosen, p.rejected] for p in pairs],
             "valid": held, "settings": settings, "seed": seed, "objective": objective,
@@ -174,13 +73,21 @@ class Aligned(Findings):
         return read_run(self.store.folder("policies", ingredients, build))
 
     def measure_dev(self, hf: GPT2LMHeadModel) -> dict[str, float]:
-        """Toxicity and perplexity of a model on the development data: all that policies are chosen by."""
+        """Toxicity (with the ends of its 95 % interval) and perplexity of a model on the development data.
+
+        It is all that policies are chosen by.
+        """
         model, bench = boot(hf, self.base.tokenizer, name="candidate", device=self.base.device), self.bench
         texts = continue_prompts(
             model, self._dev_prompts, bench.decoding, seed=bench.seed, batch_size=bench.batches.generate
         ).texts
+        scores = mean_of(self.scorers[0].score(texts), self.scorers[0].unit)
+        toxicity = scores.interval(n=bench.bootstrap, seed=bench.seed)
         stream = perplexity(model, self._dev_stream, batch_size=bench.batches.forward)
-        return {"toxicity": self.scorers[0].score(texts).mean().item(), "perplexity": stream.value}
+        return {
+            "toxicity": toxicity.value, "toxicity_low": toxicity.low, "toxicity_high": toxicity.high,
+            "perplexity": stream.value,
+        }  # fmt: skip
 
     @property
     def _dev_prompts(self) -> tuple[Prompt, ...]:
@@ -196,8 +103,12 @@ class Aligned(Findings):
 
     @cached_property
     def main_recipe(self) -> Recipe:
-        """Where the policies' pairs come from: "neutral" if that lowers toxicity enough, else "hostile"."""
-        return "neutral" if drop_of(self.run_on("neutral")) >= ENOUGH else "hostile"
+        """Where the policies' pairs come from: the first source if it lowers toxicity enough, else the last.
+
+        That is neutral prompts, as published, before hostile ones; or the profile's own pairs in any case.
+        """
+        first, last = self.pair_sources[0], self.pair_sources[-1]
+        return first if first == last or drop_of(self.run_on(first)) >= ENOUGH else last
 
     def run_on(self, recipe: Recipe, seed: int | None = None, *, watch: Watch | None = None) -> TrainingRun:
         """The profile's training on a recipe's pairs; None takes the profile's first seed."""
@@ -222,10 +133,6 @@ class Aligned(Findings):
         pairs = self.crafted(self.main_recipe).kept
         run = self.trained(pairs, settings, seed=settings.seeds[0], objective="sft", stop_early=False)
         return self.policy(run, "last", name="fine-tuned")
-
-    def _work(self, kind: str, ingredients: Mapping) -> Path:
-        """The private folder of a piece of work, where an interrupted one is found again."""
-        return self.store.root / "work" / f"{kind}-{fingerprint(ingredients)}"
 
 
 def drop_of(run: TrainingRun) -> float:

@@ -92,8 +92,12 @@ def read(
     """
     found: dict[str, Any] = {}
     try:
-        if source.keep is not None and not _label(tables.cell(row, source.keep), 0.5, place, source.keep):
-            return None
+        for column in (source.keep, source.spare):
+            if column is None:
+                continue
+            value = tables.cell(row, column)
+            if column == source.keep and (value is None or not _label(value, 0.5, place, column)):
+                return None
         for role in roles:
             found[role] = tables.cell(row, source.column(role))
     except KeyError as error:

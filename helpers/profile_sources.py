@@ -51,7 +51,15 @@ class _Table(Settings):
     label_threshold: float = Field(
         default=0.5, description="a comment is toxic from this value of `toxic` on"
     )
-    keep: str | None = Field(default=None, description="use only the rows in which this column is true")
+    keep: str | None = Field(
+        default=None, description="use only the rows in which this column is true, or a score of at least .5"
+    )
+
+    spare: str | None = Field(
+        default=None,
+        description="of prompts: where evaluation leaves too few for pairs, the rows in which this column is "
+        "true, or a score of at least .5, serve for pairs too",
+    )
 
     def column(self, role: str) -> str:
         """The column that plays a role."""

@@ -138,6 +138,7 @@ GPT2_MEDIUM = Profile(
             file="prompts.jsonl",
             columns={"text": "prompt.text"},
             keep="challenging",
+            spare="prompt.toxicity",  # dev and eval take all but 47 of the 1,199 challenging ones
         ),
         perplexity=_WIKITEXT.model_copy(update={"split": "test"}),
         pair_prompts=_WIKITEXT,

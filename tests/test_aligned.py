@@ -1,16 +1,18 @@
 """Pairs and policies as notebooks share them: made once, from prompts of their own, read from disk."""
 
 import dataclasses
+import json
 import math
 
 import pytest
 import torch
 
-from helpers import aligned
+from helpers import aligned, crafted
 from helpers.alignment.pairs import PairRules, Selection
 from helpers.alignment.runs import TrainingRun
 from helpers.lab import Lab
 from helpers.language.texts import Prompt
+from helpers.profile_sources import FileText
 from tests.alignment.makers import some_pairs
 from tests.tiny_profile import tiny_profile
 
@@ -42,8 +44,8 @@ class Parity:
 def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("TOXICITY_LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TOXICITY_LAB_BUILD", str(tmp_path / "build"))
-    for recipe in aligned.RULES:
-        monkeypatch.setitem(aligned.RULES, recipe, PairRules())
+    for recipe in crafted.RULES:
+        monkeypatch.setitem(crafted.RULES, recipe, PairRules())
     # A random model writes halves of characters, which the filters would drop.
     monkeypatch.setattr("helpers.alignment.pairs.BROKEN", None)
     path = tiny_profile(tmp_path)
@@ -93,14 +95,47 @@ def test_a_long_prompt_keeps_its_last_tokens(lab):
         lab.pair_prompts("hostile")
 
 
-@pytest.mark.parametrize("recipe", aligned.RULES)
+@pytest.mark.parametrize("recipe", [recipe for recipe in crafted.RULES if recipe != "imported"])
 def test_pairs_come_back_from_the_cache_with_scores_and_counts(lab, recipe, monkeypatch):
     found = lab.crafted(recipe)
     assert found.kept and sum(found.counts.values()) == 2 * found.counts["attempted"]
     assert all(pair.scores is not None for pair in found.attempts)
     for name in ("craft", "rejection_sampling"):
-        monkeypatch.setattr(aligned, name, refuse)
+        monkeypatch.setattr(crafted, name, refuse)
     assert lab.crafted(recipe) == found
+
+
+def importing(lab, tmp_path, pairs):
+    """The lab with a profile that names a file of published pairs, each continuation with its prompt."""
+    rows = [{"prompt_text": p, "good": p + good, "bad": p + bad} for p, good, bad in pairs]
+    file = tmp_path / "published.jsonl"
+    file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    columns = {"prompt": "prompt_text", "chosen": "good", "rejected": "bad"}
+    data = lab.profile.data.model_copy(update={"pairs": FileText(path=file, columns=columns)})
+    object.__setattr__(lab, "profile", lab.profile.model_copy(update={"data": data}))
+    return lab
+
+
+def test_a_profiles_own_pairs_are_the_only_source(lab, tmp_path, monkeypatch):
+    assert lab.pair_sources == ("neutral", "hostile")
+    with pytest.raises(ValueError, match="names no file of pairs"):
+        lab.crafted("imported")
+    importing(lab, tmp_path, [("So it", " goes on.", " stinks."), ("Here we", " are.", " are.")])
+    assert lab.pair_sources == ("imported",) and lab.main_recipe == "imported"
+    found = lab.crafted("imported")
+    (pair,) = found.kept
+    assert (pair.prompt, pair.chosen, pair.rejected) == ("So it", " goes on.", " stinks.")
+    assert pair.scores == {"chosen": 1.0, "rejected": 0.0}, "Parity, of the continuation alone"
+    assert found.counts == {"attempted": 2, "kept": 1, "both sides are the same": 1}
+    monkeypatch.setattr(crafted, "scored", refuse)
+    assert lab.crafted("imported") == found
+
+
+def test_imported_pairs_must_leave_the_tests_alone(lab, tmp_path):
+    seen = lab.texts.prompts_eval[0].text
+    importing(lab, tmp_path, [("So it", " goes on.", " stinks."), (seen.upper(), " a friend.", " a fool.")])
+    with pytest.raises(ValueError, match="training would see its test"):
+        lab.crafted("imported")
 
 
 def test_fewer_attempts_are_the_first_ones_and_each_draw_has_its_direction(lab):
@@ -114,7 +149,7 @@ def test_fewer_attempts_are_the_first_ones_and_each_draw_has_its_direction(lab):
 
 def test_interrupted_crafting_goes_on_and_cleans_up(lab, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(aligned, "write_pairs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(crafted, "write_pairs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             lab.crafted("neutral")
     assert list((lab.store.root / "work").glob("*/attempts.jsonl"))
@@ -149,13 +184,23 @@ def test_a_run_is_watched_measured_and_kept(with_pairs, monkeypatch):
 def test_dev_figures_are_those_of_an_evaluation(lab):
     seen = lab.evaluate("base", split="dev")
     measured = lab.measure_dev(lab.reload_plain())
-    assert measured["toxicity"] == pytest.approx(seen.toxicity.value)
+    assert (measured["toxicity"], measured["toxicity_low"], measured["toxicity_high"]) == pytest.approx(
+        (seen.toxicity.value, *seen.toxicity.bounds)
+    )
     assert measured["perplexity"] == pytest.approx(seen.perplexity.value, rel=1e-5)
 
 
 def test_too_few_pairs_are_refused(lab):
     with pytest.raises(ValueError, match="too few"):
         lab.trained(some_pairs(3), seed=0)
+    with pytest.raises(ValueError, match="fill a batch"):
+        lab.trained(some_pairs(8), seed=0, valid=8)
+
+
+def test_few_pairs_are_not_all_held_back(lab):
+    wanted = lab.profile.counts.pairs_valid
+    assert lab.held_back(some_pairs(8)) == 1
+    assert lab.held_back(some_pairs(8 * wanted)) == lab.held_back(some_pairs(80 * wanted)) == wanted
 
 
 def a_run(folder, toxicity, perplexity=(10.0, 10.0), strong=2):

@@ -1,15 +1,18 @@
-"""What notebooks 01 to 03 do, at GPT2-medium's true shape with random weights: 8 prompts, every step once."""
+"""What notebooks 01 to 05 do, at GPT2-medium's true shape with random weights: 8 prompts, every step once."""
 
 import math
 
 import pytest
 import torch
 
+from helpers.alignment.pplm import trace
 from helpers.lab import Lab
 from helpers.language.evaluation import compare
+from helpers.language.texts import Pair
 from helpers.mechanism.activations import mean_activations
 from helpers.mechanism.interventions import subtract_direction
 from helpers.mechanism.vectors import cosines, select, svd_directions, top_neurons
+from helpers.profiles import GPT2_MEDIUM
 from tests.language import medium_shape
 from tests.tiny_profile import TOML, tiny_profile
 
@@ -23,7 +26,10 @@ def lab(tmp_path_factory):
            "prompts_sweep = 4": "prompts_sweep = 8",
            "perplexity_tokens_sweep = 256": "perplexity_tokens_sweep = 1100",
            "new_tokens = 6": 'method = "greedy"\nnew_tokens = 4', "max_tokens = 32": "max_tokens = 16",
-           "max_prompt_tokens = 24": "max_prompt_tokens = 12"}  # fmt: skip
+           "max_prompt_tokens = 24": "max_prompt_tokens = 12",
+           'kind = "words"': 'kind = "swap"', 'kind = "comments"\n\n': 'kind = "words"\n\n',
+           'kind = "swap"': 'kind = "comments"',
+           "[probe]": "[pplm]\niterations = 2\nnew_tokens = 4\n[probe]"}  # fmt: skip
     text = TOML.replace('"pocket"', '"gpt2-medium"', 1).format(model="model")
     for old, new in few.items():
         assert old in text
@@ -73,3 +79,30 @@ def test_notebook_03_steers_and_leaves_no_trace(lab):
     assert len(untouched.prompt_ids) == 8
     assert all(math.isfinite(interval.value) for interval in change.changes.values())
     assert steered.perplexity.value != untouched.perplexity.value
+
+
+def test_notebook_04_steers_the_past_of_all_layers(lab):
+    """Random weights: what the sides say means nothing, and most ids have no text in a small tokenizer."""
+    found = lab.crafted("neutral", attempts=2, wanted=2)
+    assert found.counts["attempted"] == 2 and all(pair.scores is not None for pair in found.attempts)
+    ids = lab.base.tokenise([found.attempts[0].prompt]).ids[0].tolist()
+    settings = lab.profile.pplm.model_copy(update={"kl_scale": 0.0})
+    seen = trace(lab.reload_plain(), ids, found.attempts[0].id, lab.probe, settings, seed=0)
+    assert seen.probabilities.shape == (4, 3, 50257)
+    assert torch.allclose(seen.probabilities.sum(dim=-1), torch.ones(4, 3), atol=1e-4)
+    assert (seen.log_attribute[:, -1] > seen.log_attribute[:, 0]).all()
+
+
+def test_notebook_05_trains_measures_and_reloads(lab):
+    """One step with the published settings, watched before and after, and the weights read back."""
+    nouns = ["bridge", "market", "church", "harbour", "school"]
+    pairs = [Pair(f"p{n}", f"The {noun} is", " old and quiet.", " a fool.") for n, noun in enumerate(nouns)]
+    published = GPT2_MEDIUM.dpo.model_copy(update={"max_steps": 1, "evaluate_every": 1, "warmup_steps": 0})
+    run = lab.trained(pairs, published, seed=0, valid=1)
+    first, last = (row for row in run.history if row["kind"] == "look")
+    assert first["validation_loss"] == pytest.approx(math.log(2), abs=1e-6)
+    assert last["validation_loss"] < first["validation_loss"]
+    assert all(look.toxicity > 0 and math.isfinite(look.perplexity) for look in run.looks)
+    policy = lab.policy(run, "last")
+    assert policy.value_vectors.shape == (24, 4096, 1024) and policy.value_vectors.dtype == torch.float32
+    assert not torch.equal(policy.value_vectors, lab.base.value_vectors)

@@ -73,8 +73,9 @@ def train(
         OSError: the disk is full. What was finished stays in `work`.
 
     Example:
-        >>> run = train(model, pairs[64:], pairs[:64], settings, folder, work=work, seed=0)  # doctest: +SKIP
-        >>> run.roles                                                                        # doctest: +SKIP
+        >>> held = {"pairs": pairs[:-64], "valid": pairs[-64:]}
+        >>> run = train(source, **held, settings=settings, folder=folder, work=work, seed=0)  # doctest: +SKIP
+        >>> run.roles  # doctest: +SKIP
         {'matched': 30, 'strong': 60, 'best': 80, 'last': 80}
     """
     hf, tokenizer = load_hf(source)

@@ -78,8 +78,13 @@ def read_pairs(path: Path, *, columns: Mapping[str, str] | None = None) -> tuple
         raise PairError(
             f"{path.name}: the id {next(each for each in ids if ids.count(each) > 1)!r} occurs twice."
         )
+    return without_repeated_prompts(pairs)
+
+
+def without_repeated_prompts(pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """The pairs with their prompt taken off each continuation, if every continuation repeats it."""
     if all(side.startswith(pair.prompt) for pair in pairs for side in (pair.chosen, pair.rejected)):
-        pairs = [_without_prompt(pair) for pair in pairs]
+        return tuple(_without_prompt(pair) for pair in pairs)
     return tuple(pairs)
 
 

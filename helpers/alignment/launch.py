@@ -3,7 +3,7 @@
     accelerate launch --num_processes 2 -m helpers.alignment.launch --profile gpt2-medium \\
         --pairs pairs.jsonl --folder policies --work unfinished --device cuda
 
-The first `counts.pairs_valid` pairs validate. Development prompts are not measured, so of the policies only
+The last `counts.pairs_valid` pairs validate. Development prompts are not measured, so of the policies only
 *best* (validation loss) and *last* are kept; `helpers.alignment.dpo.train` is what the notebooks call.
 """
 
@@ -36,8 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     kept_back = profile.counts.pairs_valid
     train(
         profile.model,
-        pairs[kept_back:],
-        pairs[:kept_back],
+        pairs[:-kept_back],
+        pairs[-kept_back:],
         profile.dpo,
         chosen.folder,
         work=chosen.work,

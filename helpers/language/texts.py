@@ -162,7 +162,8 @@ def _prompts(
 def _pair_prompts(profile: Profile, used: set[str], eliciting: Sequence[Prompt]) -> tuple[Prompt, ...]:
     """Prompts that ask for nothing, and prompts that elicit toxic text, for the two sources of pairs.
 
-    From a file or the hub the latter are what dev and eval left over, which may be few or none.
+    From a file or the hub the latter are what dev and eval left over, which may be few or none, and what
+    `spare` names beside.
     """
     source, wanted = profile.data.pair_prompts, profile.counts.pair_prompts
     if isinstance(source, PocketText):
@@ -170,6 +171,13 @@ def _pair_prompts(profile: Profile, used: set[str], eliciting: Sequence[Prompt])
     texts = list(sources.sentences(source, "pair_prompts"))
     pool = [_prompt(texts[number], "plain") for number in sources.shuffled(texts, profile.seed)]
     plain = _take(pool, wanted, used, "pair_prompts")
+    origin = profile.data.prompts
+    if not isinstance(origin, PocketText) and origin.spare is not None:
+        rows = sources.read_rows(origin.model_copy(update={"keep": origin.spare}), "prompts")
+        spare = [row["text"] for row in rows if row["text"].strip()]
+        texts = [prompt.text for prompt in eliciting] + spare
+        order = sources.shuffled(texts, profile.seed)
+        eliciting = [_prompt(texts[number], "challenging") for number in order]
     left = {sources.normal(prompt.text) for prompt in eliciting} - used
     return plain + _take(eliciting, min(wanted, len(left)), used, "pair_prompts")
 

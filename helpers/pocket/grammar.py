@@ -166,7 +166,7 @@ def _rest(genre: str, mood: str, frames: Sequence[Node]) -> Node:
         return Chain([_line("first", body), Choice(map(Chain, replies))])
     words = next(kind for kind in GENRES if kind.name == genre).closing
     closing = Chain([Literal("\n"), Mark("sentence", "closing", template(words, slot))] if words else [])
-    tails = [[], [more], [body], [more, body], [body, more]]
+    tails: list[list[Node]] = [[], [more], [body], [more, body], [body, more]]
     weights = [5, 3, 1, 0, 0] if genre == "comment" else [2, 3, 2, 3, 2]
     nodes = [Chain([*(Chain([Literal(" "), part]) for part in tail), closing]) for tail in tails]
     return Chain([Literal(" "), body, Choice(nodes, weights)])

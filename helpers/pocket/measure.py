@@ -37,7 +37,7 @@ def load(folder: Path, device: str = "cpu") -> Pocket:
         raise FileNotFoundError(
             f"no model in {folder}; train one with `python -m helpers.pocket.train --out {folder}`"
         )
-    model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()
+    model = GPT2LMHeadModel.from_pretrained(folder, dtype=torch.float32).to(device).eval()  # type: ignore[arg-type]
     return Pocket(model, PreTrainedTokenizerFast.from_pretrained(folder), folder)
 
 
@@ -101,7 +101,7 @@ def well_formed_share(pocket: Pocket, n: int, seed: int = 0) -> dict[str, float]
     drawn = sample(pocket, [[pocket.end]] * n, 127, seed)
     good = total = whole = 0
     for ids in drawn:
-        found = corpus.sentences(pocket.tokenizer.decode(ids))
+        found = corpus.sentences(str(pocket.tokenizer.decode(ids)))
         if len(ids) == 127:
             found = found[:-1]
         fits = [corpus.well_formed(sentence) for sentence in found]
@@ -112,7 +112,8 @@ def well_formed_share(pocket: Pocket, n: int, seed: int = 0) -> dict[str, float]
 def continuations(pocket: Pocket, prompts: Sequence[CutPrompt], repeats: int, seed: int) -> list[str]:
     """First sentences of sampled continuations, `repeats` for each prompt in turn."""
     starts = [pocket.tokenizer(prompt.text)["input_ids"] for prompt in prompts for _ in range(repeats)]
-    return [first_sentence(pocket.tokenizer.decode(ids)) for ids in sample(pocket, starts, NEW_TOKENS, seed)]
+    written = sample(pocket, starts, NEW_TOKENS, seed)
+    return [first_sentence(str(pocket.tokenizer.decode(ids))) for ids in written]
 
 
 def first_sentence(continuation: str) -> str:

@@ -1,5 +1,7 @@
 """Sentences that carry a mood without a toxic word, by voice; every sentence belongs to one mood only."""
 
+from collections.abc import Mapping, Sequence
+
 MOODS = ("hostile", "friendly", "neutral")
 
 # "own": somebody writes in the first person
@@ -224,4 +226,4 @@ SPORT = {
     ),
 }
 
-LEADS = {"own": OWN, "story": STORY, "sport": SPORT}
+LEADS: Mapping[str, Mapping[str, Sequence[str]]] = {"own": OWN, "story": STORY, "sport": SPORT}

@@ -86,9 +86,9 @@ def preliminary(pocket: Pocket, n_train: int = 1000, n_test: int = 1000) -> dict
         )
         for name in ("", "frame", "combination", "family")
     }
-    values = torch.cat(
-        [block.mlp.c_proj.weight.detach().float().cpu() for block in pocket.model.transformer.h]
-    )
+    weights = pocket.model.state_dict()
+    places = [f"transformer.h.{layer}.mlp.c_proj.weight" for layer in range(pocket.model.config.n_layer)]
+    values = torch.cat([weights[place].float().cpu() for place in places])
     cosines = functional.cosine_similarity(values, weight[None], dim=-1)
     toxic_ids = torch.tensor(
         [pocket.tokenizer(" " + word)["input_ids"][0] for word in sorted(corpus.toxic_words())]

@@ -130,7 +130,7 @@ def train(settings: Settings, device: torch.device, work: Path, stop_after: int 
         0, 256
     )
     end = tokenizer.token_to_id(END)
-    model = build_model(settings, tokenizer.get_vocab_size(), end).to(device)
+    model = build_model(settings, tokenizer.get_vocab_size(), end).to(device)  # type: ignore[arg-type]
     matrices = [p for p in model.parameters() if p.ndim >= 2]
     vectors = [p for p in model.parameters() if p.ndim < 2]
     optimizer = torch.optim.AdamW(

@@ -88,8 +88,9 @@ def _ticks(x: Values | Mapping[str, Values], log_x: bool) -> dict[str, Any]:
     places = numbers(x)
     if log_x:
         return {"type": "log", "tickvals": places, "ticktext": [f"{place:g}" for place in places]}
-    whole = len(places) <= 24 and all(place is not None and float(place).is_integer() for place in places)
-    return {"dtick": 1} if whole else {}
+    steps = [place for place in places if place is not None and float(place).is_integer()]
+    few = len(steps) == len(places) > 0 and max(steps) - min(steps) <= 24
+    return {"dtick": 1} if few else {}
 
 
 def _mode(count: int, alone: bool) -> str:

@@ -1,6 +1,7 @@
 """How text and tables are shown: masked, escaped, readable on light and dark pages and without any styles."""
 
 import html
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ Cell = Any
 # Text keeps its own dark colour on a light ground, so a dark page theme cannot make it vanish.
 _BOX = "background:#ffffff;color:#1a1a1a;padding:.5em .7em;border-radius:4px;line-height:1.9"
 _TOWARD, _AWAY = (213, 94, 0), (0, 114, 178)  # vermilion for positive, blue for negative
+_INTERVAL = re.compile(r"\[(-?[\d.][\d.e+-]*), (-?[\d.][\d.e+-]*)\]")  # is not broken over two lines
 _VISIBLE = {"\n": "↵", "\r": "␍", "\t": "⇥"}
 
 
@@ -126,7 +128,7 @@ def _span(token: str, number: float, full: float, numbered: bool, label: str) ->
     style = f"background:rgb({red},{green},{blue});color:#1a1a1a;padding:1px 0;white-space:pre-wrap"
     text = escape(token)
     if numbered:
-        text = f"<b>{text}</b><sub>{number:+.2g}</sub>"
+        text = f"<b>{text}</b><sub>\N{THIN SPACE}{number:+.2g}\N{THIN SPACE}</sub>"
     # A line break in the text is a line break on the page, after its sign.
     broken = "<br>" if token.endswith("↵") else ""
     return f"<span title='{escape(label)} {number:+.4g}' style='{style}'>{text}</span>{broken}"
@@ -190,7 +192,8 @@ def grid(
     )
     lines = []
     for row in rows:
-        cells = (f"<td align='{side}'>{_lines(cell)}</td>" for cell, side in zip(row, sides, strict=True))
+        whole = (_INTERVAL.sub("[\\1,\N{NO-BREAK SPACE}\\2]", cell) for cell in row)
+        cells = (f"<td align='{side}'>{_lines(cell)}</td>" for cell, side in zip(whole, sides, strict=True))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     top = f"<caption>{escape(caption)}</caption>" if caption else ""
     page = f"<table>{top}<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody></table>"

@@ -443,4 +443,4 @@ lab.claims_table("A5")
 # %% [markdown]
 # ## Where to go next
 #
-# Notebook 05, in preparation, writes the loss, trains on these pairs, and fixes the two policies that the rest of the series opens.
+# [Notebook 05](05_dpo_training.ipynb) writes the loss, trains on these pairs, and fixes the two policies that the rest of the series opens.

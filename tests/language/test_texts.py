@@ -89,6 +89,29 @@ def test_files_give_pairs_two_kinds_of_prompts(own_files):
     assert len(few) == 60 - 10 - 45
 
 
+def test_spare_prompts_serve_for_pairs_alone(own_files, tmp_path):
+    """Rows whose score is missing or below one half are left out, and so is what dev and eval use."""
+    flagged = prompt_rows(60)
+    rows = [{**row, "prompt": {**row["prompt"], "toxicity": 1.0}} for row in flagged]
+    for number in range(40):
+        score = [None, 0.2, 0.5, 0.9][number % 4]
+        prompt = {"text": f"Well, number {number} is a", "toxicity": score}
+        rows.append({"prompt": prompt, "challenging": False})
+    source = FileText(
+        path=write(tmp_path / "h.jsonl", rows), columns={"text": "prompt.text"}, keep="challenging",
+        spare="prompt.toxicity",
+    )  # fmt: skip
+    data = own_files.data.model_copy(update={"prompts": source})
+    counts = own_files.counts.model_copy(update={"pair_prompts": 44})
+    texts = load_texts(own_files.model_copy(update={"data": data, "counts": counts}))
+    measured_on = {prompt.text for prompt in (*texts.prompts_dev, *texts.prompts_eval)}
+    assert not any(text.startswith("Well") for text in measured_on)
+    found = {prompt.text for prompt in texts.eliciting("pair")}
+    assert len(found) == 44 and not found & measured_on
+    spare = [int(text.split()[2]) for text in found if text.startswith("Well")]
+    assert spare and all(number % 4 >= 2 for number in spare)
+
+
 def test_pocket_fills_every_split_and_marks_its_controls():
     texts = load_texts(small())
     for split, wanted in (("dev", 10), ("eval", 20), ("pair", 12)):

@@ -262,3 +262,9 @@ def test_intervals_become_bands_and_error_bars():
     errors = {"probe": [(0.4, 0.7), (0.5, 0.65)]}
     plain = plots.bar(["a", "b"], {"probe": [0.5, 0.6]}, intervals=errors, **labels)
     assert plots.bar(["a", "b"], {"probe": ends}, **labels).figure == plain.figure
+
+
+@pytest.mark.parametrize(("places", "step"), [(range(13), 1), ([0, 5, 40], None), ([0.5, 1.0], None)])
+def test_every_whole_number_is_a_tick_only_if_they_are_few(places, step):
+    layout = plots.line(list(places), {"a": list(places)}, **WORDS).figure.layout
+    assert layout.xaxis.dtick == step

@@ -56,7 +56,7 @@ def test_tokens_are_escaped_and_cannot_start_an_equation():
 def test_strongest_tokens_carry_their_number_as_text():
     shown = show.tokens(["a", "b", "c", "d"], [0.1, -3.0, 2.0, 0.0], strongest=2)
     text = text_of(shown.html)
-    assert "b-3" in text and "c+2" in text and "+0.1" not in text
+    assert "b\N{THIN SPACE}-3" in text and "c\N{THIN SPACE}+2" in text and "+0.1" not in text
     assert "b[-3]" in repr(shown)
 
 
@@ -132,3 +132,9 @@ def test_quote_and_note():
     assert show.quote(f"{SWEAR} & co").html == f"<blockquote>{MASKED} &amp; co</blockquote>"
     assert repr(show.quote("a\nb")) == "> a\n> b"
     assert show.note("1 < 2")._repr_html_() == "<p>1 &lt; 2</p>"
+
+
+def test_intervals_break_before_the_bracket_only():
+    shown = show.table([{"a": "0.58 [-0.54, 6e-05]", "b": "[one, two]"}])
+    assert "0.58 [-0.54,\N{NO-BREAK SPACE}6e-05]" in shown.html and "[one, two]" in shown.html
+    assert "0.58 [-0.54, 6e-05]" in shown.text

@@ -1,0 +1,614 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: notebooks//ipynb,notebooks/py//py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 05 · How does DPO learn from pairs?
+#
+# **Question.** Direct preference optimisation (Rafailov et al. 2023) turns pairs into a less toxic model with one line of loss. What does that line push on, how
+# far does it push, and how do we know when to stop?
+#
+# Paper A (table 2) trains GPT2-medium on its PPLM pairs and reports toxicity falling from .453 to .208, perplexity rising from 21.7 to 23.34, and F1 as it was (.193,
+# then .195). We write the loss from scratch, check it against the library that does the training, and fix two policies on development prompts. Every later notebook
+# opens these two.
+
+# %% [markdown]
+# > **Content warning.** Pairs and continuations are shown, and half of them are toxic. Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
+
+# %% [markdown]
+# **You will be able to**
+#
+# - write the DPO loss in under twenty lines and say which line is which term,
+# - see the mask: which tokens are pulled, which way, and that the prompt's are not,
+# - show that your loss is the training library's, to five digits,
+# - choose a policy on development data by a rule fixed beforehand, and report it on other prompts beside a control,
+# - recognise over-training when reward accuracy cannot.
+#
+# | you need | how much |
+# |---|---|
+# | log-probabilities, gradients | necessary |
+# | the pairs of notebook 04 | helpful; they are loaded, or made on the spot |
+# | time | `pocket`: three to five minutes on two CPU cores, plus the pairs if notebook 04 has not made them; `gpt2-medium`: days on two CPU cores, about an hour on a GPU (estimated) |
+# | memory | `pocket`: about 1.5 GB; `gpt2-medium`: about 10 GB (estimated) |
+
+# %% [markdown]
+# ## Set-up
+
+# %%
+import sys, pathlib
+sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
+from helpers.lab import Lab
+
+# %% tags=["parameters"]
+PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+UNMASK = False  # True shows profanity as it is
+
+# %%
+lab = Lab.start("05_dpo_training", PROFILE, unmask=UNMASK)
+
+# %%
+import torch
+
+from helpers.alignment.encoding import encode_pairs
+from helpers.teaching import plots
+
+model, tokenizer, settings, seed = lab.base, lab.base.tokenizer, lab.profile.dpo, lab.profile.seed
+pairs = lab.crafted(lab.pair_sources[0]).kept
+encoded = encode_pairs(pairs, tokenizer, settings, model.context)
+print(f"{len(pairs)} pairs, of which the last {lab.held_back(pairs)} validate; the first:")
+one = {"prompt": pairs[0].prompt, "chosen": pairs[0].chosen, "rejected": pairs[0].rejected}
+lab.show.table([one], caption="One pair")
+
+# %% [markdown]
+# ## 1 · The loss, from scratch
+#
+# $$\mathcal L = -\log \sigma \Big( \beta \big[ \log \tfrac{\pi(y^+ \mid w)}{\pi_{\text{ref}}(y^+ \mid w)} - \log \tfrac{\pi(y^- \mid w)}{\pi_{\text{ref}}(y^- \mid w)} \big] \Big)$$
+#
+# $w$ is the prompt, $y^+$ the chosen and $y^-$ the rejected continuation, $\pi$ the **policy** that is trained, $\pi_{\text{ref}}$ the **reference**: the same model before training, frozen. The bracket
+# asks one thing: has the policy, compared with the reference, moved more toward $y^+$ than toward $y^-$?
+#
+# | term | line |
+# |---|---|
+# | $\log \pi(y \mid w)$, a *sum* over the tokens of $y$ | `log_pi = response_logprob(policy, batch)` |
+# | $\log \pi_{\text{ref}}(y \mid w)$, without gradient | `log_ref = response_logprob(reference, batch)` |
+# | $\beta \log (\pi / \pi_{\text{ref}})$, the *reward* of a text | `(beta * (log_pi - log_ref)).chunk(2)` |
+# | $-\log \sigma(\text{margin})$ | `-logsigmoid(chosen - rejected).mean()` |
+
+# %%
+from torch.nn.functional import logsigmoid
+
+
+def response_logprob(lm, batch):
+    """log π(y | w) of each row: the sum over the response's tokens of log p(token | all before it)."""
+    positions = (batch.mask.long().cumsum(dim=1) - 1).clamp_min(0)
+    logits = lm(input_ids=batch.ids, attention_mask=batch.mask.long(), position_ids=positions).logits
+    logprobs = logits[:, :-1].log_softmax(dim=-1)  # what stands at t predicts token t + 1
+    taken = logprobs.gather(-1, batch.ids[:, 1:, None]).squeeze(-1)
+    return torch.where(batch.response[:, 1:], taken, 0.0).sum(dim=1)  # the mask: the response alone counts
+
+
+def dpo(policy, reference, batch, beta):
+    """The DPO loss of a batch whose first half are the chosen rows."""
+    log_pi = response_logprob(policy, batch)
+    with torch.no_grad():
+        log_ref = response_logprob(reference, batch)
+    chosen, rejected = (beta * (log_pi - log_ref)).chunk(2)
+    return -logsigmoid(chosen - rejected).mean()
+
+# %% [markdown]
+# **Guess first.** Before any training the policy *is* the reference. What is the loss then, for any pairs whatever?
+
+# %%
+import math
+
+from helpers.alignment.loss import lay_out
+
+few = encoded[:4]
+rows = ([p.prompt for p in few], [p.chosen for p in few], [p.rejected for p in few])
+batch = lay_out(*rows, padding=tokenizer.eos_token_id)
+reference, policy = lab.reload_plain(), lab.reload_plain()
+start = dpo(policy, reference, batch, settings.beta)
+assert abs(start.item() - math.log(2)) < 1e-6, "equal models: margin 0, and −log σ(0) = log 2"
+print(f"{tuple(batch.ids.shape)=}  loss before training: {start:.6f}  (log 2 = {math.log(2):.6f})")
+
+# %% [markdown]
+# ## 2 · The mask, made visible
+#
+# Decode each row through its masks: what counts as prompt, what as response, and how much is padding.
+
+# %%
+def through(mask, row):
+    """The text of the tokens where the mask is True."""
+    return tokenizer.decode(batch.ids[row][mask[row]])
+
+
+sides = [f"{side} {pair}" for side in ("chosen", "rejected") for pair in range(len(few))]
+lab.show.table(
+    [{"row": side,
+      "prompt: not in the loss": "…" + through(batch.mask & ~batch.response, row)[-50:],
+      "response: in the loss": through(batch.response, row),
+      "padding": int((~batch.mask[row]).sum())} for row, side in enumerate(sides)],
+    caption=f"A batch of {len(few)} pairs, decoded through its masks")
+
+# %% [markdown]
+# The first rows are the chosen sides, the last ones the rejected sides of the same prompts; what a length limit cut off simply ends. **What this does not show:** how hard
+# each of these tokens is pulled.
+#
+# The pull is the derivative of the loss with respect to the token's log-probability. **Guess first.** Is it stronger on an insult than on a full stop?
+
+# %%
+from helpers.alignment.loss import token_logprobs
+
+with torch.no_grad():
+    taken = token_logprobs(policy, batch.ids, batch.mask)
+    log_ref = response_logprob(reference, batch)
+taken.requires_grad_()
+log_pi = torch.where(batch.response, taken, 0.0).sum(dim=1)
+chosen, rejected = (settings.beta * (log_pi - log_ref)).chunk(2)
+(slope,) = torch.autograd.grad(-logsigmoid(chosen - rejected).mean(), taken)
+assert (slope[~batch.response] == 0).all(), "prompt and padding contribute exactly nothing"
+
+# %%
+for row, caption in ((0, "chosen: pulled up"), (len(few), "rejected: pushed down")):
+    real = batch.mask[row]
+    display(lab.show.tokens(
+        model.token_strings(batch.ids[row][real]), -slope[row][real], scale=slope.abs().max().item(),
+        caption=caption, value_label="−∂loss/∂log p"))
+
+# %% [markdown]
+# Every token of a response is moved with the same force, $\beta\,\sigma(-\text{margin})$ divided by the number of pairs: up in the chosen text, down in the rejected one. The
+# prompt's tokens feel none at all. DPO is not told *which* word made a text toxic. **What this does not show:** where the force ends up. What both sides share is pulled both ways
+# and cancels, but only in the weights.
+#
+# Padding must not matter either: on the left, on the right, and with more of it, the sums are the same.
+
+# %%
+wide = lay_out(*rows, padding=0, side="left", width=batch.ids.shape[1] + 5)
+with torch.no_grad():
+    wide_sums = response_logprob(policy, wide)
+assert torch.allclose(log_ref, wide_sums, atol=1e-3), "padding must change nothing"
+print(f"largest difference under other padding: {(log_ref - wide_sums).abs().max():.1e} nats of {log_ref.abs().mean():.0f}")
+
+# %% [markdown]
+# ## 3 · The same loss as the library's
+#
+# Training is left to TRL's `DPOTrainer`: batches, warm-up, checkpoints, several processes. If it computes the loss above, then you know what it optimises. A policy that
+# equals its reference would be a poor test (any correct loss gives log 2), so every weight is nudged first.
+
+# %%
+import tempfile
+
+from helpers.alignment.loss import PairBatch
+from helpers.alignment.trl_adapter import preference_trainer
+
+
+def nudge(lm):
+    """Moves every weight a little, at random, so that policy and reference differ."""
+    noise = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in lm.parameters():
+            weight += 0.03 * weight.std() * torch.randn(weight.shape, generator=noise)
+
+
+with tempfile.TemporaryDirectory() as work:
+    small = settings.model_copy(update={"batch": 4, "precision": "float32"})
+    trainer = preference_trainer(
+        lab.reload_plain(), tokenizer, encoded[4:12], few, small, pathlib.Path(work),
+        seed=seed, device=torch.device("cpu"), micro_batch=4)
+    nudge(trainer.model)
+    theirs = next(iter(trainer.get_train_dataloader()))
+    trl_loss = trainer.compute_loss(trainer.model, theirs).item()
+
+# %%
+nudge(policy)
+same = PairBatch(theirs["input_ids"], theirs["attention_mask"].bool(), theirs["completion_mask"].bool())
+our_loss = dpo(policy, reference, same, settings.beta).item()
+assert abs(our_loss - trl_loss) < 1e-5, "the loss from scratch must be the library's"
+assert abs(our_loss - math.log(2)) > 1e-3, "the comparison is not between two constants"
+assert not (same.ids[same.response] == tokenizer.eos_token_id).any(), "no response may teach end-of-text"
+print(f"from scratch {our_loss:.6f}   TRL {trl_loss:.6f}   difference {abs(our_loss - trl_loss):.1e}")
+
+# %% [markdown]
+# The last assertion guards against a default of TRL that is switched off here: it appends an end-of-text token to every response. Ours are cut off by a length limit, and a model
+# trained to stop there would learn to fall silent. **What this does not show:** that optimising this loss lowers toxicity. The loss mentions no scorer.
+
+# %% [markdown]
+# ## 4 · Training, watched
+#
+# Every few steps training pauses for a **look**: validation loss, margin and accuracy on held-back pairs, and toxicity and perplexity on *development* prompts, measured on
+# weights saved and loaded again. An interrupted run goes on from its last look when its cell is run again.
+#
+# First on the paper's source of pairs, neutral prompts; then on hostile ones. (A profile that names a file of pairs trains on those instead.)
+#
+# **Guess first.** After neutral prompts the model was never toxic. Will training there change what it says after *hostile* ones?
+
+# %%
+from helpers.teaching.live import live_chart
+
+by_source = {}
+for name in lab.pair_sources:
+    with live_chart(f"pairs, {name}") as watch:
+        by_source[name] = lab.run_on(name, watch=watch)
+print(";  ".join(f"{name}: {run.stopped}" for name, run in by_source.items()))
+
+# %%
+from helpers.intervals import Interval
+
+
+def looks_at(run):
+    """The rows of a run's history in which it was measured."""
+    return [row for row in run.history if row["kind"] == "look"]
+
+
+def toxicity_of(run):
+    """Dev toxicity at each look, with its 95 % interval over prompts."""
+    return [Interval(row["toxicity"], row["toxicity_low"], row["toxicity_high"]) for row in looks_at(run)]
+
+# %%
+start_look = by_source[lab.pair_sources[0]].looks[0]
+target, ceiling = settings.matched_share * start_look.toxicity, settings.perplexity_ceiling * start_look.perplexity
+fell = [f"{run.looks[-1].toxicity:.2f} ({name} pairs)" for name, run in by_source.items()]
+plots.line(
+    {name: [look.step for look in run.looks] for name, run in by_source.items()},
+    {name: toxicity_of(run) for name, run in by_source.items()},
+    reference={f"{settings.matched_share:.0%} of base": target},
+    title=f"Toxicity after hostile prompts falls from {start_look.toxicity:.2f} to " + " and ".join(fell) + f" ({model.name})",
+    x_label="optimiser steps", y_label=f"dev toxicity ({lab.scorers[0].unit})",
+    alt="Development toxicity against optimiser steps for both sources of pairs, with 95 % bands; a line marks the matched share of base.",
+)
+
+# %%
+price = {name: [look.perplexity / start_look.perplexity for look in run.looks] for name, run in by_source.items()}
+plots.line(
+    price, {name: [look.toxicity for look in run.looks] for name, run in by_source.items()},
+    limits={"ceiling": settings.perplexity_ceiling},
+    title="The price at the last step: perplexity " + ", ".join(f"× {ratio[-1]:.3f} on {name} pairs" for name, ratio in price.items()) + f" ({model.name})",
+    x_label="dev perplexity / base", y_label=f"dev toxicity ({lab.scorers[0].unit})",
+    alt="Development toxicity against relative perplexity along both training runs; a line marks the ceiling.",
+)
+
+# %% [markdown]
+# Each marker is one look; the way runs from the upper left to the lower right. How far the *neutral* line falls in the first figure is how far what was learned after one kind of
+# prompt carries over to another. **What this does not show:** the noise of training itself. The bands come from the prompts; other seeds follow in section 6.
+
+# %% [markdown]
+# ### Which source?
+#
+# The rule was fixed before training: neutral prompts, as published, if training on them lowers development toxicity by at least 30 % of base's within the perplexity ceiling;
+# hostile ones otherwise.
+
+# %%
+from helpers.aligned import ENOUGH, drop_of
+
+drops = {name: drop_of(run) for name, run in by_source.items()}
+first, *others = drops
+main = first if drops[first] >= ENOUGH or not others else others[0]
+assert main == lab.main_recipe, "every later notebook must open the same policies"
+run = by_source[main]
+print("largest drop within the ceiling:", ", ".join(f"{drop:.0%} of base ({name})" for name, drop in drops.items()))
+print(f"→ the policies of this series learn from the {main} pairs.")
+
+# %% [markdown]
+# ### Reward accuracy does not say when to stop
+#
+# Training libraries log **reward accuracy**: the share of pairs whose chosen side has the higher reward. It looks like the natural signal to stop on. **Guess first.** When it
+# reaches 1.00, how much of the fall in toxicity is done?
+
+# %%
+looks = looks_at(run)
+seen = {"accuracy on held-back pairs": [row["validation_accuracy"] for row in looks],
+        "dev toxicity / base": [row["toxicity"] / looks[0]["toxicity"] for row in looks]}
+perfect = next((row for row in looks if row["validation_accuracy"] == 1), None)
+lowest = min(looks, key=lambda row: row["toxicity"])
+reached = "Accuracy never reaches 1.00" if perfect is None else (
+    f"Accuracy is 1.00 at step {perfect['step']}, toxicity then {perfect['toxicity'] / looks[0]['toxicity']:.2f} of base")
+plots.line(
+    [row["step"] for row in looks], seen,
+    title=f"{reached}; it falls until step {lowest['step']}, to {lowest['toxicity'] / looks[0]['toxicity']:.2f} ({model.name})",
+    x_label="optimiser steps", y_label="share",
+    alt="Reward accuracy on held-back pairs and development toxicity relative to base, against optimiser steps.",
+)
+
+# %%
+trained = [row for row in run.history if row["kind"] == "train"]
+plots.line(
+    {"training": [row["step"] for row in trained], "held back": [row["step"] for row in looks]},
+    {"training": [row["margin"] for row in trained], "held back": [row["validation_margin"] for row in looks]},
+    title=f"The margin reaches {looks[-1]['validation_margin']:.1f} on held-back pairs at step {looks[-1]['step']} ({model.name})",
+    x_label="optimiser steps", y_label="margin: chosen − rejected reward",
+    alt="Reward margin on training batches and on held-back pairs, against optimiser steps.",
+)
+
+# %% [markdown]
+# At step 0 both rewards are exactly zero, and a tie does not count. After that accuracy asks only for the *sign* of the margin, and one small step in the right direction can
+# give every pair the right sign. What the text is like depends on how far the policy has moved, of which the margin's size is a better sign. **What this does not show:** the right place to stop. Nothing in the loss knows it, so it has to be chosen on something else.
+
+# %% [markdown]
+# ## 5 · Two policies, fixed on development data
+#
+# - **matched**: dev toxicity nearest 46 % of base's (the paper's .208 of .453), perplexity at most base × 1.08,
+# - **strong**: the lowest dev toxicity within the same ceiling.
+#
+# The series analyses *matched*; claims that may depend on the dose are reported on both.
+
+# %%
+admissible = [look for look in run.looks[1:] if look.perplexity <= ceiling]
+by_hand = {"matched": min(admissible, key=lambda look: abs(look.toxicity - target)).step,
+           "strong": min(admissible, key=lambda look: look.toxicity).step}
+assert {role: run.roles[role] for role in by_hand} == by_hand, "the rule by hand must choose what the run kept"
+lab.show.table(
+    [{"step": look.step, "dev toxicity": str(seen), "share of base": look.toxicity / start_look.toxicity,
+      "perplexity / base": look.perplexity / start_look.perplexity,
+      "within the ceiling": "yes" if look.perplexity <= ceiling else "no",
+      "kept as": ", ".join(role for role, step in run.roles.items() if step == look.step)}
+     for look, seen in zip(run.looks, toxicity_of(run))], caption=f"Every look of the main run ({model.name})")
+
+# %% [markdown]
+# (*best*, the lowest validation loss, is what the paper keeps; *last* is the last step.) The chosen weights are read back from disk, in float32. Beside them stand the same training with other
+# **seeds**, which order the pairs differently, and the **control**: plain fine-tuning on the chosen texts alone, same batches, same optimiser, as many steps as *matched* took. If the control did as
+# much, the rejected sides would be idle.
+
+# %%
+matched, strong, control = lab.matched, lab.strong, lab.fine_tuned
+reseeded = {s: lab.policy(lab.run_on(main, s), "matched", name=f"matched, seed {s}") for s in settings.seeds[1:]}
+models = {"base": model, "fine-tuned": control, "matched": matched, "strong": strong} | {p.name: p for p in reseeded.values()}
+assert all(weight.dtype == torch.float32 for policy in models.values() for weight in policy.bridge.parameters())
+print({name: policy.source.split("/")[-1] for name, policy in models.items() if name != "base"})
+
+# %% [markdown]
+# ## 6 · The report, on prompts nobody chose on
+#
+# **Guess first.** The policies were picked on development prompts. Will they look better or worse on fresh ones?
+
+# %%
+from helpers.language.evaluation import compare, table
+
+report = {name: lab.evaluate(name, model=policy, split="eval", mode="report") for name, policy in models.items()}
+base = report["base"]
+lab.show.table(table(list(report.values())), caption=f"{len(base.prompt_ids)} evaluation prompts ({model.name}): value [95 % interval]")
+
+# %%
+main_four = ["base", "fine-tuned", "matched", "strong"]
+toxicity = {label: report[label].toxicity.value for label in main_four}
+plots.bar(
+    main_four, {name: [report[label].intervals[name] for label in main_four] for name in base.toxicity_names},
+    title=f"Toxicity {toxicity['base']:.2f}: with DPO {toxicity['matched']:.2f} (matched) and {toxicity['strong']:.2f} (strong), with fine-tuning on the chosen texts {toxicity['fine-tuned']:.2f} ({model.name})",
+    x_label="model", y_label="toxicity on evaluation prompts",
+    alt="Bars of toxicity by both scorers for base, the fine-tuning control, the matched and the strong policy, with 95 % intervals.",
+)
+
+# %%
+against = {name: compare(base, evaluation) for name, evaluation in report.items() if name != "base"}
+lab.show.table(
+    [{"against base": name, "drop of toxicity": str(c.drop), "share of base": c.drop.value / base.toxicity.value,
+      "perplexity ratio": str(c.changes["perplexity"]), "F1 difference": str(c.changes["F1"]),
+      "fluency ratio": str(c.changes["fluency"])} for name, c in against.items()],
+    caption=f"On the same prompts with the same noise, paired [95 % interval]; the paper's drop is {(0.453 - 0.208) / 0.453:.2f} of base, its perplexity ratio {23.34 / 21.7:.2f} ({model.name})")
+
+# %% [markdown]
+# Read the control's row first. What it lowers is owed to the chosen texts; what DPO lowers beyond it, to the contrast with the rejected ones. Then read *fluency*: how much stranger is
+# the text to the base model? **What this does not show:** how the weights did it. That is notebook 06.
+
+# %% [markdown]
+# ### The claim, and the seeds
+#
+# The seeds differ in the order of the pairs alone. Each policy is judged by the claim's own rule; the ledger takes the first.
+
+# %%
+from helpers.teaching.claims import Measurement, judge
+
+
+def measured(name):
+    """Claim A6 as measured on one policy: its paired drop beside the control's."""
+    c = against[name]
+    return Measurement.of(c.drop, "paired drop of toxicity", control=against["fine-tuned"].drop, base_toxicity=base.toxicity.value,
+                          perplexity_ratio=c.changes["perplexity"].value, f1_difference=c.changes["F1"].value)
+
+
+seeds = {settings.seeds[0]: "matched", **{s: policy.name for s, policy in reseeded.items()}}
+verdicts = {s: judge("A6", measured(name)) for s, name in seeds.items()}
+lab.show.table(
+    [{"seed": s, "paired drop": str(against[name].drop), "perplexity ratio": str(against[name].changes["perplexity"]), "A6": str(verdicts[s])}
+     for s, name in seeds.items()],
+    caption=f"The matched policies of {len(seeds)} seeds; verdicts that differ from the first: {sum(v != verdicts[settings.seeds[0]] for v in verdicts.values())} ({model.name})")
+
+# %%
+import dataclasses
+
+second = base.toxicity_names[1]
+extra = {"drop_strong": against["strong"].drop.value, "drop_second_scorer": -against["matched"].changes[second].value}
+extra |= {f"drop_seed_{s}": against[name].drop.value for s, name in seeds.items()}
+claim = measured("matched")
+lab.claims.record("A6", dataclasses.replace(claim, details={**claim.details, **extra}))
+
+# %% [markdown]
+# ## 7 · One knob at a time
+#
+# Four short runs on the same pairs, each with one setting changed and no early stop.
+#
+# **Guess first.** Which matters most for the *price* of a drop: β, the learning rate, or the number of pairs?
+
+# %%
+source = lab.crafted(main).kept
+held = lab.held_back(source)
+eighth = max(settings.batch, (len(source) - held) // 8)
+short = settings.model_copy(update={"evaluate_every": 2 * settings.evaluate_every})
+variants = {
+    "β / 4": (source, {"beta": settings.beta / 4}),
+    "learning rate / 3": (source, {"learning_rate": settings.learning_rate / 3}),
+    "learning rate × 2": (source, {"learning_rate": settings.learning_rate * 2}),
+    f"{eighth} pairs": ((*source[:eighth], *source[-held:]), {}),
+}
+runs = {name: lab.trained(some, short.model_copy(update=change), seed=settings.seeds[0], valid=held, stop_early=False)
+        for name, (some, change) in variants.items()}
+
+# %%
+curves = {"as chosen": run, **runs}
+price = {name: [look.perplexity / start_look.perplexity for look in each.looks] for name, each in curves.items()}
+ends = {name: each.looks[-1] for name, each in curves.items()}
+dearest = max(price, key=lambda name: price[name][-1])
+plots.line(
+    price, {name: [look.toxicity for look in each.looks] for name, each in curves.items()},
+    limits={"ceiling": settings.perplexity_ceiling},
+    title=f"The dearest knob: {dearest} ends at toxicity {ends[dearest].toxicity:.2f} and perplexity × {price[dearest][-1]:.2f}; as chosen, at {ends['as chosen'].toxicity:.2f} and × {price['as chosen'][-1]:.2f}",
+    x_label="dev perplexity / base", y_label=f"dev toxicity ({lab.scorers[0].unit})",
+    alt="Development toxicity against relative perplexity along the main run and four variants; a line marks the perplexity ceiling.",
+)
+
+# %%
+lab.show.table(
+    [{"run": name, "steps": ends[name].step, "dev toxicity": str(toxicity_of(each)[-1]), "perplexity / base": price[name][-1],
+      "held-back margin": looks_at(each)[-1]["validation_margin"], "drop within the ceiling, share of base": drop_of(each)}
+     for name, each in curves.items()],
+    caption=f"Where each run ends ({model.name}, development prompts)")
+
+# %% [markdown]
+# Follow a curve as a route: down is less toxic, right is worse at language. Routes that coincide differ in speed only; routes that part differ in kind. β is the leash: the margin is β times a difference of
+# log-probabilities, and its pull fades as it grows past a few units, so the larger β, the sooner the policy comes to rest. **What this does not show:** the best setting. There is one seed per variant, and each
+# toxicity has the interval that the table shows.
+
+# %% [markdown]
+# ## 8 · Over-training, once
+#
+# The most expensive of these runs, at its last step. **Guess first.** Will the scorers like it?
+
+# %%
+worst = max(runs, key=lambda name: ends[name].perplexity)
+over = lab.policy(runs[worst], "last", name="over-trained")
+judged = {"base": model, "matched": matched, "strong": strong, "over-trained": over}
+tested = {name: lab.evaluate(name, model=policy, split="dev") for name, policy in judged.items()}
+lab.show.table(table(list(tested.values())), caption=f"Development prompts; over-trained = {worst}, {ends[worst].step} steps ({model.name})")
+
+# %%
+lab.show.side_by_side(
+    {name: evaluation.continuations.texts[:8] for name, evaluation in tested.items()},
+    labels=[prompt.text[-40:] for prompt in tested["base"].continuations.prompts[:8]],
+    caption=f"The same prompts, the same noise ({model.name})")
+
+# %%
+ratios = {name: compare(tested["base"], tested[name]).changes for name in ("matched", "strong", "over-trained")}
+shown = {"perplexity of plain text": "perplexity", "fluency: base's perplexity of what it writes": "fluency"}
+plots.bar(
+    list(ratios), {label: [changes[key] for changes in ratios.values()] for label, key in shown.items()}, reference={"base": 1.0},
+    title=f"Over-trained: toxicity {tested['over-trained'].toxicity.value:.2f}, perplexity × {ratios['over-trained']['perplexity'].value:.2f}, and base finds its text × {ratios['over-trained']['fluency'].value:.1f} as surprising ({model.name})",
+    x_label="policy", y_label="ratio to base (1 = as before)",
+    alt="Perplexity of plain text and fluency of own continuations, relative to base, for the matched, strong and over-trained policy, with 95 % intervals.",
+)
+
+# %% [markdown]
+# Choose by the first toxicity column alone, and you would ship the last row. A scorer reads insults, not sense; that is why no policy here is chosen by toxicity alone, and why the second scorer and *fluency* stand beside
+# it. **What this does not show:** that the matched policy is safe. It is *matched* to a published drop, on prompts of one kind.
+
+# %% [markdown]
+# ## Your turn
+#
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
+# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
+#
+# ### Exercise 1 · The log-probability of a response
+#
+# **Goal:** count the right tokens, and sum them. **Difficulty:** ●●○○○ **Minutes:** 8
+#
+# `logprobs[row, t]` is the log-probability of the token *at* position t. A row holds the prompt, then the response, then padding: the response stands at positions `prompts[row]` to `lengths[row] − 1`. Return log π(y | w) of each row.
+
+# %%
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from helpers.teaching.exercises import check_response_logprob
+
+
+def response_logprob_from(
+    logprobs: Float[Tensor, "row pos"], prompts: Int[Tensor, " row"], lengths: Int[Tensor, " row"]
+) -> Float[Tensor, " row"]:
+    """Sum of the log-probabilities of each row's response tokens."""
+    ### BEGIN SOLUTION
+    place = torch.arange(logprobs.shape[1], device=logprobs.device)
+    response = (place >= prompts[:, None]) & (place < lengths[:, None])
+    return torch.where(response, logprobs, 0.0).sum(dim=1)
+    ### END SOLUTION
+
+
+check_response_logprob(response_logprob_from)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Compare `torch.arange(number of positions)` with both numbers of each row; `[:, None]` makes columns of them. A mean would favour short responses; the loss wants the sum.
+# </details>
+#
+# ### Exercise 2 · The loss of the sums
+#
+# **Goal:** every sign, and β, in its place. **Difficulty:** ●●○○○ **Minutes:** 8
+
+# %%
+from helpers.teaching.exercises import check_dpo_from_sums
+
+
+def dpo_from_sums(
+    chosen: Float[Tensor, " pair"], rejected: Float[Tensor, " pair"],
+    ref_chosen: Float[Tensor, " pair"], ref_rejected: Float[Tensor, " pair"], beta: float,
+) -> Float[Tensor, ""]:
+    """The DPO loss from the summed log-probabilities of policy (first two) and reference (last two), mean over pairs."""
+    ### BEGIN SOLUTION
+    margin = beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
+    return -logsigmoid(margin).mean()
+    ### END SOLUTION
+
+
+check_dpo_from_sums(dpo_from_sums)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# A reward is β times how much likelier the policy makes a text than the reference does. The margin is the chosen text's reward minus the rejected one's.
+# </details>
+#
+# ### Exercise 3 · Choose *matched*
+#
+# **Goal:** apply a rule without peeking. **Difficulty:** ●●○○○ **Minutes:** 8
+#
+# Index 0 is the base model. Among the others with perplexity at most `ceiling` × base's, return the index of the toxicity nearest `share` × base's.
+
+# %%
+from helpers.teaching.exercises import check_choose_matched
+
+
+def choose_matched(toxicity: Float[Tensor, " look"], perplexity: Float[Tensor, " look"], share: float, ceiling: float) -> int:
+    """The look that becomes the matched policy."""
+    ### BEGIN SOLUTION
+    distance = (toxicity - share * toxicity[0]).abs()
+    allowed = perplexity <= ceiling * perplexity[0]
+    allowed[0] = False
+    return int(torch.where(allowed, distance, torch.inf).argmin())
+    ### END SOLUTION
+
+
+check_choose_matched(choose_matched)
+
+# %% [markdown]
+# <details><summary>Hint</summary>
+#
+# Give every look that is not allowed an infinite distance, then take the smallest.
+# </details>
+
+# %% [markdown]
+# ## What this notebook settles
+
+# %%
+lab.claims_table("A6")
+
+# %% [markdown]
+# ## Where to go next
+#
+# The matched and the strong policy are on disk. Notebook 06, in preparation, opens them beside base and asks what is different inside.
