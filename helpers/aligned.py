@@ -16,7 +16,7 @@ from helpers.alignment.runs import TrainingRun, read_run
 from helpers.crafted import Crafted, Recipe
 from helpers.language.generation import continue_prompts
 from helpers.language.metrics import mean_of, perplexity
-from helpers.language.models import LanguageModel, boot, load_model
+from helpers.language.models import LanguageModel, boot, load_hf, load_model
 from helpers.language.texts import Pair, Prompt
 from helpers.profile_schema import DPO
 
@@ -67,7 +67,7 @@ class Aligned(Crafted):
             train(
                 self.profile.model, pairs[:-held], pairs[-held:], settings, folder, work=work, seed=seed,
                 device=self.base.device, micro_batch=self.profile.batches.train, objective=objective,
-                probe_dev=self.measure_dev, watch=watch, stop_early=stop_early,
+                probe_dev=self.measure_dev, base_dev=self._base_dev, watch=watch, stop_early=stop_early,
             )  # fmt: skip
 
         return read_run(self.store.folder("policies", ingredients, build))
@@ -88,6 +88,10 @@ class Aligned(Crafted):
             "toxicity": toxicity.value, "toxicity_low": toxicity.low, "toxicity_high": toxicity.high,
             "perplexity": stream.value,
         }  # fmt: skip
+
+    @cached_property
+    def _base_dev(self) -> dict[str, float]:
+        return self.measure_dev(load_hf(self.profile.model)[0])
 
     @property
     def _dev_prompts(self) -> tuple[Prompt, ...]:

@@ -43,6 +43,7 @@ def train(
     micro_batch: int = 4,
     objective: str = "dpo",
     probe_dev: ProbeDev | None = None,
+    base_dev: Mapping[str, float] | None = None,
     watch: Watch | None = None,
     stop_early: bool = True,
 ) -> TrainingRun:
@@ -64,6 +65,7 @@ def train(
         micro_batch: pairs per forward pass and process; what is missing to `settings.batch` is accumulated.
         objective: "dpo", or "sft": the control, which learns the chosen responses by likelihood, on the same
             batches with the same optimiser for the same number of steps.
+        base_dev: what `probe_dev` measures of the base model, if it is known already.
         stop_early: False runs all `settings.max_steps`, to show what over-training does.
 
     Raises:
@@ -97,7 +99,7 @@ def train(
             journal.keep_reference(reference_of(trainer))
             journal.drop_unfinished()
         trainer.accelerator.wait_for_everyone()
-        pauses = _Pauses(trainer, source, beside, journal, settings, probe_dev, watch, stop_early)
+        pauses = _Pauses(trainer, source, beside, journal, settings, probe_dev, base_dev, watch, stop_early)
         trainer.add_callback(pauses)
         with quiet():
             if not journal.history:
@@ -125,12 +127,14 @@ class _Pauses(TrainerCallback):
         journal: Journal,
         settings: DPO,
         probe_dev: ProbeDev | None,
+        base_dev: Mapping[str, float] | None,
         watch: Watch | None,
         stop_early: bool,
     ) -> None:
         self.trainer, self.source, self.beside = trainer, source, beside
         self.journal, self.settings = journal, settings
-        self.probe_dev, self.watch, self.stop_early = probe_dev, watch, stop_early
+        self.probe_dev, self.base_dev = probe_dev, base_dev
+        self.watch, self.stop_early = watch, stop_early
         self.stopped = f"all {settings.max_steps} steps were taken"
 
     def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -191,7 +195,8 @@ class _Pauses(TrainerCallback):
             source = ModelSource(folder=place)
         if self.probe_dev is None:
             return {}
-        figures = dict(self.probe_dev(load_hf(source)[0]))
+        known = self.base_dev if step == 0 else None
+        figures = dict(known if known is not None else self.probe_dev(load_hf(source)[0]))
         missing = {"toxicity", "perplexity"} - set(figures)
         if missing:
             raise ValueError(

@@ -106,6 +106,14 @@ def test_policies_are_kept_and_everything_else_is_gone(run):
     assert kept == {".json", ".safetensors"}
 
 
+def test_a_base_that_was_measured_is_not_measured_again(model, tmp_path):
+    base = {"toxicity": 0.5, "perplexity": 10.0, "more": 1.0}
+    result = trained(model, tmp_path, probe_dev=falling(FIGURES[1:]), base_dev=base)
+    seen = [row for row in result.history if row["kind"] == "look"]
+    assert {key: seen[0][key] for key in base} == base
+    assert [look.toxicity for look in result.looks] == [0.5, 0.24, 0.1, 0.0]
+
+
 def test_what_is_kept_is_float32_and_what_was_measured(run):
     result, _, _ = run
     for look in result.history:
