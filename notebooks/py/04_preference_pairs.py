@@ -229,7 +229,7 @@ for name, found in sources.items():
     pairs = ten(found)
     display(lab.show.side_by_side(
         {"chosen": [pair.chosen for pair in pairs], "rejected": [pair.rejected for pair in pairs]},
-        labels=[pair.prompt[-45:] for pair in pairs], caption=f"{name}: the end of the prompt, and both sides ({model.name})"))
+        labels=["…" + pair.prompt[-45:] for pair in pairs], caption=f"{name}: the end of the prompt, and both sides ({model.name})"))
 
 # %% [markdown]
 # Two things to look for. Is the rejected side a sentence, or a list of insults? And do the two sides differ in anything *else* than toxicity (length, topic, grammar), which training would learn just as well?

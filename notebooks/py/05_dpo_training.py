@@ -37,7 +37,7 @@
 # |---|---|
 # | log-probabilities, gradients | necessary |
 # | the pairs of notebook 04 | helpful; they are loaded, or made on the spot |
-# | time | `pocket`: three to five minutes on two CPU cores, plus the pairs if notebook 04 has not made them; `gpt2-medium`: days on two CPU cores, about an hour on a GPU (estimated) |
+# | time | `pocket`: two to four minutes on two CPU cores, plus one for the pairs if notebook 04 has not made them; `gpt2-medium`: days on two CPU cores, about two hours on a GPU (estimated) |
 # | memory | `pocket`: about 1.5 GB; `gpt2-medium`: about 10 GB (estimated) |
 
 # %% [markdown]
@@ -492,7 +492,7 @@ lab.show.table(table(list(tested.values())), caption=f"Development prompts; over
 # %%
 lab.show.side_by_side(
     {name: evaluation.continuations.texts[:8] for name, evaluation in tested.items()},
-    labels=[prompt.text[-40:] for prompt in tested["base"].continuations.prompts[:8]],
+    labels=["…" + prompt.text[-40:] for prompt in tested["base"].continuations.prompts[:8]],
     caption=f"The same prompts, the same noise ({model.name})")
 
 # %%
