@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,7 @@ from transformers import GPT2LMHeadModel
 from helpers.alignment.dpo import Watch, train
 from helpers.alignment.runs import TrainingRun, read_run
 from helpers.crafted import Crafted, Recipe
+from helpers.language.evaluation import Bench
 from helpers.language.generation import continue_prompts
 from helpers.language.metrics import mean_of, perplexity
 from helpers.language.models import LanguageModel, boot, load_hf, load_model
@@ -26,6 +28,11 @@ ENOUGH = 0.30
 
 class Aligned(Crafted):
     """The part of a lab that trains policies on pairs."""
+
+    @property
+    @abstractmethod
+    def bench(self) -> Bench:
+        """What every condition is measured on."""
 
     def held_back(self, pairs: Sequence[Pair]) -> int:
         """How many of these pairs, from the end, validate: `counts.pairs_valid`, but at most an eighth."""

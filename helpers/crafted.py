@@ -15,7 +15,6 @@ from helpers.alignment.jsonl import read_pairs, without_repeated_prompts, write_
 from helpers.alignment.pairs import PairRules, Selection, craft, rejection_sampling, scored, select
 from helpers.alignment.pplm import random_direction
 from helpers.findings import Findings
-from helpers.language.evaluation import Bench
 from helpers.language.metrics import Measure, continuation_losses
 from helpers.language.models import load_hf
 from helpers.language.scoring import Scorer
@@ -46,11 +45,6 @@ SAMPLES = 6
 
 class Crafted(Findings):
     """The part of a lab that makes pairs."""
-
-    @property
-    @abstractmethod
-    def bench(self) -> Bench:
-        """What every condition is measured on."""
 
     @property
     @abstractmethod
