@@ -37,7 +37,7 @@ def bootstrap(scores, draws, seed, size=None, replace=True, levels=(0.025, 0.975
     if replace:
         rows = torch.randint(n, (draws, size or n), generator=generator)
     else:
-        rows = torch.stack([torch.randperm(n, generator=generator) for _ in range(draws)])
+        rows = torch.stack([torch.randperm(n, generator=generator) for _ in range(100)])
     low, high = scores[rows].mean(dim=1).quantile(torch.tensor(levels))
     return scores.mean().item(), low.item(), high.item()
 
@@ -131,6 +131,9 @@ WRONG = [
     (ex.check_next_token_probability, lambda x, m, k: next_token(x, m, k + 1), "off by up to"),
     (ex.check_bootstrap_mean, lambda s, n, k: (s.mean(), s.quantile(0.025), s.quantile(0.975)),
      "spread of the scores"),
+    (ex.check_bootstrap_mean,
+     lambda s, n, k: (s.mean(), s.mean() - 0.566 * s.std(), s.mean() + 0.566 * s.std()),
+     "the formula for many scores"),
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, replace=False), "with replacement"),
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, levels=(0.05, 0.95)), "90 % interval"),
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, size=50), "off by up to"),
