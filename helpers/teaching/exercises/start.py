@@ -74,10 +74,10 @@ def _formula(scores: Tensor, draws: int, seed: int) -> tuple[float, float, float
 
 
 def _near(one: Tensor, other: Tensor) -> bool:
-    """Equal means, ends that differ by at most a twenty-fifth of the interval: draws are random."""
+    """Equal means, ends that differ by at most a fourteenth of the interval: draws are random."""
     if one.shape != other.shape:
         return False
-    slack = max(float(other[2] - other[1]) / 25, 1e-6)
+    slack = max(float(other[2] - other[1]) / 14, 1e-6)
     return bool((one[0] - other[0]).abs() < 1e-5) and bool(((one - other).abs() <= slack).all())
 
 
@@ -96,8 +96,8 @@ check_bootstrap_mean = Exercise(
         ),
         Mistake(
             _formula,
-            "this is the formula for many scores, mean ± 1.96 standard errors, alike to both sides. These few "
-            "scores are lopsided: draw resamples and take quantiles of their means.",
+            "this is the formula for many scores, mean ± 1.96 standard errors, alike to both sides. These "
+            "are few and lopsided: draw resamples and take quantiles of their means.",
         ),
         Mistake(
             lambda scores, draws, seed: _interval(scores, draws, seed, levels=(0.159, 0.841)),
