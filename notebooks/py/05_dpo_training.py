@@ -550,6 +550,8 @@ check_response_logprob(response_logprob_from)
 # ### Exercise 2 · The loss of the sums
 #
 # **Goal:** every sign, and β, in its place. **Difficulty:** ●●○○○ **Minutes:** 8
+#
+# Each argument holds one summed log-probability per pair, of the chosen or the rejected response, under the policy or (`ref_`) the reference. Return the mean loss.
 
 # %%
 from helpers.teaching.exercises import check_dpo_from_sums
