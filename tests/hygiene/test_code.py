@@ -21,8 +21,9 @@ FLOORS = {
     "teaching": 5,
     "colab": 6,
     "findings": 6,
-    "aligned": 7,
-    "lab": 8,
+    "crafted": 7,
+    "aligned": 8,
+    "lab": 9,
 }
 # Put together here, so that this file does not contain what it forbids.
 MACHINE = re.compile(r"(?<![\w.~:/)-])/(?:" + "|".join(["home", "root", "tmp", "work", "Users"]) + r")/\w")
