@@ -1,7 +1,10 @@
 """Device, seeds, precision, memory, batch halving and progress keep their contracts, GPU or none."""
+import os
 import random
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -9,6 +12,8 @@ import pytest
 import torch
 
 from helpers import runtime
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 class TestDevice:
@@ -249,3 +254,12 @@ def test_a_progress_report_moves_its_bar_to_what_is_done(monkeypatch):
         report(3, 10, "pieces")
         report(7, 10, "pieces")
         assert (made[0].n, made[0].total) == (7, 10)
+
+
+@pytest.mark.parametrize(("given", "kept"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(given, kept):
+    """Set by the package before anything of it can load PyTorch."""
+    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
+    code = "import sys, os, helpers; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert ended.stdout.split() == [kept, "False"]
