@@ -339,7 +339,8 @@ plots.line(
 # - **matched**: dev toxicity nearest 46 % of base's (the paper's .208 of .453), perplexity at most base × 1.08,
 # - **strong**: the lowest dev toxicity within the same ceiling.
 #
-# The series analyses *matched*; claims that may depend on the dose are reported on both.
+# The series analyses *matched*; claims that may depend on the dose are reported on both. The share is one of the scorer's own scale: a classifier that gives even clean text .4
+# cannot fall from .5 to 46 % of it, and *matched* is then the nearest that training came. The table says how near.
 
 # %%
 admissible = [look for look in run.looks[1:] if look.perplexity <= ceiling]
