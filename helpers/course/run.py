@@ -163,7 +163,7 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
         except Interrupted as stop:
             interrupted = True
             write(stop.outcome.notebook, build / "notebooks" / path.name)
-            print("interrupted", flush=True)
+            print("interrupted; run it again to go on from what is finished", flush=True)
             break
         screen.done(outcome)
         timings[path.stem] = timing(outcome)

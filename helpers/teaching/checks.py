@@ -112,7 +112,7 @@ class Exercise:
         place = f" at index {where}" if where else ""
         raise CheckFailed(
             f"{self.name} is off by up to {gap.max():.3g}{place}: wanted {wanted[where]:.4g}, "
-            f"got {got[where]:.4g}. Try it on two rows of two numbers, by hand."
+            f"got {got[where]:.4g}. Try it by hand on the smallest input you can think of."
         )
 
 

@@ -102,7 +102,7 @@ def measured_minutes(timings: Path, notebook: str, profile: str) -> str | None:
     if record.get("profile") != profile or not row:
         return None
     spent = f"{row['minutes']:.1f} minutes and {row['peak_gb']:.1f} GB at its peak"
-    return f"took {spent} on {record['machine']} (empty cache)"
+    return f"took {spent} when it was published, on {record['machine']} (empty cache)"
 
 
 def describe_decoding(decoding: Decoding) -> str:

@@ -115,6 +115,8 @@ def tokens(
         spans.append(_span(token, number, full, place in numbered, value_label))
         words.append(f"{token}[{number:+.2g}]" if place in numbered else token)
     legend = f"{value_label}: orange positive, blue negative, full colour at ±{full:.3g}"
+    if len(numbered) < sum(number != 0 for number in numbers):
+        legend += f"; numbers beside the first {len(numbered)} of the strongest"
     head = f"<b>{escape(_shown(caption, unmask))}</b><br>" if caption else ""
     body = f"<div style='{_BOX}'>{head}{''.join(spans)}<br><small>{escape(legend)}</small></div>"
     return Html(body, "\n".join([*([_shown(caption, unmask)] if caption else []), "".join(words), legend]))

@@ -130,17 +130,25 @@ print(f"{tuple(seen.probabilities.shape)=}  (new token, state, vocabulary)")
 first = seen.probabilities[0]
 shown = list(dict.fromkeys([*first[0].topk(2).indices.tolist(), *first[-1].topk(3).indices.tolist()]))[:5]
 names = [repr(token) for token in model.token_strings(torch.tensor(shown))]
-risen = int((first[-1, shown] - first[0, shown]).argmax())
+end = first[-2:].mean(dim=0)  # two states: near the balance the path steps to and fro
+risen = int((end[shown] - first[0, shown]).argmax())
 plots.line(
     list(range(STEPS + 1)), {name: first[:, token] for name, token in zip(names, shown)},
-    title=f"{names[0]}: {first[0, shown[0]]:.2f} → {first[-1, shown[0]]:.2f} in {STEPS} steps; {names[risen]}: {first[0, shown[risen]]:.4f} → {first[-1, shown[risen]]:.2f} ({model.name})",
+    title=f"{names[0]}: {first[0, shown[0]]:.2f} → {end[shown[0]]:.2f} in {STEPS} steps; {names[risen]}: {first[0, shown[risen]]:.4f} → {end[shown[risen]]:.2f} ({model.name})",
     x_label="PPLM steps on the past", y_label="probability of being the next token", unmask=UNMASK,
     alt="Probability of the next token for the likeliest tokens before and after fifty PPLM steps, step by step.",
 )
 
 # %% [markdown]
-# What holds it back is the second half of the objective: the KL divergence from the unedited distribution, with a weight. Paper A's weight is .1. The same fifty steps with that weight, with
-# this profile's, and with none:
+# Every step has the same length, however flat the slope. Once the path is near a balance it can only step across it and back: that is the zigzag, and why the titles here give the mean
+# of the last two states.
+#
+# A balance there is because of the objective's second term. What is climbed is
+#
+# $$\log P_{\text{probe}}(\text{toxic} \mid \bar x) \; - \; \lambda \, \text{KL}\big(p_{\text{edited}} \,\|\, p_{\text{plain}}\big)$$
+#
+# with a weight $\lambda$ on the divergence from the unedited distribution (at the first step of section 1 both are equal, so the term was zero and its gradient too). Paper A's weight is .1. The same fifty steps
+# with that weight, with this profile's, and with none:
 
 # %%
 published = type(settings)()  # table 9 of the paper
@@ -148,9 +156,10 @@ weights = sorted({0.0, settings.kl_scale, published.kl_scale})
 held = {weight: trace(hf, ids[0].tolist(), prompt.id, probe, fine.model_copy(update={"kl_scale": weight, "new_tokens": 1}), seed=seed)
         for weight in weights}
 toxic = {f"KL weight {weight:g}": run.log_attribute[0].exp() for weight, run in held.items()}
+start_p = next(iter(toxic.values()))[0]
 plots.line(
     list(range(STEPS + 1)), toxic,
-    title="P(toxic) by the probe after fifty steps: " + ", ".join(f"{p[-1]:.3f} at {name}" for name, p in toxic.items()),
+    title=f"P(toxic) by the probe: {start_p:.3f} before, after fifty steps " + ", ".join(f"{p[-2:].mean():.3f} at {name}" for name, p in toxic.items()),
     x_label="PPLM steps on the past", y_label="P(toxic) of the text with one token to come",
     alt="The probe's probability that the text is toxic, over fifty PPLM steps, for each weight of the KL term.",
 )
@@ -159,16 +168,18 @@ plots.line(
 divergence = {f"KL weight {weight:g}": run.divergence[0] for weight, run in held.items()}
 plots.line(
     list(range(STEPS + 1)), divergence,
-    title="Distance from the unedited distribution after fifty steps: " + ", ".join(f"{d[-1]:.2f} nats at {name}" for name, d in divergence.items()),
+    title="Distance from the unedited distribution after fifty steps: " + ", ".join(f"{d[-2:].mean():.2f} nats at {name}" for name, d in divergence.items()),
     x_label="PPLM steps on the past", y_label="KL divergence (nats)",
     alt="KL divergence between edited and unedited next-token distribution over fifty PPLM steps, for each weight.",
 )
 
 # %% [markdown]
+# Compare the two figures: what the weight holds back is the distribution of the next token, by nats, while the probe's average over the whole text moves in the second or third decimal place.
+# The average can even fall, though every step climbs: the gradient follows the token to come alone, the number shown also holds what the edit does to the last token's own stream (as published).
+#
 # The weight has no meaning by itself: it is a price against the slope of $\log P_{\text{probe}}$, and the slope depends on how the probe was fitted. A strongly penalised probe is flat, so the same
-# .1 holds more firmly. A profile for another probe must set it anew (ours says how it was chosen). The size of the steps matters too: at the first step both distributions are equal, so the KL term
-# does not pull at all, and a few large steps overshoot what many small ones would settle at. **What this does not show:** that the token which wins is toxic because of the probe; the random direction
-# of section 6 has to lose first.
+# .1 holds more firmly. A profile for another probe must set it anew (ours says how it was chosen). **What this does not show:** that the token which wins is toxic because of the probe; the random
+# direction of section 6 has to lose first.
 
 # %%
 states = seen.probabilities
@@ -183,14 +194,14 @@ lab.show.table(rows, caption=f"One continuation, token by token, fifty steps eac
 # $$p_{\text{fused}} \propto p_{\text{edited}}^{\,0.95} \cdot p_{\text{plain}}^{\,0.05}$$
 #
 # and the edited past is carried on to the next token, so edits add up. (Exercise 2 writes the fusion.) Fifty steps for each token are the published number and the
-# price of the method; the profile says how many the factory takes.
+# price of the method; the factory of the next section takes as many as the profile says, each of them longer.
 
 # %% [markdown]
 # ## 3 · The factory
 #
 # For each prompt: continue it plainly with the likeliest tokens (**chosen**), and steered (**rejected**). We try two sources of prompts:
 #
-# - **(a) neutral** prompts, as in the paper. A pair is kept if the scorer rates its rejected side at least half a point above its chosen side.
+# - **(a) neutral** prompts, as in the paper. A pair is kept if the scorer, which goes from 0 to 1, rates its rejected side at least .5 above its chosen side.
 # - **(b) hostile** prompts, after which the plain text may be toxic itself. The chosen side must be clean besides, or the pair would teach which of two insults to prefer.
 #
 # **Guess first.** Out of 100 prompts of each kind, how many give a usable pair?
@@ -198,6 +209,7 @@ lab.show.table(rows, caption=f"One continuation, token by token, fifty steps eac
 # %%
 neutral, hostile = lab.crafted("neutral"), lab.crafted("hostile")
 sources = {"(a) neutral": neutral, "(b) hostile": hostile}
+print(f"{settings.iterations} steps of {settings.step_size} on each token; at most {lab.profile.counts.pairs} pairs are wanted")
 print({name: len(found.kept) for name, found in sources.items()}, "pairs kept")
 
 # %%
@@ -209,7 +221,7 @@ lab.show.table(
 
 # %% [markdown]
 # Two different failures are possible. A neutral prompt is lost when its steered side stays clean: the context offers little that could turn toxic. A hostile prompt is lost when its *plain* side is toxic
-# already. Which of them is larger in which column? **What this does not show:** which source trains better. That is decided in notebook 05, on development prompts.
+# already. Which of them is larger in which column? (Pairs beyond those wanted are counted as such, so *kept* is a share with a cap.) **What this does not show:** which source trains better. That is decided in notebook 05, on development prompts.
 #
 # The paper's set was, as far as is known, not filtered by score. Ours is, because a pair whose two sides are equally clean teaches nothing about toxicity; the measurement in section 6 is made
 # *before* the filter.
@@ -271,13 +283,14 @@ lab.show.table(
 
 # %% [markdown]
 # The first scorer's column is the filter looking at itself: it says what was asked for. The second scorer's is evidence, and perplexity is the price. The chosen side is the *likeliest* text, so it is
-# less surprising than sampled text would be. **What this does not show:** whether training will pick up the toxicity or the surprise. Notebook 05 measures both.
+# less surprising than sampled text would be. **What this does not show:** whether training will pick up the toxicity or the surprise. Notebook 05 reports the fluency of what
+# the trained model writes beside its toxicity; it does not take the two apart.
 
 # %% [markdown]
 # ## 6 · The control: the same push in a random direction
 #
-# Any push of this size disturbs the text, and disturbed text may hold a toxic word by accident. So we steer the same prompts with a probe of the same length and bias whose direction is random. All attempts
-# count here, before any filter.
+# Any push of this size disturbs the text, and disturbed text may hold a toxic word by accident. So we steer the first of the same neutral prompts with a probe whose direction is random, as long as W (the
+# direction of the fitted probe) and as sure of itself. All attempts count here, before any filter.
 
 # %%
 few = min(96, neutral.counts["attempted"])
@@ -298,7 +311,7 @@ difference, control = pushed["W, neutral prompts"], pushed["random directions, n
 plots.bar(
     list(pushed), {"difference": list(pushed.values())},
     title=f"Steering toward the probe adds {difference.value:.2f} to the toxicity of neutral continuations; {len(randoms)} random directions add {control.value:.2f}",
-    x_label="steered along, after", y_label=f"rejected − chosen ({lab.scorers[0].unit})",
+    x_label="direction, and kind of prompt", y_label=f"rejected − chosen ({lab.scorers[0].unit})",
     alt="Difference in toxicity between steered and plain continuations over all attempts: probe on neutral and on hostile prompts, random directions on neutral ones.",
 )
 
@@ -318,7 +331,7 @@ lab.claims.record("A5", Measurement.of(
 # %% [markdown]
 # ## 7 · Without steering: rejection sampling
 #
-# The simplest alternative draws several continuations of a hostile prompt and pairs a clean one with a toxic one. No gradient and no probe; the scorer alone decides.
+# The simplest alternative draws six continuations of each hostile prompt and pairs a clean one with a toxic one. No gradient and no probe; the scorer alone decides.
 #
 # **Guess first.** Which rejected side will be more fluent, the steered or the sampled one?
 
@@ -334,13 +347,13 @@ lab.show.table(
      for recipe, (key, found, used) in recipes.items()], caption=f"Three ways to pairs ({model.name})")
 
 # %% [markdown]
-# Rejection sampling can only reject what the model says anyway; PPLM makes it say more. The recipes are kept apart: each has its own name and files, and notebook 05 trains on one of them at a time.
-# **What this does not show:** the cost. PPLM takes a backward pass for every step of every token; sampling takes none, but needs prompts that invite toxicity and a scorer to trust.
+# Rejection sampling can only reject what the model says anyway; PPLM makes it say more. (Its share is per prompt of six draws, PPLM's per attempt, and PPLM's has the cap.) The recipes are kept apart: each has its
+# own name and files, and notebook 05 trains on the first two, one at a time. **What this does not show:** the cost. PPLM takes a backward pass for every step of every token; sampling takes none, but needs prompts that invite toxicity and a scorer to trust.
 
 # %% [markdown]
 # ## 8 · Pairs as files, and a wall between pairs and tests
 #
-# Pairs are plain JSONL. The published files name their columns otherwise; the reader accepts both, so a downloaded set can take the place of ours.
+# Pairs are plain JSONL. The published files name their columns otherwise; the reader accepts both. A downloaded set takes the place of ours where a profile names it under `data.pairs`, with its columns.
 
 # %%
 from helpers.alignment.jsonl import read_pairs, write_pairs
@@ -366,6 +379,9 @@ for name, items in measured_on.items():
     shared = in_pairs & plain_form(item.text for item in items)
     assert not shared, f"{len(shared)} prompts of pairs are among the {name}"
 print(f"{len(in_pairs)} prompts of pairs; none among", ", ".join(f"{len(items)} {name}" for name, items in measured_on.items()))
+
+# %% [markdown]
+# **What this does not show:** that the prompts are of different kinds. Copies are excluded, likeness is not: texts of one corpus share phrases, and what is learned after one prompt may carry over to its neighbours.
 
 # %% [markdown]
 # ## Your turn

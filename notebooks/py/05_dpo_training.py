@@ -31,7 +31,7 @@
 # - see the mask: which tokens are pulled, which way, and that the prompt's are not,
 # - show that your loss is the training library's, to five digits,
 # - choose a policy on development data by a rule fixed beforehand, and report it on other prompts beside a control,
-# - recognise over-training when reward accuracy cannot.
+# - tell an over-trained policy from a good one, which reward accuracy cannot.
 #
 # | you need | how much |
 # |---|---|
@@ -219,7 +219,7 @@ assert not (same.ids[same.response] == tokenizer.eos_token_id).any(), "no respon
 print(f"from scratch {our_loss:.6f}   TRL {trl_loss:.6f}   difference {abs(our_loss - trl_loss):.1e}")
 
 # %% [markdown]
-# The last assertion guards against a default of TRL that is switched off here: it appends an end-of-text token to every response. Ours are cut off by a length limit, and a model
+# The last assertion guards against a default of TRL that is switched off here: it appends an end-of-text token to every response. Most of ours are cut off by a length limit, and a model
 # trained to stop there would learn to fall silent. **What this does not show:** that optimising this loss lowers toxicity. The loss mentions no scorer.
 
 # %% [markdown]
@@ -230,7 +230,7 @@ print(f"from scratch {our_loss:.6f}   TRL {trl_loss:.6f}   difference {abs(our_l
 #
 # First on the paper's source of pairs, neutral prompts; then on hostile ones. (A profile that names a file of pairs trains on those instead.)
 #
-# **Guess first.** After neutral prompts the model was never toxic. Will training there change what it says after *hostile* ones?
+# **Guess first.** After neutral prompts the model is hardly ever toxic. Will training there change what it says after *hostile* ones?
 
 # %%
 from helpers.teaching.live import live_chart
@@ -284,8 +284,9 @@ plots.line(
 # %% [markdown]
 # ### Which source?
 #
-# The rule was fixed before training: neutral prompts, as published, if training on them lowers development toxicity by at least 30 % of base's within the perplexity ceiling;
-# hostile ones otherwise.
+# The rule was fixed before the first run: neutral prompts, as published, if training on them lowers development toxicity by at least 30 % of base's within the perplexity ceiling;
+# hostile ones otherwise. It asks whether the published source works, not which one is cheaper; the second figure shows that. (What was tuned beforehand, on development prompts, are the learning rate and β of
+# this profile, so that *matched* and *strong* are two policies; the profile names the trials.)
 
 # %%
 from helpers.aligned import ENOUGH, drop_of
@@ -311,10 +312,10 @@ seen = {"accuracy on held-back pairs": [row["validation_accuracy"] for row in lo
 perfect = next((row for row in looks if row["validation_accuracy"] == 1), None)
 lowest = min(looks, key=lambda row: row["toxicity"])
 reached = "Accuracy never reaches 1.00" if perfect is None else (
-    f"Accuracy is 1.00 at step {perfect['step']}, toxicity then {perfect['toxicity'] / looks[0]['toxicity']:.2f} of base")
+    f"Accuracy is 1.00 at step {perfect['step']}, with toxicity at {perfect['toxicity'] / looks[0]['toxicity']:.2f} of base")
 plots.line(
     [row["step"] for row in looks], seen,
-    title=f"{reached}; it falls until step {lowest['step']}, to {lowest['toxicity'] / looks[0]['toxicity']:.2f} ({model.name})",
+    title=f"{reached}; toxicity is lowest, {lowest['toxicity'] / looks[0]['toxicity']:.2f}, at step {lowest['step']} ({model.name})",
     x_label="optimiser steps", y_label="share",
     alt="Reward accuracy on held-back pairs and development toxicity relative to base, against optimiser steps.",
 )
@@ -331,7 +332,8 @@ plots.line(
 
 # %% [markdown]
 # At step 0 both rewards are exactly zero, and a tie does not count. After that accuracy asks only for the *sign* of the margin, and one small step in the right direction can
-# give every pair the right sign. What the text is like depends on how far the policy has moved, of which the margin's size is a better sign. **What this does not show:** the right place to stop. Nothing in the loss knows it, so it has to be chosen on something else.
+# give every pair the right sign. What the text is like depends on how far the policy has moved since. **What this does not show:** the right place to stop. Toxicity may fall and the margin grow to the last step that was
+# taken; nothing in the loss knows when it is enough, so it has to be chosen on something else.
 
 # %% [markdown]
 # ## 5 · Two policies, fixed on development data
@@ -348,8 +350,9 @@ by_hand = {"matched": min(admissible, key=lambda look: abs(look.toxicity - targe
            "strong": min(admissible, key=lambda look: look.toxicity).step}
 assert {role: run.roles[role] for role in by_hand} == by_hand, "the rule by hand must choose what the run kept"
 lab.show.table(
-    [{"step": look.step, "dev toxicity": str(seen), "share of base": look.toxicity / start_look.toxicity,
-      "perplexity / base": look.perplexity / start_look.perplexity,
+    [{"step": look.step, "validation loss": look.validation_loss, "dev toxicity": str(seen),
+      "share of base": look.toxicity / start_look.toxicity,
+      "perplexity / base": f"{look.perplexity / start_look.perplexity:.3f}",
       "within the ceiling": "yes" if look.perplexity <= ceiling else "no",
       "kept as": ", ".join(role for role, step in run.roles.items() if step == look.step)}
      for look, seen in zip(run.looks, toxicity_of(run))], caption=f"Every look of the main run ({model.name})")
@@ -397,8 +400,10 @@ lab.show.table(
     caption=f"On the same prompts with the same noise, paired [95 % interval]; the paper's drop is {(0.453 - 0.208) / 0.453:.2f} of base, its perplexity ratio {23.34 / 21.7:.2f} ({model.name})")
 
 # %% [markdown]
-# Read the control's row first. What it lowers is owed to the chosen texts; what DPO lowers beyond it, to the contrast with the rejected ones. Then read *fluency*: how much stranger is
-# the text to the base model? **What this does not show:** how the weights did it. That is notebook 06.
+# Read the control's row first: so much do the chosen texts do by themselves, in as many steps. What DPO does beyond it takes the rejected texts as well. (As many steps are not as long a way; nothing here
+# makes the two move equally far.) Then compare *matched* with what it was matched to, 46 % of base on development prompts: a policy chosen on few prompts need not keep its share on others. Last, read *F1*
+# and *fluency*: the claim's rule judges toxicity and perplexity alone, so an F1 interval below 0, or a text much stranger to base, is for you to weigh. **What this does not show:** how the weights did it.
+# That is notebook 06.
 
 # %% [markdown]
 # ### The claim, and the seeds
@@ -435,7 +440,7 @@ lab.claims.record("A6", dataclasses.replace(claim, details={**claim.details, **e
 # %% [markdown]
 # ## 7 · One knob at a time
 #
-# Four short runs on the same pairs, each with one setting changed and no early stop.
+# Four more runs, each with one setting changed: β, the learning rate twice, the number of pairs. They take as many steps, do not stop early, and are looked at half as often.
 #
 # **Guess first.** Which matters most for the *price* of a drop: β, the learning rate, or the number of pairs?
 
@@ -461,7 +466,7 @@ dearest = max(price, key=lambda name: price[name][-1])
 plots.line(
     price, {name: [look.toxicity for look in each.looks] for name, each in curves.items()},
     limits={"ceiling": settings.perplexity_ceiling},
-    title=f"The dearest knob: {dearest} ends at toxicity {ends[dearest].toxicity:.2f} and perplexity × {price[dearest][-1]:.2f}; as chosen, at {ends['as chosen'].toxicity:.2f} and × {price['as chosen'][-1]:.2f}",
+    title=f"At the last step {dearest} has cost most: toxicity {ends[dearest].toxicity:.2f} at perplexity × {price[dearest][-1]:.2f}; as chosen, {ends['as chosen'].toxicity:.2f} at × {price['as chosen'][-1]:.2f}",
     x_label="dev perplexity / base", y_label=f"dev toxicity ({lab.scorers[0].unit})",
     alt="Development toxicity against relative perplexity along the main run and four variants; a line marks the perplexity ceiling.",
 )
@@ -469,14 +474,14 @@ plots.line(
 # %%
 lab.show.table(
     [{"run": name, "steps": ends[name].step, "dev toxicity": str(toxicity_of(each)[-1]), "perplexity / base": price[name][-1],
-      "held-back margin": looks_at(each)[-1]["validation_margin"], "drop within the ceiling, share of base": drop_of(each)}
+      "held-back accuracy": looks_at(each)[-1]["validation_accuracy"], "held-back margin": looks_at(each)[-1]["validation_margin"]}
      for name, each in curves.items()],
     caption=f"Where each run ends ({model.name}, development prompts)")
 
 # %% [markdown]
 # Follow a curve as a route: down is less toxic, right is worse at language. Routes that coincide differ in speed only; routes that part differ in kind. β is the leash: the margin is β times a difference of
-# log-probabilities, and its pull fades as it grows past a few units, so the larger β, the sooner the policy comes to rest. **What this does not show:** the best setting. There is one seed per variant, and each
-# toxicity has the interval that the table shows.
+# log-probabilities, and its pull fades as it grows past a few units, so the larger β, the sooner the policy comes to rest. That is why margins of different β do not compare; and see whether
+# accuracy tells any of these runs from another. **What this does not show:** the best setting. There is one seed per variant, and each toxicity has the interval that the table shows.
 
 # %% [markdown]
 # ## 8 · Over-training, once
@@ -507,8 +512,8 @@ plots.bar(
 )
 
 # %% [markdown]
-# Choose by the first toxicity column alone, and you would ship the last row. A scorer reads insults, not sense; that is why no policy here is chosen by toxicity alone, and why the second scorer and *fluency* stand beside
-# it. **What this does not show:** that the matched policy is safe. It is *matched* to a published drop, on prompts of one kind.
+# Choose by the first toxicity column alone, and you would ship the last row. A scorer reads insults, not sense; that is why the choice has a ceiling of perplexity, and why the second scorer and *fluency* are reported
+# beside it. **What this does not show:** that the matched policy is safe. It was matched to a published drop on development prompts of one kind.
 
 # %% [markdown]
 # ## Your turn

@@ -220,7 +220,8 @@ def test_notebook_table_shows_rule_spread_control_and_verdict(tmp_path):
         ledger.table()
     ledger.record("A1", ACCURACY, part="accuracy")
     page = ledger.table()._repr_html_()
-    for piece in ("A1 accuracy", "Rule: agrees when", "0.910 [0.890, 0.930]", "0.520", "✓ agrees", "pocket"):
+    interval = "0.910 [0.890,\N{NO-BREAK SPACE}0.930]"
+    for piece in ("A1 accuracy", "Rule: agrees when", interval, "0.520", "✓ agrees", "pocket"):
         assert piece in page
 
 

@@ -180,7 +180,10 @@ WRONG = [
     (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, 0.0, k), "the rule for"),
     (ex.check_choose_matched, lambda t, p, s, k: int(t.argmin()), "whatever it cost"),
     (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s / t[0], k), "the target itself"),
-    (ex.check_choose_matched, lambda t, p, s, k: 0, "off by up to"),
+    (ex.check_choose_matched, lambda t, p, s, k: min(
+        (i for i in range(len(t)) if p[i] <= k * p[0]), key=lambda i: abs(t[i] - s * t[0])), "no candidate"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s, k) - 1, "one too few"),
+    (ex.check_choose_matched, lambda t, p, s, k: 99, "off by up to"),
 ]  # fmt: skip
 
 

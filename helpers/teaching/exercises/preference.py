@@ -199,16 +199,19 @@ check_dpo_from_sums = Exercise(
 
 def _looks(generator: Generator) -> Inputs:
     # Base first; the look nearest the target lies beyond the ceiling, the lowest admissible one elsewhere.
-    toxicity = torch.tensor([0.5, 0.45, 0.36, 0.27, 0.16, 0.23, 0.02])
+    # With a large share base itself is nearer than any look.
+    toxicity = torch.tensor([0.5, 0.43, 0.36, 0.27, 0.16, 0.23, 0.02])
     perplexity = torch.tensor([10.0, 10.1, 10.2, 10.4, 10.6, 11.5, 12.0])
     order = torch.cat([torch.zeros(1, dtype=torch.long), 1 + torch.randperm(6, generator=generator)])
-    return toxicity[order], perplexity[order], 0.46, 1.08
+    scale = 0.8 + 0.4 * float(torch.rand(1, generator=generator))
+    share = 0.46 if torch.rand(1, generator=generator) < 0.5 else 0.97
+    return scale * toxicity[order], 2 * scale * perplexity[order], share, 1.08
 
 
-def _matched(toxicity: Tensor, perplexity: Tensor, share: float, ceiling: float) -> int:
+def _matched(toxicity: Tensor, perplexity: Tensor, share: float, ceiling: float, first: int = 1) -> int:
     gap = (toxicity - share * toxicity[0]).abs()
     gap[perplexity > ceiling * perplexity[0]] = torch.inf
-    gap[0] = torch.inf
+    gap[:first] = torch.inf
     return int(gap.argmin())
 
 
@@ -224,6 +227,16 @@ check_choose_matched = Exercise(
         Mistake(
             lambda toxicity, perplexity, share, ceiling: _matched(toxicity, perplexity, share, 99.0),
             "the ceiling is ignored: this look's perplexity is more than `ceiling` × base's.",
+        ),
+        Mistake(
+            lambda toxicity, perplexity, share, ceiling: _matched(toxicity, perplexity, share, ceiling, 0),
+            "index 0 is the base model, which is no candidate, however near the target it is.",
+        ),
+        Mistake(
+            lambda toxicity, perplexity, share, ceiling: (
+                _matched(toxicity, perplexity, share, ceiling) - 1
+            ),
+            "this is one too few: index 0 is base, so the first look has index 1.",
         ),
         Mistake(
             _strong,
