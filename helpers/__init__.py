@@ -2,6 +2,7 @@
 
 import os
 
-# Read by OpenMP once, when PyTorch is loaded. Its threads would spin while they wait for each other; where
-# another program takes one of their cores, each short step then lasts many times as long.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Read by GNU OpenMP once, when PyTorch is loaded. Its threads spin for milliseconds when they wait for each
+# other; where another program takes one of their cores, each short step then lasts many times as long. So few
+# turns cost nothing on idle cores; after them a thread sleeps.
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")

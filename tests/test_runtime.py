@@ -256,10 +256,10 @@ def test_a_progress_report_moves_its_bar_to_what_is_done(monkeypatch):
         assert (made[0].n, made[0].total) == (7, 10)
 
 
-@pytest.mark.parametrize(("given", "kept"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_waiting_threads_sleep_unless_the_user_says_otherwise(given, kept):
+@pytest.mark.parametrize(("given", "kept"), [({}, "1000"), ({"GOMP_SPINCOUNT": "5"}, "5")])
+def test_waiting_threads_soon_sleep_unless_the_user_says_otherwise(given, kept):
     """Set by the package before anything of it can load PyTorch."""
-    env = {key: value for key, value in os.environ.items() if key != "OMP_WAIT_POLICY"} | given
-    code = "import sys, os, helpers; print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules)"
+    env = {key: value for key, value in os.environ.items() if key != "GOMP_SPINCOUNT"} | given
+    code = "import sys, os, helpers; print(os.environ['GOMP_SPINCOUNT'], 'torch' in sys.modules)"
     ended = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
     assert ended.stdout.split() == [kept, "False"]
