@@ -92,11 +92,11 @@ def read(
     """
     found: dict[str, Any] = {}
     try:
-        for column in (source.keep, source.spare):
-            if column is None:
-                continue
-            value = tables.cell(row, column)
-            if column == source.keep and (value is None or not _label(value, 0.5, place, column)):
+        if source.spare is not None:
+            tables.cell(row, source.spare)  # if it is missing, say so now, not when pairs are made
+        if source.keep is not None:
+            kept = tables.cell(row, source.keep)
+            if kept is None or not _label(kept, 0.5, place, source.keep):
                 return None
         for role in roles:
             found[role] = tables.cell(row, source.column(role))

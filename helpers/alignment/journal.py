@@ -117,6 +117,7 @@ def publish(journal: Journal, settings: DPO, folder: Path) -> None:
 
 @contextmanager
 def full_disk_said(work: Path) -> Iterator[None]:
+    """Makes a full disk an OSError that says where the finished part is; other errors pass as they are."""
     try:
         yield
     except (OSError, SafetensorError, RuntimeError) as error:

@@ -440,7 +440,7 @@ lab.claims.record("A6", dataclasses.replace(claim, details={**claim.details, **e
 # %% [markdown]
 # ## 7 · One knob at a time
 #
-# Four more runs, each with one setting changed: β, the learning rate twice, the number of pairs. They take as many steps, do not stop early, and are looked at half as often.
+# Four more runs, each with one setting changed: β, the learning rate twice, the number of pairs. They take all the steps that the profile allows, do not stop early, and are looked at half as often.
 #
 # **Guess first.** Which matters most for the *price* of a drop: β, the learning rate, or the number of pairs?
 
