@@ -57,8 +57,8 @@ class _Table(Settings):
 
     spare: str | None = Field(
         default=None,
-        description="of prompts: rows in which this column is true, or a score of at least .5, serve for pairs "
-        "beside those that dev and eval leave over",
+        description="of prompts: rows in which this column is true, or a score of at least .5, serve for "
+        "pairs beside those that dev and eval leave over",
     )
 
     def column(self, role: str) -> str:
