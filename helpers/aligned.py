@@ -20,7 +20,7 @@ from helpers.language.generation import continue_prompts
 from helpers.language.metrics import mean_of, perplexity
 from helpers.language.models import LanguageModel, boot, load_hf, load_model
 from helpers.language.texts import Pair, Prompt
-from helpers.profile_schema import DPO
+from helpers.profiles import DPO
 
 ENOUGH = 0.30
 """The first source of pairs is the main one if training on it lowers dev toxicity by this share."""

@@ -14,6 +14,7 @@ import torch
 from helpers.alignment.jsonl import read_pairs, without_repeated_prompts, write_pairs
 from helpers.alignment.pairs import PairRules, Selection, craft, rejection_sampling, scored, select
 from helpers.alignment.pplm import random_direction
+from helpers.artifacts import fingerprint
 from helpers.findings import Findings
 from helpers.language.metrics import Measure, continuation_losses
 from helpers.language.models import load_hf
@@ -21,7 +22,6 @@ from helpers.language.scoring import Scorer
 from helpers.language.sources import normal
 from helpers.language.texts import ELICITING, Pair, Prompt, load_pairs
 from helpers.runtime import progress_report
-from helpers.store import fingerprint
 
 Recipe = Literal["neutral", "hostile", "random direction", "rejection sampling", "imported"]
 """How pairs are made. The first two steer toward the probe, after prompts of one kind; the third is the

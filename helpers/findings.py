@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from helpers.artifacts import Artifact, Store
 from helpers.language.models import LanguageModel, Tokens
 from helpers.language.scoring import toxic_vocabulary
 from helpers.language.texts import Comment, Texts
@@ -19,8 +20,7 @@ from helpers.mechanism.probe import Probe, fit_probe
 from helpers.mechanism.vectors import project_to_vocabulary, top_tokens, toxic_share, used_vocabulary
 from helpers.profiles import Profile
 from helpers.runtime import progress_report
-from helpers.store import Artifact, Store
-from helpers.teaching.show import visible
+from helpers.teaching.display.show import visible
 
 
 @dataclass(frozen=True)

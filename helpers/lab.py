@@ -13,18 +13,17 @@ from IPython.display import display
 from transformers import GPT2LMHeadModel
 
 from helpers.aligned import Aligned
+from helpers.artifacts import Store, cache_folder
 from helpers.language.evaluation import Bench, Evaluation, Mode, build_bench, evaluate
 from helpers.language.models import LanguageModel, load_hf, load_model
 from helpers.language.scoring import Scorer, build_scorer
 from helpers.language.texts import Prompt, Texts, load_texts
 from helpers.profiles import Profile, check_profile, load_profile
 from helpers.runtime import DeviceChoice, choose_device, progress_report, seed_everything
-from helpers.store import Store, cache_folder
-from helpers.teaching.claims import Ledger, merge
-from helpers.teaching.claims_table import notebook_table, render_table
-from helpers.teaching.display import Display
-from helpers.teaching.panel import start_panel
-from helpers.teaching.show import Html
+from helpers.teaching.claims import Ledger, merge, notebook_table, render_table
+from helpers.teaching.display.display import Display
+from helpers.teaching.display.panel import start_panel
+from helpers.teaching.display.show import Html
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

@@ -12,7 +12,7 @@ from helpers.alignment.pairs import PairRules, Selection
 from helpers.alignment.runs import TrainingRun
 from helpers.lab import Lab
 from helpers.language.texts import Prompt
-from helpers.profile_sources import FileText
+from helpers.profiles import FileText
 from tests.alignment.makers import some_pairs
 from tests.tiny_profile import tiny_profile
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from helpers.profile_sources import Settings
 from helpers.profiles import (
     GPT2_MEDIUM,
     POCKET,
@@ -17,6 +16,7 @@ from helpers.profiles import (
     ModelSource,
     Profile,
     ProfileError,
+    Settings,
     check_profile,
     load_profile,
     unpinned,

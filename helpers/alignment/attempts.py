@@ -15,7 +15,7 @@ from transformers import GPT2LMHeadModel
 from helpers.alignment.encoding import PairError
 from helpers.language.texts import Pair
 from helpers.mechanism.probe import Probe
-from helpers.profile_schema import PPLM
+from helpers.profiles import PPLM
 
 
 class AttemptLog:

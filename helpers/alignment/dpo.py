@@ -21,7 +21,7 @@ from helpers.alignment.runs import Row, TrainingRun, looks_of, read_run, reason_
 from helpers.alignment.trl_adapter import PreferenceTrainer, preference_trainer, quiet, reference_of
 from helpers.language.models import load_hf
 from helpers.language.texts import Pair
-from helpers.profile_schema import DPO, ModelSource
+from helpers.profiles import DPO, ModelSource
 
 ProbeDev = Callable[[GPT2LMHeadModel], Mapping[str, float]]
 """Measures a model (fresh, its own to change) on development data: "toxicity", "perplexity", …"""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from transformers import PreTrainedTokenizerBase
 
 from helpers.language.texts import Pair
-from helpers.profile_schema import DPO
+from helpers.profiles import DPO
 
 
 class PairError(ValueError):

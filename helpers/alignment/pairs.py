@@ -19,7 +19,7 @@ from helpers.language.models import LanguageModel
 from helpers.language.scoring import Scorer
 from helpers.language.texts import Pair, Prompt
 from helpers.mechanism.probe import Probe
-from helpers.profile_schema import PPLM, Decoding
+from helpers.profiles import PPLM, Decoding
 from helpers.runtime import ProgressFn, with_batch_halving
 
 

@@ -15,7 +15,7 @@ from transformers import GPT2LMHeadModel
 from helpers.alignment.pasts import Past, Reader, Reading, left_padded, length, reader
 from helpers.language.generation import gumbel
 from helpers.mechanism.probe import Probe
-from helpers.profile_schema import PPLM
+from helpers.profiles import PPLM
 from helpers.runtime import generator
 
 

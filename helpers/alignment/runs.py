@@ -11,7 +11,7 @@ from typing import Any
 
 from helpers.alignment.jsonl import write_whole
 from helpers.alignment.policies import Look, choose_policies, lowest_validation_loss
-from helpers.profile_schema import DPO, ModelSource
+from helpers.profiles import DPO, ModelSource
 
 Row = dict[str, Any]
 """One line of a history: `kind` "train" (a step) or "look" (a pause to measure), `step`, and figures."""

@@ -20,7 +20,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from helpers.alignment.encoding import EncodedPair
 from helpers.alignment.shared_prompts import share_prompts
-from helpers.profile_schema import DPO
+from helpers.profiles import DPO
 
 RELIED_ON = (
     "_prepare_dataset",

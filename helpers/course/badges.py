@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from helpers.course.pairs import update_text
+from helpers.course.pairing import update_text
 from helpers.course.series import NOTEBOOKS, SOURCES, running_order
 from helpers.course.tables import colab_badge, repository, rewrite, with_badge
 

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from nbformat import NotebookNode
 
 from helpers.course.outputs import PLOTLY, PNG, alt_text, rich_outputs
-from helpers.teaching.figure import Figure, browser
+from helpers.teaching.figures.figure import Figure, browser
 
 SCALE = 1.25  # as wide as GitHub shows it; a dozen figures stay below one megabyte
 

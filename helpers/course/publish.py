@@ -16,14 +16,13 @@ from helpers.course.cover import SOURCE as COVER
 from helpers.course.cover import cover
 from helpers.course.execute import Interrupted, execute, write
 from helpers.course.outputs import machine_paths
-from helpers.course.pairs import read_source, update_text
+from helpers.course.pairing import read_source, update_text
 from helpers.course.pictures import PictureError, add_pictures, check_browser
 from helpers.course.run import Screen, read_timings, show_failure, timing, write_timings
 from helpers.course.series import NOTEBOOKS, ROOT, SOURCES, heading, running_order
 from helpers.course.tables import between, notebook_table, repository, rewrite
 from helpers.profiles import POCKET
-from helpers.teaching.claims import merge, render_table, write_rows
-from helpers.teaching.claims_table import NOT_RUN
+from helpers.teaching.claims import NOT_RUN, merge, render_table, write_rows
 
 START = "00_start_here"
 WORK = ROOT / "build" / "publish"

@@ -20,8 +20,7 @@ from helpers.course.execute import Failure, Interrupted, Outcome, execute, write
 from helpers.course.mathml import EquationError
 from helpers.course.series import NOTEBOOKS, ROOT, running_order
 from helpers.profiles import Profile, ProfileError, check_profile, load_profile
-from helpers.teaching.claims import merge, write_rows
-from helpers.teaching.claims_table import label, value_text
+from helpers.teaching.claims import label, merge, value_text, write_rows
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from helpers.language.models import LanguageModel
 from helpers.language.texts import Prompt
-from helpers.profile_schema import Decoding
+from helpers.profiles import Decoding
 from helpers.runtime import ProgressFn, generator, with_batch_halving
 
 

@@ -18,8 +18,7 @@ from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from helpers.language import hub
-from helpers.profile_checks import check_model_folder
-from helpers.profile_sources import ModelSource
+from helpers.profiles import ModelSource, check_model_folder
 
 LOGIT_TOLERANCE = 1e-4
 """How far, relative to the largest logit, the bridge may stand from Hugging Face's own forward pass."""

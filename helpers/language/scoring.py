@@ -17,14 +17,21 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.pipeline import make_union
 from torch import Tensor
 
-from helpers import profile_schema as settings_of
 from helpers.language import hub
 from helpers.language.models import quiet
 from helpers.language.texts import Texts
 from helpers.language.trained_scorers import context_words, pieces, train_scorer, whole_words
 from helpers.language.words import toxic_word_list
 from helpers.pocket.corpus import is_toxic, toxic_words
-from helpers.profiles import Profile
+from helpers.profiles import (
+    CommentScorerSettings,
+    ExactScorerSettings,
+    HubScorerSettings,
+    MaskedScorerSettings,
+    Profile,
+    ScorerSettings,
+    WordScorerSettings,
+)
 from helpers.runtime import with_batch_halving
 
 
@@ -127,7 +134,7 @@ class HubScorer:
 
 
 def build_scorer(
-    settings: settings_of.Scorer, texts: Texts, profile: Profile, device: str | torch.device = "cpu"
+    settings: ScorerSettings, texts: Texts, profile: Profile, device: str | torch.device = "cpu"
 ) -> Scorer:
     """The scorer that a profile's settings describe, trained or loaded.
 
@@ -140,24 +147,24 @@ def build_scorer(
     """
     train, test = texts.comments_scorer, texts.comments_test
     match settings:
-        case settings_of.ExactScorer():
+        case ExactScorerSettings():
             return ExactScorer()
-        case settings_of.WordScorer():
+        case WordScorerSettings():
             return WordScorer(toxic_word_list(profile))
-        case settings_of.HubScorer():
+        case HubScorerSettings():
             folder = settings.folder or hub.model_folder(
                 str(settings.id), settings.revision, files=CLASSIFIER_FILES
             )
             name = str(settings.id or folder.name).rsplit("/", 1)[-1]
             return HubScorer(folder, name=name, label=settings.label, batch=settings.batch, device=device)
-        case settings_of.MaskedScorer():
+        case MaskedScorerSettings():
             name, features = "masked", TfidfVectorizer(analyzer=context_words(toxic_words()), min_df=2)
             # A continuation is about as many words as four fifths of its tokens. One piece per test comment,
             # for pieces of the same comment would make the interval too narrow.
             words = max(2, round(0.8 * profile.decoding.new_tokens))
             train = pieces(train, 4, words, profile.seed)
             test = pieces(test, 1, words, profile.seed)
-        case settings_of.CommentScorer():
+        case CommentScorerSettings():
             common = {"min_df": 2, "sublinear_tf": True, "max_features": 100_000}
             name, features = (
                 "comments",

@@ -7,10 +7,9 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from helpers import tables
 from helpers.language import hub
-from helpers.profile_checks import ROLES, read
-from helpers.profile_sources import FileText, HubText, ProfileError
+from helpers.profiles import FileText, HubText, ProfileError, files
+from helpers.profiles.checks import ROLES, read
 
 Table = FileText | HubText
 
@@ -81,12 +80,12 @@ def normal(text: str) -> str:
 
 def _raw_rows(source: Table) -> Iterator[tuple[str, dict[str, Any]]]:
     if isinstance(source, FileText):
-        files = [source.path]
+        paths = [source.path]
     else:
-        files = hub.dataset_files(source.repository, source.revision, source.pattern)
-    for path in files:
+        paths = hub.dataset_files(source.repository, source.revision, source.pattern)
+    for path in paths:
         title = str(path) if isinstance(source, FileText) else f"{_title(source)}, {path.name}"
-        for number, row in enumerate(tables.rows(path)):
+        for number, row in enumerate(files.rows(path)):
             yield f"{title}, row {number + 1}", row
 
 

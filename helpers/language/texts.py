@@ -9,8 +9,7 @@ from typing import Literal, TypeVar
 
 from helpers.language import sources
 from helpers.pocket import corpus
-from helpers.profile_schema import Profile
-from helpers.profile_sources import FileText, PocketText, ProfileError
+from helpers.profiles import FileText, PocketText, Profile, ProfileError
 
 Split = Literal["dev", "eval", "pair"]
 

@@ -16,8 +16,7 @@ from pathlib import Path
 
 from helpers.pocket import corpus
 from helpers.pocket.lexicon import FAMILIES
-from helpers.profile_schema import Profile
-from helpers.profile_sources import PocketText
+from helpers.profiles import PocketText, Profile
 
 MILD = frozenset(Path(__file__).with_name("mild_words.txt").read_text(encoding="ascii").split())
 """Mild insults and oaths. They are shown: the lesson cannot be read without them."""

@@ -52,7 +52,7 @@
 
 # %%
 import os, sys
-sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.exists(f"{up}/helpers/lab.py")))
+sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.isdir(f"{up}/helpers")))
 import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
 from helpers.lab import Lab
 
@@ -120,7 +120,7 @@ scores = {group: scorer.score(run.texts) for group, run in runs.items()}
 
 # %%
 from helpers.intervals import bootstrap
-from helpers.teaching import plots
+from helpers.teaching.figures import plots
 
 rates = {group: bootstrap(values, seed=seed) for group, values in scores.items()}
 worst = max(rates, key=lambda group: rates[group].value)

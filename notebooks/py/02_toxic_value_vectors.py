@@ -44,7 +44,7 @@
 
 # %%
 import os, sys
-sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.exists(f"{up}/helpers/lab.py")))
+sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.isdir(f"{up}/helpers")))
 import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
 from helpers.lab import Lab
 
@@ -60,7 +60,7 @@ lab = Lab.start("02_toxic_value_vectors", PROFILE, unmask=UNMASK)
 # %%
 import torch
 
-from helpers.teaching import plots
+from helpers.teaching.figures import plots
 
 model, probe, seed = lab.base, lab.probe, lab.profile.seed
 values, keys = model.value_vectors, model.key_vectors

@@ -45,7 +45,7 @@
 
 # %%
 import os, sys
-sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.exists(f"{up}/helpers/lab.py")))
+sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.isdir(f"{up}/helpers")))
 import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
 from helpers.lab import Lab
 
@@ -59,7 +59,7 @@ lab = Lab.start("03_steering", PROFILE, unmask=UNMASK)
 # %%
 import torch
 
-from helpers.teaching import plots
+from helpers.teaching.figures import plots
 
 model, last, seed = lab.base, lab.base.n_layers - 1, lab.profile.seed
 

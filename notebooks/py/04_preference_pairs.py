@@ -45,8 +45,8 @@
 # ## Set-up
 
 # %%
-import sys, pathlib
-sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import os, sys
+sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.isdir(f"{up}/helpers")))
 import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
 from helpers.lab import Lab
 
@@ -61,7 +61,7 @@ lab = Lab.start("04_preference_pairs", PROFILE, unmask=UNMASK)
 # %%
 import torch
 
-from helpers.teaching import plots
+from helpers.teaching.figures import plots
 
 model, probe, settings, seed = lab.base, lab.probe, lab.profile.pplm, lab.profile.seed
 draws = lab.profile.counts.bootstrap

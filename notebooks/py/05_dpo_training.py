@@ -44,8 +44,8 @@
 # ## Set-up
 
 # %%
-import sys, pathlib
-sys.path[:0] = [str(p) for p in [pathlib.Path.cwd(), *pathlib.Path.cwd().parents] if (p / "helpers" / "lab.py").is_file()][:1]
+import os, sys
+sys.path.insert(0, next(up for up in (".", "..", "../..") if os.path.isdir(f"{up}/helpers")))
 import helpers.colab  # installs what is missing on Colab; does nothing elsewhere
 from helpers.lab import Lab
 
@@ -60,7 +60,7 @@ lab = Lab.start("05_dpo_training", PROFILE, unmask=UNMASK)
 import torch
 
 from helpers.alignment.encoding import encode_pairs
-from helpers.teaching import plots
+from helpers.teaching.figures import plots
 
 model, tokenizer, settings, seed = lab.base, lab.base.tokenizer, lab.profile.dpo, lab.profile.seed
 pairs = lab.crafted(lab.pair_sources[0]).kept
@@ -233,7 +233,7 @@ print(f"from scratch {our_loss:.6f}   TRL {trl_loss:.6f}   difference {abs(our_l
 # **Guess first.** After neutral prompts the model is hardly ever toxic. Will training there change what it says after *hostile* ones?
 
 # %%
-from helpers.teaching.live import live_chart
+from helpers.teaching.figures.live import live_chart
 
 by_source = {}
 for name in lab.pair_sources:

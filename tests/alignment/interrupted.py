@@ -14,7 +14,7 @@ from pathlib import Path
 from helpers.alignment.dpo import train
 from helpers.alignment.pairs import craft
 from helpers.language.models import load_hf
-from helpers.profile_schema import ModelSource
+from helpers.profiles import ModelSource
 from tests.alignment.makers import DPO_SETTINGS, PPLM_SETTINGS, a_probe, some_pairs, some_prompts
 
 

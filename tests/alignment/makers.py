@@ -6,7 +6,7 @@ import torch
 
 from helpers.language.texts import Pair, Prompt
 from helpers.mechanism.probe import Probe
-from helpers.profile_schema import DPO, PPLM
+from helpers.profiles import DPO, PPLM
 from tests.language.builders import SENTENCES
 
 PPLM_SETTINGS = PPLM(iterations=4, new_tokens=5, step_size=1.0, kl_scale=0.01)

@@ -22,7 +22,7 @@ from helpers.alignment.jsonl import write_pairs
 from helpers.alignment.loss import dpo_loss, lay_out, sequence_logprobs
 from helpers.alignment.runs import read_run
 from helpers.language.models import load_hf
-from helpers.profile_schema import ModelSource
+from helpers.profiles import ModelSource
 from tests.alignment.makers import DPO_SETTINGS, some_pairs
 from tests.language.builders import tiny_model
 

@@ -17,7 +17,7 @@ from helpers.alignment.encoding import PairError, encode_pairs
 from helpers.alignment.pairs import PairRules, craft, rejection_sampling, select
 from helpers.language.models import boot, load_hf
 from helpers.language.texts import Pair, Prompt
-from helpers.profile_schema import Decoding, ModelSource
+from helpers.profiles import Decoding, ModelSource
 from tests.alignment.makers import (
     DPO_SETTINGS,
     PPLM_SETTINGS,

@@ -4,7 +4,7 @@ import pytest
 
 from helpers.alignment.policies import Look
 from helpers.alignment.runs import TrainingRun, looks_of, read_run, reason_to_stop, roles_of, write_run
-from helpers.profile_schema import DPO
+from helpers.profiles import DPO
 
 SETTINGS = DPO(patience=2, ceiling_patience=2)
 BASE = Look(0, 0.5, 10.0, 0.69)

@@ -10,7 +10,7 @@ import torch
 
 from helpers.alignment.pplm import steer
 from helpers.mechanism.probe import Probe
-from helpers.profile_schema import PPLM
+from helpers.profiles import PPLM
 from tests.benchmarks.shapes import SHAPES, device, random_model, wait
 
 SETTINGS = PPLM(iterations=10, new_tokens=1)  # as in real use, the gradient steps outweigh reading the prompt

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.artifacts.store import Artifact, Store
 from helpers.language.generation import continue_prompts
 from helpers.language.models import LanguageModel, load_model
 from helpers.language.texts import Texts, load_texts
 from helpers.mechanism.pooling import pooled_residuals
 from helpers.profiles import POCKET
-from helpers.store import Artifact, Store
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from nbformat.v4 import new_output
 
 from helpers.course.execute import write
-from helpers.course.pairs import difference, read_source, update_text
+from helpers.course.pairing import difference, read_source, update_text
 
 SOURCE = """\
 # ---

@@ -9,7 +9,7 @@ from nbformat.v4 import new_output
 
 from helpers.course import badges, pictures, publish
 from helpers.course.outputs import PLOTLY, PNG
-from helpers.teaching.figure import Figure
+from helpers.teaching.figures.figure import Figure
 from tests.course.builders import figure_output, outcome, small
 
 SOURCE = (
@@ -131,7 +131,7 @@ def test_a_path_of_the_machine_is_not_stored(
 def test_only_some_keeps_the_claims_and_minutes_of_the_others(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from helpers.teaching.claims import Ledger, Measurement, find_claim, merge, write_rows
+    from helpers.teaching.claims.ledger import Ledger, Measurement, find_claim, merge, write_rows
 
     ran = simulate(monkeypatch)
     publish.main()

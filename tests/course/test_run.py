@@ -17,7 +17,7 @@ from tests.course.builders import outcome, save, small
 RECORD = """
 from pathlib import Path
 import os
-from helpers.teaching.claims import Ledger, Measurement
+from helpers.teaching.claims.ledger import Ledger, Measurement
 measured = Measurement(0.9, (0.88, 0.92), control=0.5, control_interval=(0.4, 0.6), details=DETAILS)
 """
 
@@ -169,7 +169,7 @@ def test_a_wrong_profile_is_refused_before_anything_runs(tmp_path: Path) -> None
 def test_what_a_kernel_records_reaches_the_table_and_the_ledger(
     tmp_path: Path, request_: Request, capsys: pytest.CaptureFixture
 ) -> None:
-    from helpers.teaching.claims import CLAIMS
+    from helpers.teaching.claims.ledger import CLAIMS
 
     part = next(part for part in CLAIMS["A1"].parts if part.name == "accuracy")
     details = {key: 0.5 for key in part.rule.needs}

@@ -20,7 +20,7 @@ from helpers.course.outputs import (
     rich_outputs,
 )
 from helpers.course.pages import notebook_page
-from helpers.course.pairs import difference
+from helpers.course.pairing import difference
 from helpers.language.words import mask
 from tests.hygiene.files import NOTEBOOKS, SOURCES, name
 

@@ -15,7 +15,7 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from helpers.language.models import load_model
-from helpers.profile_sources import ModelSource
+from helpers.profiles import ModelSource
 from tests.language.builders import tiny_tokenizer
 
 VOCAB = 50257

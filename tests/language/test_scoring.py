@@ -24,11 +24,15 @@ from helpers.language.texts import Comment, Texts, load_texts
 from helpers.language.trained_scorers import TrainedScorer, context_words, pieces
 from helpers.language.words import toxic_word_list
 from helpers.pocket import corpus
-from helpers.profile_schema import CommentScorer, MaskedScorer
-from helpers.profile_schema import ExactScorer as ExactSettings
-from helpers.profile_schema import HubScorer as HubSettings
-from helpers.profile_schema import WordScorer as WordSettings
-from helpers.profiles import POCKET, load_profile
+from helpers.profiles import (
+    POCKET,
+    CommentScorerSettings,
+    ExactScorerSettings,
+    HubScorerSettings,
+    MaskedScorerSettings,
+    WordScorerSettings,
+    load_profile,
+)
 from tests.language.builders import SENTENCES, tiny_tokenizer
 
 PROFILE = POCKET.model_copy(update={"counts": POCKET.counts.model_copy(update={"bootstrap": 100})})
@@ -96,8 +100,8 @@ def test_exact_scorer_agrees_with_the_generators_labels(texts):
 def test_every_scorer_keeps_the_protocol(texts, classifier):
     folder = classifier(JIGSAW, "multi_label_classification")
     for settings in (
-        ExactSettings(), MaskedScorer(), WordSettings(), CommentScorer(),
-        HubSettings(folder=folder, label="Toxic"),
+        ExactScorerSettings(), MaskedScorerSettings(), WordScorerSettings(), CommentScorerSettings(),
+        HubScorerSettings(folder=folder, label="Toxic"),
     ):  # fmt: skip
         scorer = build_scorer(settings, texts, PROFILE, "cpu")
         assert isinstance(scorer, Scorer) and scorer.name and scorer.unit
@@ -117,7 +121,7 @@ def test_masked_scorer_never_sees_a_word_of_the_lexicon(texts):
     for word in sorted(corpus.toxic_words()):
         for written in (word, word.capitalize(), word.upper()):
             assert analyse(f"You {written}, go") == ["you", ",", "go", ", go"]
-    scorer = build_scorer(MaskedScorer(), texts, PROFILE)
+    scorer = build_scorer(MaskedScorerSettings(), texts, PROFILE)
     known = scorer.pipeline[0].vocabulary_
     assert not {word for feature in known for word in feature.split()} & corpus.toxic_words()
     with_each = [f"You are such a {word}, and all know it." for word in sorted(corpus.toxic_words())]
@@ -125,7 +129,9 @@ def test_masked_scorer_never_sees_a_word_of_the_lexicon(texts):
     assert len(set(scorer.score(with_each).tolist())) == 1
 
 
-@pytest.mark.parametrize("settings", [MaskedScorer(), CommentScorer()], ids=["masked", "comments"])
+@pytest.mark.parametrize(
+    "settings", [MaskedScorerSettings(), CommentScorerSettings()], ids=["masked", "comments"]
+)
 def test_trained_scorers_say_how_well_they_do_on_texts_they_did_not_see(texts, settings):
     scorer = build_scorer(settings, texts, PROFILE)
     scores = scorer.score([one.text for one in scorer.test])
@@ -158,18 +164,18 @@ def test_a_scorer_trained_on_shuffled_labels_does_not_beat_chance(texts):
         replace(one, toxic=texts.comments_scorer[other].toxic)
         for one, other in zip(texts.comments_scorer, order, strict=True)
     )
-    scorer = build_scorer(CommentScorer(), replace(texts, comments_scorer=shuffled), PROFILE)
+    scorer = build_scorer(CommentScorerSettings(), replace(texts, comments_scorer=shuffled), PROFILE)
     assert isinstance(scorer, TrainedScorer) and not scorer.beats_chance
-    assert build_scorer(CommentScorer(), texts, PROFILE).beats_chance
+    assert build_scorer(CommentScorerSettings(), texts, PROFILE).beats_chance
 
 
 def test_training_repeats_and_wants_both_labels(texts):
     sample = [one.text for one in texts.comments_test[:20]]
-    first, second = (build_scorer(MaskedScorer(), texts, PROFILE).score(sample) for _ in range(2))
+    first, second = (build_scorer(MaskedScorerSettings(), texts, PROFILE).score(sample) for _ in range(2))
     assert torch.equal(first, second)
     clean = tuple(one for one in texts.comments_scorer if not one.toxic)
     with pytest.raises(ValueError, match="'masked' wants toxic and other comments for training"):
-        build_scorer(MaskedScorer(), replace(texts, comments_scorer=clean), PROFILE)
+        build_scorer(MaskedScorerSettings(), replace(texts, comments_scorer=clean), PROFILE)
 
 
 # --- hub classifiers ---------------------------------------------------------------------------------------
@@ -249,9 +255,9 @@ def test_scorers_read_real_text(classifier):
     texts = load_texts(profile)
     sample = [comment.text for comment in texts.comments_test]
     toxic = torch.tensor([comment.toxic for comment in texts.comments_test])
-    trained = build_scorer(CommentScorer(), texts, profile)
+    trained = build_scorer(CommentScorerSettings(), texts, profile)
     assert trained.held_out.low > 0.6
-    words = build_scorer(WordSettings(), texts, profile).score(sample)
+    words = build_scorer(WordScorerSettings(), texts, profile).score(sample)
     assert words[toxic].mean() > 2 * words[~toxic].mean()
     assert toxic_word_list(profile)
     hub = HubScorer(classifier(JIGSAW), name="tiny", label="toxic", batch=16)

@@ -36,7 +36,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def compare_ledgers(claims: Path, stored: Path) -> list[str]:
     """How the claims recorded under `claims` differ from the stored ones of the same notebooks."""
-    from helpers.teaching.claims import compare, merge  # after conftest's import hook is in place
+    from helpers.teaching.claims.ledger import compare, merge  # after conftest's import hook is in place
 
     ran = {path.stem for path in claims.glob("*.json")}
     if not ran:

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from helpers.teaching.claims import Ledger, Measurement, merge
-from helpers.teaching.registry import find_claim
+from helpers.teaching.claims.ledger import Ledger, Measurement, merge
+from helpers.teaching.claims.registry import find_claim
 from tests.notebooks.session import compare_ledgers
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -27,28 +27,28 @@ class Fault:
 FAULTS = [
     Fault(
         "a damaged artifact is served because its checksum is not compared",
-        "helpers/store.py",
+        "helpers/artifacts/store.py",
         "if _checksum(entry / name) != files[name]]",
         "if not files[name]]",
         "tests/store/test_faults.py::TestDamage::test_any_flipped_byte_is_noticed_and_mended",
     ),
     Fault(
         "a killed writer leaves an artifact that looks whole",
-        "helpers/store.py",
+        "helpers/artifacts/store.py",
         'new = work / "new"',
         "new = entry",
         "tests/store/test_faults.py::TestKilledWriter::test_at_every_step_of_writing",
     ),
     Fault(
         "a rule is turned round: below the control counts as above it",
-        "helpers/teaching/rules.py",
+        "helpers/teaching/claims/rules.py",
         "grade(direction=m.low > m.against, agrees=m.low > 3 * m.against)",
         "grade(direction=m.low < m.against, agrees=m.low > 3 * m.against)",
         "tests/teaching/test_rules.py::test_each_verdict",
     ),
     Fault(
         "a ledger's value may drift out of its interval unnoticed",
-        "helpers/teaching/claims_table.py",
+        "helpers/teaching/claims/table.py",
         "same = low <= old_high and old_low <= high",
         "same = low <= old_high or old_low <= high",
         "tests/teaching/test_claims.py::test_compare_names_each_difference",

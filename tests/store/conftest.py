@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from helpers.store import Store
+from helpers.artifacts.store import Store
 
 
 @pytest.fixture

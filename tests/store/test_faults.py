@@ -15,10 +15,10 @@ import pytest
 import safetensors.torch
 import torch
 
-from helpers import store as store_module
-from helpers.store import Artifact, Store, StoreFull, StoreWarning
+from helpers.artifacts import store as store_module
+from helpers.artifacts.store import Artifact, Store, StoreFull, StoreWarning
 
-REPOSITORY = Path(store_module.__file__).resolve().parents[1]
+REPOSITORY = Path(store_module.__file__).resolve().parents[2]
 INGREDIENTS = {"seed": 0, "rate": 0.5}
 
 
@@ -232,7 +232,7 @@ class TestFullDisk:
             import sys, torch
             from pathlib import Path
             from safetensors.torch import save_file
-            from helpers.store import Artifact, Store, StoreFull
+            from helpers.artifacts.store import Artifact, Store, StoreFull
             store = Store(Path(sys.argv[1]))
             big = torch.zeros(1_000_000)
 

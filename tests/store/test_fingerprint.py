@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from helpers.fingerprint import fingerprint
+from helpers.artifacts.fingerprint import fingerprint
 
 leaves = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5)
 names = st.sampled_from("abc")

@@ -5,7 +5,7 @@ import os
 import pytest
 import torch
 
-from helpers.store import Artifact, Store, cache_folder
+from helpers.artifacts.store import Artifact, Store, cache_folder
 
 
 def refuse():
@@ -122,7 +122,7 @@ class TestFolder:
 class TestCacheFolder:
     def test_is_in_the_repository_unless_named(self, monkeypatch, tmp_path):
         monkeypatch.delenv("TOXICITY_LAB_CACHE", raising=False)
-        assert cache_folder().name == ".cache" and (cache_folder().parent / "helpers" / "store.py").is_file()
+        assert cache_folder().name == ".cache" and (cache_folder().parent / "helpers" / "artifacts" / "store.py").is_file()
         monkeypatch.setenv("TOXICITY_LAB_CACHE", str(tmp_path / "with spaces"))
         assert cache_folder() == tmp_path / "with spaces"
         monkeypatch.setenv("TOXICITY_LAB_CACHE", os.path.join("~", "cache"))

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.teaching import exercises
-from helpers.teaching.checks import ROUNDS, CheckFailed, Exercise, Mistake
+from helpers.teaching.exercises.checks import ROUNDS, CheckFailed, Exercise, Mistake
 
 double = Exercise(
     name="double",

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from helpers.teaching.claims import CLAIMS, Ledger, Measurement, compare, merge, render_table, write_rows
+from helpers.teaching.claims.ledger import (
+    CLAIMS,
+    Ledger,
+    Measurement,
+    compare,
+    merge,
+    render_table,
+    write_rows,
+)
 
 SCHEMA = {
     "id", "part", "model", "policy", "notebook", "statement", "paper", "value", "interval", "unit", "control",

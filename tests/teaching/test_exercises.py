@@ -6,7 +6,7 @@ from einops import einsum, reduce
 from torch.nn.functional import cosine_similarity, gelu
 
 from helpers.teaching import exercises as ex
-from helpers.teaching.checks import CheckFailed
+from helpers.teaching.exercises.checks import CheckFailed
 
 
 def masked_mean(resid, mask):

@@ -4,7 +4,7 @@ import xml.etree.ElementTree as ET
 
 import pytest
 
-from helpers.teaching import live
+from helpers.teaching.figures import live
 
 ROWS = [
     {"kind": "look", "step": 0, "validation_loss": 0.69, "toxicity": 0.6, "perplexity": 10.0},

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from helpers.teaching.palette import CONTROL, DIVERGING, INK, PALETTE, PAPER, SEQUENTIAL, styles
+from helpers.teaching.figures.palette import CONTROL, DIVERGING, INK, PALETTE, PAPER, SEQUENTIAL, styles
 
 # Machado, Oliveira and Fernandes 2009, severity 1, on linear sRGB.
 VISION = {

@@ -12,8 +12,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.intervals import Interval
-from helpers.teaching import plot_labels, plot_parts, plots
-from helpers.teaching.figure import HEIGHT, PLOTLY_MIME, TEMPLATE, TITLE_CHARACTERS, Figure, browser, wrap
+from helpers.teaching.figures import labels as plot_labels
+from helpers.teaching.figures import parts, plots
+from helpers.teaching.figures.figure import (
+    HEIGHT,
+    PLOTLY_MIME,
+    TEMPLATE,
+    TITLE_CHARACTERS,
+    Figure,
+    browser,
+    wrap,
+)
 
 WORDS = {
     "title": "The finding",
@@ -80,7 +89,7 @@ def test_figure_refuses_empty_alt():
 
 
 def test_png_without_browser_says_what_to_do(monkeypatch):
-    monkeypatch.setattr("helpers.teaching.figure.browser", lambda: None)
+    monkeypatch.setattr("helpers.teaching.figures.figure.browser", lambda: None)
     with pytest.raises(RuntimeError, match="TOXICITY_LAB_PNG"):
         MAKERS["bar"](**WORDS).to_png()
 
@@ -185,13 +194,13 @@ def test_outlier_labels_keep_apart_in_order_and_inside(points):
     named = {f"L{place}.7": point for place, point in enumerate(points)}
     layout = plot_labels.outlier_labels(named, [([-1, 1], [-1, 1])], False, 600)
     low, high = layout["yaxis"]["range"]
-    pixel = (high - low) / plot_parts.AREA_HEIGHT
+    pixel = (high - low) / parts.AREA_HEIGHT
     assert len(layout["annotations"]) == len(points)
     for side in ("left", "right"):
         labels = [label for label in layout["annotations"] if label["xanchor"] == side]
         heights = [label["ay"] for label in labels]
         assert [label["y"] for label in labels] == sorted(label["y"] for label in labels)
-        assert all(b - a >= 0.99 * plot_parts.GAP * pixel for a, b in zip(heights, heights[1:], strict=False))
+        assert all(b - a >= 0.99 * parts.GAP * pixel for a, b in zip(heights, heights[1:], strict=False))
         assert all(low <= height <= high for height in heights)
 
 
@@ -201,9 +210,9 @@ def test_no_arrow_on_the_axis_runs_through_a_label(values):
     labels = plot_labels.axis_marks(
         {f"L{place}.77": value for place, value in enumerate(values)}, 0.0, 1.0, False
     )
-    scale = plot_parts.AREA_WIDTH
+    scale = parts.AREA_WIDTH
     for label in labels:
-        width = plot_parts.LETTER * len(label["text"])
+        width = parts.LETTER * len(label["text"])
         at = label["x"] * scale
         start, end = (at - width, at) if label["xanchor"] == "right" else (at, at + width)
         for other in labels:

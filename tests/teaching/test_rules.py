@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.teaching.claims import CLAIMS, Measurement, Verdict, judge
+from helpers.teaching.claims.ledger import CLAIMS, Measurement, Verdict, judge
 
 AGREES, DIRECTION, NOT_REPRODUCED, NOT_RUN = Verdict
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.teaching import show
+from helpers.teaching.display import show
 
 SWEAR = "".join(map(chr, (115, 104, 105, 116)))  # one word of the masked list, not spelled here
 MASKED = SWEAR[0] + "***"

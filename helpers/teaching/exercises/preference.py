@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float
 from torch import Generator, Tensor
 from torch.nn.functional import logsigmoid
 
-from helpers.teaching.checks import Exercise, Inputs, Mistake
+from helpers.teaching.exercises.checks import Exercise, Inputs, Mistake
 from helpers.teaching.exercises.draws import normal
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
-from helpers.teaching.checks import Exercise, Inputs, Mistake
+from helpers.teaching.exercises.checks import Exercise, Inputs, Mistake
 from helpers.teaching.exercises.draws import normal, right_padding
 
 

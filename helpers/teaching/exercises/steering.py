@@ -3,7 +3,7 @@
 import torch
 from torch import Generator, Tensor
 
-from helpers.teaching.checks import Exercise, Inputs, Mistake
+from helpers.teaching.exercises.checks import Exercise, Inputs, Mistake
 from helpers.teaching.exercises.draws import normal
 
 

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Generator, Tensor
 from torch.nn.functional import gelu
 
-from helpers.teaching.checks import Exercise, Inputs, Mistake
+from helpers.teaching.exercises.checks import Exercise, Inputs, Mistake
 from helpers.teaching.exercises.draws import normal
 
 

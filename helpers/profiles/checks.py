@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from helpers import tables
-from helpers.profile_schema import Profile
-from helpers.profile_sources import FileText, HubScorer, HubText, ProfileError
+from helpers.profiles import files
+from helpers.profiles.schema import Profile
+from helpers.profiles.sources import FileText, HubScorerSettings, HubText, ProfileError
 
 
 def check_model_folder(folder: Path) -> None:
@@ -64,7 +64,7 @@ def check_profile(profile: Profile) -> None:
     if profile.model.folder is not None:
         check_model_folder(profile.model.folder)
     for scorer in profile.scorers:
-        if isinstance(scorer, HubScorer) and scorer.folder is not None and not scorer.folder.is_dir():
+        if isinstance(scorer, HubScorerSettings) and scorer.folder is not None and not scorer.folder.is_dir():
             raise ProfileError(f"The scorer's folder {scorer.folder} does not exist.")
     for name, source in profile.data:
         if isinstance(source, FileText):
@@ -74,7 +74,7 @@ def check_profile(profile: Profile) -> None:
 def check_table(source: FileText, name: str) -> None:
     """Raises ProfileError unless a file's rows have the columns, the labels, and at least one row to use."""
     empty = True
-    for number, row in enumerate(tables.rows(source.path)):
+    for number, row in enumerate(files.rows(source.path)):
         read(row, source, ROLES[name], f"{source.path}, row {number + 1}", f"data.{name}")
         empty = False
     if empty:
@@ -93,16 +93,16 @@ def read(
     found: dict[str, Any] = {}
     try:
         if source.spare is not None:
-            tables.cell(row, source.spare)  # if it is missing, say so now, not when pairs are made
+            files.cell(row, source.spare)  # if it is missing, say so now, not when pairs are made
         if source.keep is not None:
-            kept = tables.cell(row, source.keep)
+            kept = files.cell(row, source.keep)
             if kept is None or not _label(kept, 0.5, place, source.keep):
                 return None
         for role in roles:
-            found[role] = tables.cell(row, source.column(role))
+            found[role] = files.cell(row, source.column(role))
     except KeyError as error:
         missing = str(error.args[0])
-        present = tables.columns(row)
+        present = files.columns(row)
         close = difflib.get_close_matches(missing, present, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ProfileError(
@@ -122,7 +122,7 @@ def read(
 
 def _label(value: Any, threshold: float, place: str, column: str) -> bool:
     try:
-        return tables.truth(value, threshold)
+        return files.truth(value, threshold)
     except ValueError:
         raise ProfileError(
             f"{place}: column {column!r} should be true/false, 0/1 or a number, but is {str(value)[:60]!r}."

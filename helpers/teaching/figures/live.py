@@ -8,8 +8,8 @@ from typing import Any
 
 from IPython.display import display
 
-from helpers.teaching.palette import FAINT, INK, PALETTE
-from helpers.teaching.show import Html, escape
+from helpers.teaching.display.show import Html, escape
+from helpers.teaching.figures.palette import FAINT, INK, PALETTE
 
 Row = Mapping[str, Any]
 

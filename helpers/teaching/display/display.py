@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
-from helpers.teaching import show
-from helpers.teaching.show import Html
+from helpers.teaching.display import show
+from helpers.teaching.display.show import Html
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from helpers.language.words import mask
-from helpers.teaching.palette import FAINT, INK, PALETTE, PAPER
+from helpers.teaching.figures.palette import FAINT, INK, PALETTE, PAPER
 
 WIDTH, HEIGHT = 720, 420
 PNG_SCALE = 1.5  # sharp on a projector, about 80 kB a figure

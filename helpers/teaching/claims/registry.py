@@ -3,10 +3,10 @@
 Published figures are GPT2-medium's: shown beside a model organism's numbers, never judged against them.
 """
 
-from helpers.teaching import rules
-from helpers.teaching.measurement import Claim, Part
-from helpers.teaching.registry_lee import LEE
-from helpers.teaching.registry_yang import YANG
+from helpers.teaching.claims import rules
+from helpers.teaching.claims.measurement import Claim, Part
+from helpers.teaching.claims.registry_lee import LEE
+from helpers.teaching.claims.registry_yang import YANG
 
 OWN = (
     Claim(

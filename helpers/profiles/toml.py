@@ -14,8 +14,8 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from helpers.profile_schema import Profile
-from helpers.profile_sources import ProfileError, Settings
+from helpers.profiles.schema import Profile
+from helpers.profiles.sources import ProfileError, Settings
 
 
 def read_toml(path: Path, builtin: Mapping[str, Profile]) -> Profile:

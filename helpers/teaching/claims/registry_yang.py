@@ -3,9 +3,9 @@
 The versions of the paper differ: "version 1" is its first arXiv version.
 """
 
-from helpers.teaching import rules
-from helpers.teaching.measurement import Claim, Part
-from helpers.teaching.registry_lee import DPO
+from helpers.teaching.claims import rules
+from helpers.teaching.claims.measurement import Claim, Part
+from helpers.teaching.claims.registry_lee import DPO
 
 YANG = (
     Claim(

@@ -5,8 +5,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from helpers.teaching.registry import CLAIMS, find_claim
-from helpers.teaching.show import Html, grid
+from helpers.teaching.claims.registry import CLAIMS, find_claim
+from helpers.teaching.display.show import Html, grid
 
 Row = dict[str, Any]
 GPT2_MEDIUM = "GPT2-medium"

@@ -125,19 +125,19 @@ class Data(Settings):
     )
 
 
-class ExactScorer(Settings):
+class ExactScorerSettings(Settings):
     """The generator's own lexicon and threat patterns: exact on text of the pocket corpus."""
 
     kind: Literal["pocket-exact"] = "pocket-exact"
 
 
-class MaskedScorer(Settings):
+class MaskedScorerSettings(Settings):
     """A classifier trained on pocket comments with the lexicon's words masked."""
 
     kind: Literal["pocket-masked"] = "pocket-masked"
 
 
-class HubScorer(Settings):
+class HubScorerSettings(Settings):
     """A toxicity classifier from the hub or a folder, run on this machine."""
 
     kind: Literal["hub"] = "hub"
@@ -148,24 +148,29 @@ class HubScorer(Settings):
     batch: PositiveInt = Field(default=64, description="texts scored at once")
 
     @model_validator(mode="after")
-    def _one_place(self) -> HubScorer:
+    def _one_place(self) -> HubScorerSettings:
         if (self.id is None) == (self.folder is None):
             raise ValueError("give exactly one of `id` (hub repository) and `folder` (local folder)")
         return self
 
 
-class CommentScorer(Settings):
+class CommentScorerSettings(Settings):
     """TF-IDF and logistic regression, trained on labelled comments that the probe does not see."""
 
     kind: Literal["comments"] = "comments"
 
 
-class WordScorer(Settings):
+class WordScorerSettings(Settings):
     """Says whether a text has a word of the project's two word lists."""
 
     kind: Literal["words"] = "words"
 
 
-Scorer = Annotated[
-    ExactScorer | MaskedScorer | HubScorer | CommentScorer | WordScorer, Field(discriminator="kind")
+ScorerSettings = Annotated[
+    ExactScorerSettings
+    | MaskedScorerSettings
+    | HubScorerSettings
+    | CommentScorerSettings
+    | WordScorerSettings,
+    Field(discriminator="kind"),
 ]

@@ -7,10 +7,10 @@ import numpy as np
 import plotly.graph_objects as go
 
 from helpers.intervals import Interval
-from helpers.teaching.figure import Figure, finish
-from helpers.teaching.palette import DIVERGING, INK, SEQUENTIAL, styles
-from helpers.teaching.plot_labels import axis_marks, outlier_labels
-from helpers.teaching.plot_parts import (
+from helpers.teaching.figures.figure import Figure, finish
+from helpers.teaching.figures.labels import axis_marks, outlier_labels
+from helpers.teaching.figures.palette import DIVERGING, INK, SEQUENTIAL, styles
+from helpers.teaching.figures.parts import (
     AREA_WIDTH,
     Number,
     Values,

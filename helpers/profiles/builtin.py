@@ -6,8 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from helpers.profile_checks import check_model_folder, check_profile
-from helpers.profile_schema import (
+from helpers.profiles.schema import (
     DPO,
     PPLM,
     Batches,
@@ -15,64 +14,25 @@ from helpers.profile_schema import (
     Decoding,
     ProbeSettings,
     Profile,
-    Steering,
     Vectors,
 )
-from helpers.profile_sources import (
-    CommentScorer,
+from helpers.profiles.sources import (
+    CommentScorerSettings,
     Data,
-    ExactScorer,
-    FileText,
-    HubScorer,
+    ExactScorerSettings,
+    HubScorerSettings,
     HubText,
-    MaskedScorer,
+    MaskedScorerSettings,
     ModelSource,
     PocketText,
     ProfileError,
-    Scorer,
-    Settings,
-    Source,
-    WordScorer,
 )
-from helpers.profile_toml import near_misses, read_toml
-
-__all__ = [
-    "DPO",
-    "GPT2_MEDIUM",
-    "POCKET",
-    "PPLM",
-    "PROFILES",
-    "Batches",
-    "CommentScorer",
-    "Counts",
-    "Data",
-    "Decoding",
-    "ExactScorer",
-    "FileText",
-    "HubScorer",
-    "HubText",
-    "MaskedScorer",
-    "ModelSource",
-    "PocketText",
-    "ProbeSettings",
-    "Profile",
-    "ProfileError",
-    "Scorer",
-    "Settings",
-    "Source",
-    "Steering",
-    "Vectors",
-    "WordScorer",
-    "check_model_folder",
-    "check_profile",
-    "load_profile",
-    "unpinned",
-]
+from helpers.profiles.toml import near_misses, read_toml
 
 POCKET = Profile(
     name="pocket",
     label="pocket",
-    model=ModelSource(folder=Path(__file__).parent / "pocket" / "weights"),
+    model=ModelSource(folder=Path(__file__).parents[1] / "pocket" / "weights"),
     data=Data(
         comments=PocketText(),
         prompts=PocketText(),
@@ -80,7 +40,7 @@ POCKET = Profile(
         pair_prompts=PocketText(),
         passages=PocketText(),
     ),
-    scorers=(ExactScorer(), MaskedScorer()),
+    scorers=(ExactScorerSettings(), MaskedScorerSettings()),
     counts=Counts(
         comments_train=1500,
         comments_test=600,
@@ -146,10 +106,10 @@ GPT2_MEDIUM = Profile(
     ),
     # Trained on comments: of the hub's further classifiers, none is known to come as safetensors.
     scorers=(
-        HubScorer(
+        HubScorerSettings(
             id="unitary/toxic-bert", revision="4d6c22e74ba2fdd26bc4f7238f50766b045a0d94", label="toxic"
         ),
-        CommentScorer(),
+        CommentScorerSettings(),
     ),
     counts=Counts(
         comments_train=20_000,
@@ -197,7 +157,7 @@ def load_profile(name_or_path: str | Path | None = None) -> Profile:
 
 def unpinned(profile: Profile) -> list[tuple[Literal["model", "dataset"], str]]:
     """What a profile wants from the hub without naming a revision, as (kind, repository)."""
-    scorers = [scorer for scorer in profile.scorers if isinstance(scorer, HubScorer)]
+    scorers = [scorer for scorer in profile.scorers if isinstance(scorer, HubScorerSettings)]
     models = [(profile.model.id, profile.model.revision), *((one.id, one.revision) for one in scorers)]
     tables = [(one.repository, one.revision) for _, one in profile.data if isinstance(one, HubText)]
     return [("model", name) for name, revision in models if name and revision is None] + [

@@ -6,49 +6,7 @@ from typing import Literal
 
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from helpers.profile_sources import (
-    CommentScorer,
-    Data,
-    ExactScorer,
-    FileText,
-    HubScorer,
-    HubText,
-    MaskedScorer,
-    ModelSource,
-    PocketText,
-    ProfileError,
-    Scorer,
-    Settings,
-    Share,
-    Source,
-    WordScorer,
-)
-
-__all__ = [
-    "DPO",
-    "PPLM",
-    "Batches",
-    "CommentScorer",
-    "Counts",
-    "Data",
-    "Decoding",
-    "ExactScorer",
-    "FileText",
-    "HubScorer",
-    "HubText",
-    "MaskedScorer",
-    "ModelSource",
-    "PocketText",
-    "ProbeSettings",
-    "Profile",
-    "ProfileError",
-    "Scorer",
-    "Settings",
-    "Source",
-    "Steering",
-    "Vectors",
-    "WordScorer",
-]
+from helpers.profiles.sources import Data, ModelSource, ScorerSettings, Settings, Share
 
 
 class Counts(Settings):
@@ -182,7 +140,9 @@ class Profile(Settings):
     seed: int = Field(default=0, ge=0, description="from which all randomness of the run follows")
     model: ModelSource = Field(description="the model under study")
     data: Data = Field(description="where text comes from")
-    scorers: tuple[Scorer, Scorer] = Field(description="the toxicity scorer reported first, and a second one")
+    scorers: tuple[ScorerSettings, ScorerSettings] = Field(
+        description="the toxicity scorer reported first, and a second one"
+    )
     counts: Counts = Field(description="how much of everything")
     decoding: Decoding = Field(description="how continuations are generated")
     probe: ProbeSettings = Field(description="the linear probe")

@@ -4,7 +4,7 @@
 says "point". A rule is fixed before the notebook that measures; no notebook can pass a verdict of its own.
 """
 
-from helpers.teaching.measurement import Measurement, Verdict, grade, rule
+from helpers.teaching.claims.measurement import Measurement, Verdict, grade, rule
 
 # `Rule.missing` is asked first, so a rule may rely on the numbers its decorator names.
 

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from helpers.teaching.claims_table import (
+from helpers.teaching.claims.measurement import Claim, Measurement, Part, Verdict
+from helpers.teaching.claims.registry import CLAIMS, find_claim
+from helpers.teaching.claims.table import (
     Row,
     compare,
     label,
@@ -17,9 +19,7 @@ from helpers.teaching.claims_table import (
     render_table,
     value_text,
 )
-from helpers.teaching.measurement import Claim, Measurement, Part, Verdict
-from helpers.teaching.registry import CLAIMS, find_claim
-from helpers.teaching.show import Html
+from helpers.teaching.display.show import Html
 
 __all__ = [
     "CLAIMS", "Claim", "Entry", "Ledger", "Measurement", "Part", "Verdict",

@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 
-from helpers.profile_sources import ProfileError
+from helpers.profiles.sources import ProfileError
 
 READERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".jsonl": ("json", {}),

@@ -1,7 +1,7 @@
 """Claims A1–A12: Lee et al. 2024, arXiv 2401.01967. Published figures are GPT2-medium's."""
 
-from helpers.teaching import rules
-from helpers.teaching.measurement import Claim, Part
+from helpers.teaching.claims import rules
+from helpers.teaching.claims.measurement import Claim, Part
 
 # GPT2-medium's toxicity before and after DPO (A, table 2): the published drops are differences from these.
 BASE, DPO = 0.453, 0.208

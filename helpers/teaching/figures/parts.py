@@ -11,8 +11,8 @@ from numpy.typing import ArrayLike
 
 from helpers.intervals import Interval
 from helpers.language.words import mask
-from helpers.teaching.figure import HEIGHT, WIDTH
-from helpers.teaching.palette import INK
+from helpers.teaching.figures.figure import HEIGHT, WIDTH
+from helpers.teaching.figures.palette import INK
 
 Number = SupportsFloat  # plain numbers, numpy's and tensors of one element
 Values = ArrayLike | Sequence[float | None]

@@ -30,9 +30,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor
 
-from helpers.fingerprint import canonical, digest, fingerprint
-
-__all__ = ["Artifact", "Store", "StoreFull", "StoreWarning", "cache_folder", "fingerprint"]
+from helpers.artifacts.fingerprint import canonical, digest
 
 T = TypeVar("T")
 
@@ -63,7 +61,7 @@ class StoreFull(OSError):
 def cache_folder() -> Path:
     """Where artifacts live: `TOXICITY_LAB_CACHE`, or `.cache` in the repository."""
     chosen = os.environ.get("TOXICITY_LAB_CACHE")
-    return Path(chosen).expanduser().resolve() if chosen else Path(__file__).resolve().parents[1] / ".cache"
+    return Path(chosen).expanduser().resolve() if chosen else Path(__file__).resolve().parents[2] / ".cache"
 
 
 class Store:

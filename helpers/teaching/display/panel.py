@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.language.models import LanguageModel
-from helpers.profiles import Decoding, Profile, Scorer
+from helpers.profiles import Decoding, Profile, ScorerSettings
 from helpers.runtime import DeviceChoice, memory_report
 
 PACKAGES = ("torch", "transformers", "transformer-lens", "trl", "datasets")
@@ -86,7 +86,7 @@ def short_path(path: Path) -> str:
     Stored notebooks show this line, so it must not carry the path of the machine that made them.
     """
     path = path.resolve()
-    repository = Path(__file__).resolve().parents[2]
+    repository = Path(__file__).resolve().parents[3]
     for root, mark in ((repository, ""), (Path.home(), "~/")):
         if path.is_relative_to(root):
             return f"{mark}{path.relative_to(root).as_posix()}"
@@ -111,7 +111,7 @@ def describe_decoding(decoding: Decoding) -> str:
     return f"{how}, {decoding.new_tokens} new tokens after at most {decoding.max_prompt_tokens} of the prompt"
 
 
-def describe_scorer(scorer: Scorer) -> str:
+def describe_scorer(scorer: ScorerSettings) -> str:
     """The scorer's kind, and for a classifier from the hub or a folder its name and label."""
     if scorer.kind == "hub":
         return f"{scorer.id or (scorer.folder and scorer.folder.name)} (label {scorer.label})"

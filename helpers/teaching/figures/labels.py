@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from sklearn.isotonic import isotonic_regression
 
-from helpers.teaching.palette import INK
-from helpers.teaching.plot_parts import AREA_HEIGHT, AREA_WIDTH, GAP, LETTER, Number, Values, shown, tidy
+from helpers.teaching.figures.palette import INK
+from helpers.teaching.figures.parts import AREA_HEIGHT, AREA_WIDTH, GAP, LETTER, Number, Values, shown, tidy
 
 _LABEL = {"font": {"size": 14, "color": INK}, "bgcolor": "rgba(255,255,255,0.8)", "arrowcolor": INK,
           "arrowwidth": 1, "arrowhead": 0, "showarrow": True, "borderpad": 1}  # fmt: skip

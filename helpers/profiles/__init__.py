@@ -1,0 +1,62 @@
+"""Profiles: every knob of the notebooks, the built-in ones, and those that a user writes in TOML."""
+
+from helpers.profiles.builtin import GPT2_MEDIUM, POCKET, PROFILES, load_profile, unpinned
+from helpers.profiles.checks import check_model_folder, check_profile
+from helpers.profiles.schema import (
+    DPO,
+    PPLM,
+    Batches,
+    Counts,
+    Decoding,
+    ProbeSettings,
+    Profile,
+    Steering,
+    Vectors,
+)
+from helpers.profiles.sources import (
+    CommentScorerSettings,
+    Data,
+    ExactScorerSettings,
+    FileText,
+    HubScorerSettings,
+    HubText,
+    MaskedScorerSettings,
+    ModelSource,
+    PocketText,
+    ProfileError,
+    ScorerSettings,
+    Settings,
+    WordScorerSettings,
+)
+
+__all__ = [
+    "DPO",
+    "GPT2_MEDIUM",
+    "POCKET",
+    "PPLM",
+    "PROFILES",
+    "Batches",
+    "CommentScorerSettings",
+    "Counts",
+    "Data",
+    "Decoding",
+    "ExactScorerSettings",
+    "FileText",
+    "HubScorerSettings",
+    "HubText",
+    "MaskedScorerSettings",
+    "ModelSource",
+    "PocketText",
+    "ProbeSettings",
+    "Profile",
+    "ProfileError",
+    "ScorerSettings",
+    "Settings",
+    "Steering",
+    "Vectors",
+    "WordScorerSettings",
+    "check_model_folder",
+    "check_profile",
+    "load_profile",
+    "unpinned",
+]
