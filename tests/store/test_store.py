@@ -122,7 +122,8 @@ class TestFolder:
 class TestCacheFolder:
     def test_is_in_the_repository_unless_named(self, monkeypatch, tmp_path):
         monkeypatch.delenv("TOXICITY_LAB_CACHE", raising=False)
-        assert cache_folder().name == ".cache" and (cache_folder().parent / "helpers" / "artifacts" / "store.py").is_file()
+        assert cache_folder().name == ".cache"
+        assert (cache_folder().parent / "helpers" / "artifacts" / "store.py").is_file()
         monkeypatch.setenv("TOXICITY_LAB_CACHE", str(tmp_path / "with spaces"))
         assert cache_folder() == tmp_path / "with spaces"
         monkeypatch.setenv("TOXICITY_LAB_CACHE", os.path.join("~", "cache"))
