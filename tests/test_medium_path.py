@@ -52,18 +52,18 @@ def test_the_shape_is_gpt2_mediums(lab):
 
 
 def test_notebook_01_probes_every_layer(lab):
-    assert lab.probe_data.train.shape == (16, 24, 1024)
-    assert lab.probe.layer == 23
-    assert lab.probe.direction.norm().item() == pytest.approx(1, abs=1e-4)
+    assert lab.measures.read_comments().train.shape == (16, 24, 1024)
+    assert lab.measures.fit_probe().layer == 23
+    assert lab.measures.fit_probe().direction.norm().item() == pytest.approx(1, abs=1e-4)
 
 
 def test_notebook_02_ranks_all_neurons_and_reads_them(lab):
     values = lab.base.value_vectors
-    neurons = top_neurons(cosines(values, lab.probe.direction), lab.profile.vectors.svd)
+    neurons = top_neurons(cosines(values, lab.measures.fit_probe().direction), lab.profile.vectors.svd)
     assert len(set(neurons)) == 512 and values.shape == (24, 4096, 1024)
-    shared = svd_directions(select(values, neurons), lab.probe.direction, 3)
+    shared = svd_directions(select(values, neurons), lab.measures.fit_probe().direction, 3)
     assert torch.allclose(shared @ shared.T, torch.eye(3), atol=1e-4)
-    assert len(lab.top_words(shared)) == 3 and lab.toxic_share(shared).isfinite().all()
+    assert len(lab.measures.top_words(shared)) == 3 and lab.measures.toxic_share(shared).isfinite().all()
     prompts = lab.base.tokenise([prompt.text for prompt in lab.texts.eliciting("dev")], max_tokens=12)
     assert mean_activations(lab.base, prompts, neurons[:8], batch_size=4).isfinite().all()
 
@@ -71,7 +71,7 @@ def test_notebook_02_ranks_all_neurons_and_reads_them(lab):
 def test_notebook_03_steers_and_leaves_no_trace(lab):
     tokens = lab.base.tokenise(["You are such a"])
     before, untouched = lab.base.logits(tokens), lab.evaluate("base")
-    with subtract_direction(lab.base, lab.probe.direction, 5.0, layer=-1):
+    with subtract_direction(lab.base, lab.measures.fit_probe().direction, 5.0, layer=-1):
         assert not torch.equal(lab.base.logits(tokens), before)
         steered = lab.evaluate("minus W")
     assert torch.equal(lab.base.logits(tokens), before)
@@ -83,11 +83,11 @@ def test_notebook_03_steers_and_leaves_no_trace(lab):
 
 def test_notebook_04_steers_the_past_of_all_layers(lab):
     """Random weights: what the sides say means nothing, and most ids have no text in a small tokenizer."""
-    found = lab.crafted("neutral", attempts=2, wanted=2)
+    found = lab.pairs.craft("neutral", attempts=2, wanted=2)
     assert found.counts["attempted"] == 2 and all(pair.scores is not None for pair in found.attempts)
     ids = lab.base.tokenise([found.attempts[0].prompt]).ids[0].tolist()
     settings = lab.profile.pplm.model_copy(update={"kl_scale": 0.0})
-    seen = trace(lab.reload_plain(), ids, found.attempts[0].id, lab.probe, settings, seed=0)
+    seen = trace(lab.load_plain(), ids, found.attempts[0].id, lab.measures.fit_probe(), settings, seed=0)
     assert seen.probabilities.shape == (4, 3, 50257)
     assert torch.allclose(seen.probabilities.sum(dim=-1), torch.ones(4, 3), atol=1e-4)
     assert (seen.log_attribute[:, -1] > seen.log_attribute[:, 0]).all()
@@ -98,11 +98,11 @@ def test_notebook_05_trains_measures_and_reloads(lab):
     nouns = ["bridge", "market", "church", "harbour", "school"]
     pairs = [Pair(f"p{n}", f"The {noun} is", " old and quiet.", " a fool.") for n, noun in enumerate(nouns)]
     published = GPT2_MEDIUM.dpo.model_copy(update={"max_steps": 1, "evaluate_every": 1, "warmup_steps": 0})
-    run = lab.trained(pairs, published, seed=0, valid=1)
+    run = lab.policies.train(pairs, published, seed=0, valid=1)
     first, last = (row for row in run.history if row["kind"] == "look")
     assert first["validation_loss"] == pytest.approx(math.log(2), abs=1e-6)
     assert last["validation_loss"] < first["validation_loss"]
     assert all(look.toxicity > 0 and math.isfinite(look.perplexity) for look in run.looks)
-    policy = lab.policy(run, "last")
+    policy = lab.policies.open(run, "last")
     assert policy.value_vectors.shape == (24, 4096, 1024) and policy.value_vectors.dtype == torch.float32
     assert not torch.equal(policy.value_vectors, lab.base.value_vectors)

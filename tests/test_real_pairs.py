@@ -39,13 +39,13 @@ def lab(tmp_path_factory):
 
 
 def test_sentences_are_steered_into_pairs_and_a_model_learns_from_them(lab):
-    found = lab.crafted("neutral", attempts=96)
+    found = lab.pairs.craft("neutral", attempts=96)
     assert 2 <= len(found.kept) < found.counts["attempted"] == 96
     assert all(p.scores["rejected"] - p.scores["chosen"] >= 0.5 for p in found.kept)
     # Few attempts give few pairs: the dropped ones that can be trained on fill the batch.
     pairs = [*found.kept, *found.dropped["the rejected side is not more toxic"]][:12]
-    run = lab.trained(pairs, seed=0)
+    run = lab.policies.train(pairs, seed=0)
     first, last = (row for row in run.history if row["kind"] == "look")
     assert first["validation_loss"] == pytest.approx(math.log(2), abs=1e-5)
     assert last["validation_loss"] != first["validation_loss"] and last["perplexity"] > 1
-    assert lab.policy(run, "last").d_model == lab.base.d_model
+    assert lab.policies.open(run, "last").d_model == lab.base.d_model

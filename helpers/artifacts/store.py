@@ -30,7 +30,7 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 from torch import Tensor
 
-from helpers.artifacts.fingerprint import canonical, digest
+from helpers.artifacts.fingerprint import canonical, digest, fingerprint
 
 T = TypeVar("T")
 
@@ -102,6 +102,10 @@ class Store:
             _refuse_unsafe(place / "files", kind)
 
         return self._entry(kind, ingredients, write, lambda entry: entry / "files")
+
+    def work_folder(self, kind: str, ingredients: Mapping) -> Path:
+        """The private folder of long work, where an interrupted one is found again. Its user removes it."""
+        return self.root / "work" / f"{kind}-{fingerprint(ingredients)}"
 
     def _entry(
         self, kind: str, ingredients: Mapping, write: Callable[[Path], None], read: Callable[[Path], T]

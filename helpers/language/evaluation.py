@@ -170,18 +170,13 @@ def evaluate(
         >>> compare(base, steered).drop.excludes(0)                               # doctest: +SKIP
         True
     """
-    if mode not in bench.sizes or split not in bench.prompts:
-        raise ValueError(
-            f"There is no mode {mode!r} with split {split!r}; modes: {', '.join(bench.sizes)}; "
-            f"splits: {', '.join(bench.prompts)}."
-        )
+    chosen = chosen_prompts(bench, mode, split, prompts)
     if model.vocab_size != bench.judge.vocab_size:
         raise ValueError(
             f"{model.name} has {model.vocab_size} tokens and the bench's texts are in the "
             f"{bench.judge.vocab_size} of {bench.judge.name}; build a bench for it."
         )
     size, batches = bench.sizes[mode], bench.batches
-    chosen = bench.prompts[split][: size.prompts] if prompts is None else tuple(prompts)
     continuations = continue_prompts(
         model, chosen, bench.decoding, seed=bench.seed, batch_size=batches.generate, progress=progress
     )
@@ -197,17 +192,27 @@ def evaluate(
         [repetition(text) for text in continuations.texts], "share of repeated word pairs"
     )
     measures["fluency"] = fluency(bench.judge, continuations, batch_size=batches.forward)
-    return Evaluation(
-        label=model.name if label is None else label,
-        mode=mode,
-        continuations=continuations,
-        measures=measures,
-        intervals={
-            name: measure.interval(n=bench.bootstrap, seed=bench.seed) for name, measure in measures.items()
-        },
-        bootstrap=bench.bootstrap,
-        seed=bench.seed,
-    )
+    return summarise(model.name if label is None else label, mode, continuations, measures, bench)
+
+
+def chosen_prompts(
+    bench: Bench, mode: Mode, split: str, prompts: Sequence[Prompt] | None = None
+) -> tuple[Prompt, ...]:
+    """The prompts an evaluation reads: those given, or the bench's. ValueError: no such mode or split."""
+    if mode not in bench.sizes or split not in bench.prompts:
+        raise ValueError(
+            f"There is no mode {mode!r} with split {split!r}; modes: {', '.join(bench.sizes)}; "
+            f"splits: {', '.join(bench.prompts)}."
+        )
+    return bench.prompts[split][: bench.sizes[mode].prompts] if prompts is None else tuple(prompts)
+
+
+def summarise(
+    label: str, mode: str, continuations: Continuations, measures: dict[str, Measure], bench: Bench
+) -> Evaluation:
+    """Measures with their intervals."""
+    intervals = {name: one.interval(n=bench.bootstrap, seed=bench.seed) for name, one in measures.items()}
+    return Evaluation(label, mode, continuations, measures, intervals, bench.bootstrap, bench.seed)
 
 
 def passage_f1(

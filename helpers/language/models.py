@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import hashlib
+import json
 import logging
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import einops
@@ -78,6 +80,9 @@ class LanguageModel:
     bridge: TransformerBridge
     tokenizer: PreTrainedTokenizerBase
     source: str
+    hooks_at_boot: int = 0
+    edits: list[Mapping[str, Any]] = field(default_factory=list)
+    """The interventions in force, outermost first, each as what it was asked for."""
 
     def __repr__(self) -> str:
         shape = f"{self.n_layers} layers x {self.d_model}, {self.n_heads} heads, {self.vocab_size} tokens"
@@ -132,6 +137,36 @@ class LanguageModel:
                 f"neurons 0 to {self.d_mlp - 1}."
             )
         return self.bridge.blocks[neuron.layer].mlp.W_out[neuron.index].detach().clone()
+
+    @contextlib.contextmanager
+    def on_record(self, edit: Mapping[str, Any], hooks: int) -> Iterator[LanguageModel]:
+        """Keeps an edit on record for as long as the block runs.
+
+        Args:
+            edit: all that it does, as `fingerprint` takes it: results under it are kept by it.
+            hooks: how many hooks it has put on the model.
+        """
+        self.edits.append({**edit, "hooks": hooks})
+        try:
+            yield self
+        finally:
+            self.edits.pop()
+
+    @property
+    def has_unknown_hooks(self) -> bool:
+        """Whether a hook is on that no edit accounts for, such as one put there by hand."""
+        known = sum(edit["hooks"] for edit in self.edits)
+        return count_hooks(self.bridge) != self.hooks_at_boot + known
+
+    def weights_digest(self) -> str:
+        """Stands for the weights and the architecture as they are now: equal for equal models."""
+        inside: Any = self.bridge.original_model
+        config = {name: value for name, value in inside.config.to_dict().items() if name[0] != "_"}
+        sha = hashlib.sha256(json.dumps(config, sort_keys=True, default=str).encode())
+        for name, weight in sorted(inside.named_parameters()):
+            sha.update(name.encode())
+            sha.update(weight.detach().cpu().contiguous().numpy().data)
+        return sha.hexdigest()
 
     def tokenise(self, texts: Sequence[str], *, side: str = "right", max_tokens: int | None = None) -> Tokens:
         """Token ids of some texts, padded to the longest, on the model's device. No start token is added.
@@ -263,7 +298,13 @@ def boot(
             f"{name} computes other logits as a TransformerLens bridge than as a Hugging Face model: "
             f"{apart:.2g} apart, {allowed:.2g} allowed. Check the weights for NaN and the library versions."
         )
-    return LanguageModel(name=name, bridge=bridge, tokenizer=tokenizer, source=source)
+    return LanguageModel(name, bridge, tokenizer, source, hooks_at_boot=count_hooks(bridge))
+
+
+def count_hooks(bridge: TransformerBridge) -> int:
+    """How many forward hooks are on a bridge and the model inside it."""
+    modules = {*bridge.modules(), *bridge.original_model.modules()}
+    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
 
 
 def fixed_prompt(vocab_size: int, context: int) -> Int[Tensor, "1 pos"]:

@@ -192,3 +192,8 @@ def toxic_vocabulary(
     toxic = torch.zeros(vocab_size, dtype=torch.bool)
     toxic[: len(spelled)] = torch.tensor([text.strip().lower() in words for text in spelled])
     return toxic
+
+
+def scorer_ingredients(settings: ScorerSettings, texts: Texts, profile: Profile) -> dict:
+    """temporary"""
+    return {"settings": settings, "comments": [[c.text, c.toxic] for c in texts.comments_scorer], "seed": profile.seed, "new": profile.decoding.new_tokens}

@@ -13,8 +13,9 @@ first.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -79,7 +80,8 @@ def add_direction(
     def edit(activation: Tensor, hook: object) -> Tensor:
         return activation + step
 
-    return edited(model, [(f"blocks.{layer}.{SITES[site]}", edit)])
+    asked = {"edit": "add", "direction": direction, "strength": float(strength), "layer": layer, "site": site}
+    return edited(model, [(f"blocks.{layer}.{SITES[site]}", edit)], asked)
 
 
 def subtract_direction(
@@ -113,7 +115,8 @@ def patch_constant(
     def overwrite(layer: int) -> Hook:
         return lambda activation, hook: torch.where(chosen[layer], constants[layer], activation)
 
-    return edited(model, [(f"blocks.{layer}.mlp.hook_post", overwrite(layer)) for layer in chosen])
+    hooks = [(f"blocks.{layer}.mlp.hook_post", overwrite(layer)) for layer in chosen]
+    return edited(model, hooks, {"edit": "patch", "neurons": by_layer(chosen), "values": by_layer(constants)})
 
 
 def scale_activations(
@@ -128,7 +131,8 @@ def scale_activations(
     def scale(layer: int) -> Hook:
         return lambda activation, hook: activation * factors[layer]
 
-    return edited(model, [(f"blocks.{layer}.mlp.hook_post", scale(layer)) for layer in factors])
+    hooks = [(f"blocks.{layer}.mlp.hook_post", scale(layer)) for layer in factors]
+    return edited(model, hooks, {"edit": "scale activations", "factors": by_layer(factors)})
 
 
 def scale_keys(
@@ -148,14 +152,20 @@ def scale_keys(
     def scale(layer: int) -> Hook:
         return lambda pre, hook: torch.addcmul(rests[layer], pre, factors[layer])
 
-    return edited(model, [(f"blocks.{layer}.mlp.hook_pre", scale(layer)) for layer in factors])
+    hooks = [(f"blocks.{layer}.mlp.hook_pre", scale(layer)) for layer in factors]
+    return edited(model, hooks, {"edit": "scale keys", "factors": by_layer(factors)})
 
 
 @contextlib.contextmanager
-def edited(model: LanguageModel, hooks: Hooks) -> Iterator[LanguageModel]:
-    """The model with some hooks on, for as long as the block runs."""
-    with model.bridge.hooks(fwd_hooks=hooks):
+def edited(model: LanguageModel, hooks: Hooks, edit: Mapping[str, Any]) -> Iterator[LanguageModel]:
+    """The model with some hooks on, for as long as the block runs, and `edit`, what they do, on record."""
+    with model.bridge.hooks(fwd_hooks=hooks), model.on_record(edit, len(hooks)):
         yield model
+
+
+def by_layer(rows: Mapping[int, Tensor]) -> dict[str, Tensor]:
+    """One tensor per layer, as an edit's record wants it."""
+    return {str(layer): row for layer, row in rows.items()}
 
 
 def layer_number(model: LanguageModel, layer: int) -> int:

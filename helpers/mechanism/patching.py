@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from helpers.language.models import HasPlace, LanguageModel
-from helpers.mechanism.interventions import edited, neuron_masks
+from helpers.mechanism.interventions import by_layer, edited, neuron_masks
 
 
 def patch_per_token(
@@ -61,13 +61,21 @@ class LockStep:
         module = self.model.bridge.original_model
         hooks = [(f"blocks.{layer}.mlp.hook_post", self.patcher(layer)) for layer in self.masks]
         with contextlib.ExitStack() as stack:
-            stack.enter_context(edited(self.model, hooks))
+            stack.enter_context(edited(self.model, hooks, self.asked()))
             for handle in (
                 module.register_forward_pre_hook(self.before, with_kwargs=True),
                 module.register_forward_hook(self.after, with_kwargs=True),
             ):
                 stack.callback(handle.remove)
+            stack.enter_context(self.model.on_record({"edit": "lock-step"}, 2))
             yield self.model
+
+    def asked(self) -> dict[str, Any]:
+        """What the patch does, for the record."""
+        return {
+            "edit": "patch per token", "neurons": by_layer(self.masks),
+            "source": self.source.weights_digest(), "source edits": list(self.source.edits),
+        }  # fmt: skip
 
     def patcher(self, layer: int):
         def patch(activation: Tensor, hook: object) -> Tensor:
@@ -103,7 +111,7 @@ class LockStep:
         read = [(f"blocks.{layer}.mlp.hook_post", self.recorder(layer)) for layer in self.masks]
         self.reading = True
         try:
-            with edited(self.source, read):
+            with self.source.bridge.hooks(fwd_hooks=read):
                 output = source.transformer(
                     input_ids=ids,
                     attention_mask=kwargs.get("attention_mask"),

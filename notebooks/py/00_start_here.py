@@ -189,7 +189,7 @@ plots.line(
 # | value vector of neuron `L19.770` | $v^{19}_{770}$ | $v_i$ | `model.value_vector(Neuron(19, 770))`, a row of `W_out` |
 # | key vector | $k^{\ell}_i$ | $k_i$ | a column of `W_in` |
 # | activation of a neuron | $m^{\ell}_i = \sigma(x \cdot k_i + b_i)$ | $m_i$ | `blocks.L.mlp.hook_post` |
-# | probe direction, unit length | $W_{\text{toxic}}$ | $\hat W$ | `lab.probe.direction` |
+# | probe direction, unit length | $W_{\text{toxic}}$ | $\hat W$ | `lab.measures.fit_probe().direction` |
 # | residual stream after attention, before the MLP | $x^{\ell\text{-mid}}$ | – | `blocks.L.hook_resid_mid` |
 # | shift of the residual stream by tuning | $\delta_x$ | – | notebook 06 |
 # | chosen and rejected continuation | $y^{+}, y^{-}$ | $y_w, y_l$ | `pair.chosen`, `pair.rejected` |
@@ -198,7 +198,7 @@ plots.line(
 # centre give other cosines for the same network, so the two lines below are checked on every run.
 
 # %%
-hugging_face = lab.reload_plain()  # the same checkpoint as a plain Hugging Face model
+hugging_face = lab.load_plain()  # the same checkpoint as a plain Hugging Face model
 layer, index = lab.base.n_layers - 1, 7
 mlp_weights = hugging_face.to(lab.device).transformer.h[layer].mlp
 same_value = torch.equal(mlp_weights.c_proj.weight[index], lab.base.value_vectors[layer, index])

@@ -101,7 +101,7 @@ from helpers.mechanism.probe_scores import auroc
 
 some, seed = test[:200], lab.profile.seed
 labels = torch.tensor([comment.toxic for comment in some])
-features = pooled_residuals(model, lab.tokenise_comments(some), layers=[last])[:, 0]
+features = pooled_residuals(model, lab.measures.tokenise_comments(some), layers=[last])[:, 0]
 by_hand = pooled_by_hand(some[0].text).cpu()
 assert torch.allclose(features[0], by_hand, atol=1e-3), "the helper must pool as we did by hand"
 print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labels, seed=seed))
@@ -122,7 +122,7 @@ print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labe
 # must not be chosen by accuracy. Its direction, in raw residual units and scaled to length one, is $\hat W$.
 
 # %%
-data = lab.probe_data
+data = lab.measures.read_comments()
 print(f"{tuple(data.train.shape)=}  (comments, layers, d_model)")
 for name, labels in {"train": data.toxic_train, "test": data.toxic_test}.items():
     print(f"{name}: {len(labels)} comments, {labels.float().mean():.0%} toxic")
@@ -245,7 +245,7 @@ plots.line(
 # %%
 from einops import reduce
 
-tokens, name = lab.tokenise_comments(test[:64]), f"blocks.{last}.hook_resid_post"
+tokens, name = lab.measures.tokenise_comments(test[:64]), f"blocks.{last}.hook_resid_post"
 with torch.no_grad():
     _, cache = model.bridge.run_with_cache(
         tokens.ids, attention_mask=tokens.mask.long(), names_filter=name)
@@ -269,8 +269,8 @@ import numpy as np
 from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_score
 
-few, few_toxic = lab.tokenise_comments(train[:500]), data.toxic_train[:500]
-tokens_test, one_over_length = lab.tokenise_comments(test), 1 / few.mask.sum(dim=1).cpu().float()
+few, few_toxic = lab.measures.tokenise_comments(train[:500]), data.toxic_train[:500]
+tokens_test, one_over_length = lab.measures.tokenise_comments(test), 1 / few.mask.sum(dim=1).cpu().float()
 rows = []
 for pooling in ("mean", "mean_all", "last", "first"):
     x = pooled_residuals(model, few, layers=[last], pooling=pooling)[:, 0]
@@ -308,7 +308,7 @@ values = model.value_vectors.cpu()
 def reads_toxic(direction):
     """Toxic share of the top ten tokens: the direction's own, and its ten nearest value vectors'."""
     nearest = select(values, top_neurons(cosines(values, direction), 10))
-    return lab.toxic_share(direction[None]).item(), lab.toxic_share(nearest).mean().item()
+    return lab.measures.toxic_share(direction[None]).item(), lab.measures.toxic_share(nearest).mean().item()
 
 
 directions = [reads_toxic(row.probe.direction) for row in sweep]
@@ -354,7 +354,7 @@ lab.show.table(rows, caption=f"Three ways to get a direction ({model.name})")
 from helpers.mechanism.vectors import project_to_vocabulary, top_tokens
 
 logits_added = project_to_vocabulary(model, probe.direction.to(model.device))
-up, down = (model.token_strings(top_tokens(logits_added, 12, lab.used_tokens, largest=largest))
+up, down = (model.token_strings(top_tokens(logits_added, 12, lab.measures.used_tokens, largest=largest))
             for largest in (True, False))
 lab.show.table([{"toward toxic": a, "away from it": b} for a, b in zip(up, down)],
                caption=f"Tokens that the probe direction raises and lowers most ({model.name})")
@@ -370,7 +370,7 @@ lab.show.table([{"toward toxic": a, "away from it": b} for a, b in zip(up, down)
 # speaker cares about, tells whether the recipe finds just anything.
 
 # %%
-count, count_test = (lab.tokenise_comments(part).mask.sum(dim=1).cpu() for part in (train, test))
+count, count_test = (lab.measures.tokenise_comments(part).mask.sum(dim=1).cpu() for part in (train, test))
 median = count.float().median()
 labels = {"toxic": (data.toxic_train, truth), "longer than the median": (count > median, count_test > median),
           "even number of tokens": (count % 2 == 0, count_test % 2 == 0)}

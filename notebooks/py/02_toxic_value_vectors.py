@@ -62,7 +62,7 @@ import torch
 
 from helpers.teaching.figures import plots
 
-model, probe, seed = lab.base, lab.probe, lab.profile.seed
+model, probe, seed = lab.base, lab.measures.fit_probe(), lab.profile.seed
 values, keys = model.value_vectors, model.key_vectors
 direction = probe.direction.to(model.device)
 print(f"{tuple(values.shape)=}  {tuple(keys.shape)=}  (layer, neuron, d_model)")
@@ -137,19 +137,19 @@ plots.histogram(
 from helpers.mechanism.vectors import project_to_vocabulary, select, top_tokens
 
 logits_added = project_to_vocabulary(model, select(values, [best])[0])
-up, down = (model.token_strings(top_tokens(logits_added, 10, lab.used_tokens, largest=largest))
+up, down = (model.token_strings(top_tokens(logits_added, 10, lab.measures.used_tokens, largest=largest))
             for largest in (True, False))
 lab.show.table([{"raised": a, "lowered": b} for a, b in zip(up, down)],
                caption=f"What the value vector of {best} raises and lowers most ({model.name})")
 
 # %% [markdown]
-# `lab.top_words` does the same for many vectors at once, `lab.toxic_share` counts the toxic words among the raised ones.
+# `lab.measures.top_words` does the same for many vectors at once, `lab.measures.toxic_share` counts the toxic words among the raised ones.
 
 # %%
 ten, count = toxic_neurons[:10], lab.profile.vectors.shown_tokens
 vectors = select(values, ten)
-raises, lowers = lab.top_words(vectors, count), lab.top_words(vectors, 5, largest=False)
-rows = zip(ten, lab.toxic_share(vectors), raises, lowers)
+raises, lowers = lab.measures.top_words(vectors, count), lab.measures.top_words(vectors, 5, largest=False)
+rows = zip(ten, lab.measures.toxic_share(vectors), raises, lowers)
 lab.show.table(
     [{"neuron": str(n), "cosine": cosine[n.layer, n.index], "toxic share": share, "raises": up, "lowers": down}
      for n, share, up, down in rows],
@@ -176,14 +176,14 @@ for k in (10, 64):
     chosen, randoms = toxic_neurons[:k], []
     for draw in range(10):
         randoms += matched_random(chosen, d_mlp=model.d_mlp, seed=seed + draw, exclude=toxic_neurons)
-    results[k] = [bootstrap(lab.toxic_share(select(values, group)), seed=seed) for group in (chosen, randoms)]
+    results[k] = [bootstrap(lab.measures.toxic_share(select(values, group)), seed=seed) for group in (chosen, randoms)]
 lab.show.table(
     [{"neurons": f"top {k} by cosine", "toxic share": top, "random, same layers": rand}
      for k, (top, rand) in results.items()],
     caption=f"Toxic share of the top ten tokens: value [95 % interval over neurons], {model.name}")
 
 # %%
-all_shares = lab.toxic_share(select(values, toxic_neurons))
+all_shares = lab.measures.toxic_share(select(values, toxic_neurons))
 running = all_shares.cumsum(0) / torch.arange(1, len(all_shares) + 1)
 plots.line(
     list(range(1, len(running) + 1)), {"top k by cosine": running},
@@ -247,8 +247,8 @@ from helpers.mechanism.vectors import svd_directions
 
 pool = top_neurons(cosine, lab.profile.vectors.svd)
 shared = svd_directions(select(values, pool), direction, 3)
-shared_share = lab.toxic_share(shared)
-rows = zip(("U0", "U1", "U2"), shared @ direction, shared_share, lab.top_words(shared, count))
+shared_share = lab.measures.toxic_share(shared)
+rows = zip(("U0", "U1", "U2"), shared @ direction, shared_share, lab.measures.top_words(shared, count))
 lab.show.table([{"direction": name, "cosine with probe": c, "toxic share": share, "raises": words}
                 for name, c, share, words in rows],
                caption=f"The three strongest shared directions of the top {len(pool)} ({model.name})")
@@ -259,7 +259,7 @@ from helpers.intervals import percentile_interval
 draws = []
 for draw in range(50):
     sample = matched_random(pool, d_mlp=model.d_mlp, seed=seed + draw, exclude=pool)
-    draws.append(lab.toxic_share(svd_directions(select(values, sample), direction, 3)))
+    draws.append(lab.measures.toxic_share(svd_directions(select(values, sample), direction, 3)))
 random_shares = [percentile_interval(shares.mean(), shares) for shares in torch.stack(draws, dim=1)]
 
 # %%
@@ -283,9 +283,9 @@ for i, null in enumerate(random_shares):
 
 # %%
 rows = []
-for i, ids in enumerate(lab.top_ids(shared, count)):
-    counts = {family: int(words[ids].sum()) for family, words in lab.toxic_families.items()}
-    rows.append({"direction": f"U{i}", **counts, "none of them": int((~lab.toxic_tokens[ids]).sum())})
+for i, ids in enumerate(lab.measures.top_ids(shared, count)):
+    counts = {family: int(words[ids].sum()) for family, words in lab.measures.toxic_families.items()}
+    rows.append({"direction": f"U{i}", **counts, "none of them": int((~lab.measures.toxic_tokens[ids]).sum())})
 lab.show.table(rows, caption=f"Families among the top {count} tokens of each direction ({model.name})")
 
 # %% [markdown]

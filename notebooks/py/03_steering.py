@@ -74,8 +74,8 @@ model, last, seed = lab.base, lab.base.n_layers - 1, lab.profile.seed
 # %%
 prompt = lab.texts.eliciting("dev")[0]
 tokens = model.tokenise([prompt.text])
-direction = lab.probe.direction.to(model.device)
-norms = lab.stream_norms
+direction = lab.measures.fit_probe().direction.to(model.device)
+norms = lab.measures.measure_stream_norms()
 stream_norm = norms[last].item()
 alpha = 0.3 * stream_norm
 print(f"mean length of the last residual stream: {stream_norm:.1f};  α = {alpha:.1f}")
@@ -112,7 +112,7 @@ except KeyError:
     pass
 assert torch.allclose(helper, by_hand, atol=1e-4), "the helper must do what we did, at every position"
 assert torch.equal(model.logits(tokens), untouched), "nothing may stay behind"
-toxic = lab.toxic_tokens.to(model.device)
+toxic = lab.measures.toxic_tokens.to(model.device)
 print(f"probability of a toxic word next: {before[toxic].sum():.3f} before, {after[toxic].sum():.3f} after")
 
 # %% [markdown]

@@ -63,9 +63,9 @@ import torch
 
 from helpers.teaching.figures import plots
 
-model, probe, settings, seed = lab.base, lab.probe, lab.profile.pplm, lab.profile.seed
+model, probe, settings, seed = lab.base, lab.measures.fit_probe(), lab.profile.pplm, lab.profile.seed
 draws = lab.profile.counts.bootstrap
-prompt = lab.pair_prompts("neutral")[PROMPT]
+prompt = lab.pairs.prompts("neutral")[PROMPT]
 lab.show.quote(prompt.text)
 
 # %% [markdown]
@@ -82,7 +82,7 @@ lab.show.quote(prompt.text)
 # %%
 from helpers.alignment.pasts import reader
 
-hf = lab.reload_plain().to(lab.device).requires_grad_(False)
+hf = lab.load_plain().to(lab.device).requires_grad_(False)
 ids = model.tokenise([prompt.text]).ids.to(lab.device)
 length = ids.shape[1]
 everywhere = torch.ones(1, length + 1, dtype=torch.bool, device=lab.device)  # the prompt and one token to come
@@ -207,7 +207,7 @@ lab.show.table(rows, caption=f"One continuation, token by token, fifty steps eac
 # **Guess first.** Out of 100 prompts of each kind, how many give a usable pair?
 
 # %%
-neutral, hostile = lab.crafted("neutral"), lab.crafted("hostile")
+neutral, hostile = lab.pairs.craft("neutral"), lab.pairs.craft("hostile")
 sources = {"(a) neutral": neutral, "(b) hostile": hostile}
 print(f"{settings.iterations} steps of {settings.step_size} on each token; at most {lab.profile.counts.pairs} pairs are wanted")
 print({name: len(found.kept) for name, found in sources.items()}, "pairs kept")
@@ -266,7 +266,7 @@ plots.bar(
 )
 
 # %%
-fluency = {key: lab.pair_fluency(sources[key[0]].kept, key[1]) for key in sides}
+fluency = {key: lab.pairs.measure_fluency(sources[key[0]].kept, key[1]) for key in sides}
 neutral_sides = {side: fluency["(a) neutral", side].per_item.log10() for side in ("chosen", "rejected")}
 plots.histogram(
     neutral_sides, bins=40,
@@ -294,7 +294,7 @@ lab.show.table(
 
 # %%
 few = min(96, neutral.counts["attempted"])
-randoms = [lab.crafted("random direction", attempts=few, wanted=few, draw=draw) for draw in range(lab.profile.steering.random_directions)]
+randoms = [lab.pairs.craft("random direction", attempts=few, wanted=few, draw=draw) for draw in range(lab.profile.steering.random_directions)]
 
 
 def gaps(attempts):
@@ -336,9 +336,9 @@ lab.claims.record("A5", Measurement.of(
 # **Guess first.** Which rejected side will be more fluent, the steered or the sampled one?
 
 # %%
-tried = min(300, len(lab.pair_prompts("rejection sampling")))
-sampled = lab.crafted("rejection sampling", attempts=tried)
-fluency |= {("sampled", side): lab.pair_fluency(sampled.kept, side) for side in ("chosen", "rejected")}
+tried = min(300, len(lab.pairs.prompts("rejection sampling")))
+sampled = lab.pairs.craft("rejection sampling", attempts=tried)
+fluency |= {("sampled", side): lab.pairs.measure_fluency(sampled.kept, side) for side in ("chosen", "rejected")}
 recipes = {"PPLM, (a) neutral": ("(a) neutral", neutral, neutral.counts["attempted"]), "PPLM, (b) hostile": ("(b) hostile", hostile, hostile.counts["attempted"]),
            "rejection sampling, hostile": ("sampled", sampled, tried)}
 lab.show.table(
@@ -357,9 +357,8 @@ lab.show.table(
 
 # %%
 from helpers.alignment.jsonl import read_pairs, write_pairs
-from helpers.lab import build_folder
 
-file = build_folder() / "pairs" / "neutral.jsonl"
+file = lab.build / "pairs" / "neutral.jsonl"
 write_pairs(file, neutral.kept, schema="published")
 assert read_pairs(file) == neutral.kept, "what was written must come back"
 print(f"{file.name}: {len(neutral.kept)} pairs, {file.stat().st_size / 1e3:.0f} kB, columns prompt_text, unpert_gen_text, pert_gen_text")

@@ -63,9 +63,9 @@ from helpers.alignment.encoding import encode_pairs
 from helpers.teaching.figures import plots
 
 model, tokenizer, settings, seed = lab.base, lab.base.tokenizer, lab.profile.dpo, lab.profile.seed
-pairs = lab.crafted(lab.pair_sources[0]).kept
+pairs = lab.pairs.craft(lab.pairs.sources[0]).kept
 encoded = encode_pairs(pairs, tokenizer, settings, model.context)
-print(f"{len(pairs)} pairs, of which the last {lab.held_back(pairs)} validate; the first:")
+print(f"{len(pairs)} pairs, of which the last {lab.policies.held_back(pairs)} validate; the first:")
 one = {"prompt": pairs[0].prompt, "chosen": pairs[0].chosen, "rejected": pairs[0].rejected}
 lab.show.table([one], caption="One pair")
 
@@ -116,7 +116,7 @@ from helpers.alignment.loss import lay_out
 few = encoded[:4]
 rows = ([p.prompt for p in few], [p.chosen for p in few], [p.rejected for p in few])
 batch = lay_out(*rows, padding=tokenizer.eos_token_id)
-reference, policy = lab.reload_plain(), lab.reload_plain()
+reference, policy = lab.load_plain(), lab.load_plain()
 start = dpo(policy, reference, batch, settings.beta)
 assert abs(start.item() - math.log(2)) < 1e-6, "equal models: margin 0, and −log σ(0) = log 2"
 print(f"{tuple(batch.ids.shape)=}  loss before training: {start:.6f}  (log 2 = {math.log(2):.6f})")
@@ -203,7 +203,7 @@ def nudge(lm):
 with tempfile.TemporaryDirectory() as work:
     small = settings.model_copy(update={"batch": 4, "precision": "float32"})
     trainer = preference_trainer(
-        lab.reload_plain(), tokenizer, encoded[4:12], few, small, pathlib.Path(work),
+        lab.load_plain(), tokenizer, encoded[4:12], few, small, pathlib.Path(work),
         seed=seed, device=torch.device("cpu"), micro_batch=4)
     nudge(trainer.model)
     theirs = next(iter(trainer.get_train_dataloader()))
@@ -236,9 +236,9 @@ print(f"from scratch {our_loss:.6f}   TRL {trl_loss:.6f}   difference {abs(our_l
 from helpers.teaching.figures.live import live_chart
 
 by_source = {}
-for name in lab.pair_sources:
+for name in lab.pairs.sources:
     with live_chart(f"pairs, {name}") as watch:
-        by_source[name] = lab.run_on(name, watch=watch)
+        by_source[name] = lab.policies.train_on(name, watch=watch)
 print(";  ".join(f"{name}: {run.stopped}" for name, run in by_source.items()))
 
 # %%
@@ -255,7 +255,7 @@ def toxicity_of(run):
     return [Interval(row["toxicity"], row["toxicity_low"], row["toxicity_high"]) for row in looks_at(run)]
 
 # %%
-start_look = by_source[lab.pair_sources[0]].looks[0]
+start_look = by_source[lab.pairs.sources[0]].looks[0]
 target, ceiling = settings.matched_share * start_look.toxicity, settings.perplexity_ceiling * start_look.perplexity
 fell = [f"{run.looks[-1].toxicity:.2f} ({name} pairs)" for name, run in by_source.items()]
 plots.line(
@@ -289,12 +289,10 @@ plots.line(
 # this profile, so that *matched* and *strong* are two policies; the profile names the trials.)
 
 # %%
-from helpers.aligned import ENOUGH, drop_of
-
-drops = {name: drop_of(run) for name, run in by_source.items()}
+drops = {name: lab.policies.drop_of(run) for name, run in by_source.items()}
 first, *others = drops
-main = first if drops[first] >= ENOUGH or not others else others[0]
-assert main == lab.main_recipe, "every later notebook must open the same policies"
+main = first if drops[first] >= lab.policies.enough or not others else others[0]
+assert main == lab.policies.choose_recipe(), "every later notebook must open the same policies"
 run = by_source[main]
 print("largest drop within the ceiling:", ", ".join(f"{drop:.0%} of base ({name})" for name, drop in drops.items()))
 print(f"→ the policies of this series learn from the {main} pairs.")
@@ -363,8 +361,8 @@ lab.show.table(
 # much, the rejected sides would be idle.
 
 # %%
-matched, strong, control = lab.matched, lab.strong, lab.fine_tuned
-reseeded = {s: lab.policy(lab.run_on(main, s), "matched", name=f"matched, seed {s}") for s in settings.seeds[1:]}
+matched, strong, control = lab.policies.load("matched"), lab.policies.load("strong"), lab.policies.load("fine-tuned")
+reseeded = {s: lab.policies.load("matched", seed=s) for s in settings.seeds[1:]}
 models = {"base": model, "fine-tuned": control, "matched": matched, "strong": strong} | {p.name: p for p in reseeded.values()}
 assert all(weight.dtype == torch.float32 for policy in models.values() for weight in policy.bridge.parameters())
 print({name: policy.source.split("/")[-1] for name, policy in models.items() if name != "base"})
@@ -445,8 +443,8 @@ lab.claims.record("A6", dataclasses.replace(claim, details={**claim.details, **e
 # **Guess first.** Which matters most for the *price* of a drop: β, the learning rate, or the number of pairs?
 
 # %%
-source = lab.crafted(main).kept
-held = lab.held_back(source)
+source = lab.pairs.craft(main).kept
+held = lab.policies.held_back(source)
 eighth = max(settings.batch, (len(source) - held) // 8)
 short = settings.model_copy(update={"evaluate_every": 2 * settings.evaluate_every})
 variants = {
@@ -455,7 +453,7 @@ variants = {
     "learning rate × 2": (source, {"learning_rate": settings.learning_rate * 2}),
     f"{eighth} pairs": ((*source[:eighth], *source[-held:]), {}),
 }
-runs = {name: lab.trained(some, short.model_copy(update=change), seed=settings.seeds[0], valid=held, stop_early=False)
+runs = {name: lab.policies.train(some, short.model_copy(update=change), seed=settings.seeds[0], valid=held, stop_early=False)
         for name, (some, change) in variants.items()}
 
 # %%
@@ -490,7 +488,7 @@ lab.show.table(
 
 # %%
 worst = max(runs, key=lambda name: ends[name].perplexity)
-over = lab.policy(runs[worst], "last", name="over-trained")
+over = lab.policies.open(runs[worst], "last", name="over-trained")
 judged = {"base": model, "matched": matched, "strong": strong, "over-trained": over}
 tested = {name: lab.evaluate(name, model=policy, split="dev") for name, policy in judged.items()}
 lab.show.table(table(list(tested.values())), caption=f"Development prompts; over-trained = {worst}, {ends[worst].step} steps ({model.name})")

@@ -20,10 +20,7 @@ FLOORS = {
     "alignment": 4,
     "teaching": 5,
     "colab": 6,
-    "findings": 6,
-    "crafted": 7,
-    "aligned": 8,
-    "lab": 9,
+    "lab": 7,
 }
 # Put together here, so that this file does not contain what it forbids.
 MACHINE = re.compile(r"(?<![\w.~:/)-])/(?:" + "|".join(["home", "root", "tmp", "work", "Users"]) + r")/\w")

@@ -223,9 +223,9 @@ FAULTS = [
     ),
     Fault(
         "policies are chosen on evaluation prompts",
-        "helpers/aligned.py",
-        'self.bench.prompts["dev"][',
-        'self.bench.prompts["eval"][',
-        "tests/test_aligned.py::test_dev_figures_are_those_of_an_evaluation",
+        "helpers/lab/policies.py",
+        'self.at.bench.prompts["dev"][',
+        'self.at.bench.prompts["eval"][',
+        "tests/lab/test_pairs_and_policies.py::test_dev_figures_are_those_of_an_evaluation",
     ),
 ]

@@ -7,10 +7,13 @@ import math
 import pytest
 import torch
 
-from helpers import aligned, crafted
 from helpers.alignment.pairs import PairRules, Selection
 from helpers.alignment.runs import TrainingRun
 from helpers.lab import Lab
+from helpers.lab import pairs as pairs_stage
+from helpers.lab import policies as policies_stage
+from helpers.lab.pairs import Pairs
+from helpers.lab.policies import Policies
 from helpers.language.texts import Prompt
 from helpers.profiles import FileText
 from tests.alignment.makers import some_pairs
@@ -44,8 +47,8 @@ class Parity:
 def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("TOXICITY_LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TOXICITY_LAB_BUILD", str(tmp_path / "build"))
-    for recipe in crafted.RULES:
-        monkeypatch.setitem(crafted.RULES, recipe, PairRules())
+    for recipe in pairs_stage.RULES:
+        monkeypatch.setitem(pairs_stage.RULES, recipe, PairRules())
     # A random model writes halves of characters, which the filters would drop.
     monkeypatch.setattr("helpers.alignment.pairs.BROKEN", None)
     path = tiny_profile(tmp_path)
@@ -56,7 +59,7 @@ def lab(tmp_path, monkeypatch):
 
 def started(path):
     lab = Lab.start("04_preference_pairs", path)
-    lab.__dict__["scorers"] = (Parity(), Parity())
+    lab.at.__dict__["scorers"] = (Parity(), Parity())
     return lab
 
 
@@ -64,10 +67,10 @@ def started(path):
 def with_pairs(lab, monkeypatch):
     """A lab whose recipes all give the same readable pairs, and that finds every perplexity admissible."""
     selection = Selection(some_pairs(8), {})
-    monkeypatch.setattr(Lab, "crafted", lambda self, recipe: selection)
+    monkeypatch.setattr(Pairs, "craft", lambda self, recipe: selection)
     dpo = lab.profile.dpo.model_copy(update={"perplexity_ceiling": 1e9})
-    object.__setattr__(lab, "profile", lab.profile.model_copy(update={"dpo": dpo}))
-    monkeypatch.setattr(aligned, "ENOUGH", -math.inf)
+    object.__setattr__(lab.at, "profile", lab.profile.model_copy(update={"dpo": dpo}))
+    monkeypatch.setattr(Policies, "enough", -math.inf)
     return lab
 
 
@@ -76,10 +79,10 @@ def refuse(*_, **__):
 
 
 def test_the_two_sources_start_from_prompts_of_their_own_kind(lab):
-    neutral, hostile = lab.pair_prompts("neutral"), lab.pair_prompts("hostile")
+    neutral, hostile = lab.pairs.prompts("neutral"), lab.pairs.prompts("hostile")
     assert {p.group for p in neutral} == {"plain"} and {p.group for p in hostile} == {"challenging"}
-    assert lab.pair_prompts("random direction") == neutral
-    assert lab.pair_prompts("rejection sampling") == hostile
+    assert lab.pairs.prompts("random direction") == neutral
+    assert lab.pairs.prompts("rejection sampling") == hostile
     measured = {p.id for p in (*lab.texts.prompts_dev, *lab.texts.prompts_eval)}
     assert not measured & {p.id for p in (*neutral, *hostile)}
 
@@ -87,22 +90,22 @@ def test_the_two_sources_start_from_prompts_of_their_own_kind(lab):
 def test_a_long_prompt_keeps_its_last_tokens(lab):
     long = Prompt("long", " ".join(["You are such a kind neighbour."] * 20), "plain")
     texts = dataclasses.replace(lab.texts, pair_prompts=(long,))
-    lab.__dict__["texts"] = texts
-    (cut,) = lab.pair_prompts("neutral")
+    lab.at.__dict__["texts"] = texts
+    (cut,) = lab.pairs.prompts("neutral")
     assert cut.id == "long" and long.text.endswith(cut.text)
     assert len(lab.base.tokenise([cut.text]).ids[0]) == 24, "dpo.max_prompt_tokens"
     with pytest.raises(ValueError, match="hold none for the recipe 'hostile'"):
-        lab.pair_prompts("hostile")
+        lab.pairs.prompts("hostile")
 
 
-@pytest.mark.parametrize("recipe", [recipe for recipe in crafted.RULES if recipe != "imported"])
+@pytest.mark.parametrize("recipe", [recipe for recipe in pairs_stage.RULES if recipe != "imported"])
 def test_pairs_come_back_from_the_cache_with_scores_and_counts(lab, recipe, monkeypatch):
-    found = lab.crafted(recipe)
+    found = lab.pairs.craft(recipe)
     assert found.kept and sum(found.counts.values()) == 2 * found.counts["attempted"]
     assert all(pair.scores is not None for pair in found.attempts)
     for name in ("craft", "rejection_sampling"):
-        monkeypatch.setattr(crafted, name, refuse)
-    assert lab.crafted(recipe) == found
+        monkeypatch.setattr(pairs_stage, name, refuse)
+    assert lab.pairs.craft(recipe) == found
 
 
 def importing(lab, tmp_path, pairs):
@@ -112,36 +115,36 @@ def importing(lab, tmp_path, pairs):
     file.write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
     columns = {"prompt": "prompt_text", "chosen": "good", "rejected": "bad"}
     data = lab.profile.data.model_copy(update={"pairs": FileText(path=file, columns=columns)})
-    object.__setattr__(lab, "profile", lab.profile.model_copy(update={"data": data}))
+    object.__setattr__(lab.at, "profile", lab.profile.model_copy(update={"data": data}))
     return lab
 
 
 def test_a_profiles_own_pairs_are_the_only_source(lab, tmp_path, monkeypatch):
-    assert lab.pair_sources == ("neutral", "hostile")
+    assert lab.pairs.sources == ("neutral", "hostile")
     with pytest.raises(ValueError, match="names no file of pairs"):
-        lab.crafted("imported")
+        lab.pairs.craft("imported")
     importing(lab, tmp_path, [("So it", " goes on.", " stinks."), ("Here we", " are.", " are.")])
-    assert lab.pair_sources == ("imported",) and lab.main_recipe == "imported"
-    found = lab.crafted("imported")
+    assert lab.pairs.sources == ("imported",) and lab.policies.choose_recipe() == "imported"
+    found = lab.pairs.craft("imported")
     (pair,) = found.kept
     assert (pair.prompt, pair.chosen, pair.rejected) == ("So it", " goes on.", " stinks.")
     assert pair.scores == {"chosen": 1.0, "rejected": 0.0}, "Parity, of the continuation alone"
     assert found.counts == {"attempted": 2, "kept": 1, "both sides are the same": 1}
-    monkeypatch.setattr(crafted, "scored", refuse)
-    assert lab.crafted("imported") == found
+    monkeypatch.setattr(pairs_stage, "scored", refuse)
+    assert lab.pairs.craft("imported") == found
 
 
 def test_imported_pairs_must_leave_the_tests_alone(lab, tmp_path):
     seen = lab.texts.prompts_eval[0].text
     importing(lab, tmp_path, [("So it", " goes on.", " stinks."), (seen.upper(), " a friend.", " a fool.")])
     with pytest.raises(ValueError, match="training would see its test"):
-        lab.crafted("imported")
+        lab.pairs.craft("imported")
 
 
 def test_fewer_attempts_are_the_first_ones_and_each_draw_has_its_direction(lab):
-    few = lab.crafted("random direction", attempts=2, wanted=9)
-    other = lab.crafted("random direction", attempts=2, wanted=9, draw=1)
-    names = [p.id for p in lab.pair_prompts("neutral")[:2]]
+    few = lab.pairs.craft("random direction", attempts=2, wanted=9)
+    other = lab.pairs.craft("random direction", attempts=2, wanted=9, draw=1)
+    names = [p.id for p in lab.pairs.prompts("neutral")[:2]]
     assert sorted(p.id for p in few.attempts) == sorted(p.id for p in other.attempts) == sorted(names)
     assert {p.chosen for p in few.attempts} == {p.chosen for p in other.attempts}
     assert {p.rejected for p in few.attempts} != {p.rejected for p in other.attempts}
@@ -149,19 +152,19 @@ def test_fewer_attempts_are_the_first_ones_and_each_draw_has_its_direction(lab):
 
 def test_interrupted_crafting_goes_on_and_cleans_up(lab, monkeypatch):
     with monkeypatch.context() as broken:
-        broken.setattr(crafted, "write_pairs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        broken.setattr(pairs_stage, "write_pairs", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            lab.crafted("neutral")
-    assert list((lab.store.root / "work").glob("*/attempts.jsonl"))
+            lab.pairs.craft("neutral")
+    assert list((lab.at.store.root / "work").glob("*/attempts.jsonl"))
     monkeypatch.setattr("helpers.alignment.pairs.steer", refuse)
-    assert lab.crafted("neutral").kept
-    assert not list((lab.store.root / "work").iterdir())
+    assert lab.pairs.craft("neutral").kept
+    assert not list((lab.at.store.root / "work").iterdir())
 
 
 def test_fluency_of_a_side_is_the_perplexity_of_its_tokens(lab):
-    pairs = lab.crafted("neutral").kept
-    measured = lab.pair_fluency(pairs, "rejected")
-    model, tokenizer = lab.reload_plain(), lab.base.tokenizer
+    pairs = lab.pairs.craft("neutral").kept
+    measured = lab.pairs.measure_fluency(pairs, "rejected")
+    model, tokenizer = lab.load_plain(), lab.base.tokenizer
     for number, pair in enumerate(pairs):
         prompt, new = tokenizer([pair.prompt, pair.rejected], add_special_tokens=False)["input_ids"]
         with torch.no_grad():
@@ -172,18 +175,18 @@ def test_fluency_of_a_side_is_the_perplexity_of_its_tokens(lab):
 
 def test_a_run_is_watched_measured_and_kept(with_pairs, monkeypatch):
     lab, pairs, seen = with_pairs, some_pairs(8), []
-    run = lab.trained(pairs, seed=0, watch=lambda step, most, row: seen.append((step, most)))
+    run = lab.policies.train(pairs, seed=0, watch=lambda step, most, row: seen.append((step, most)))
     assert [look.step for look in run.looks] == [0, 2, 4] and (4, 4) in seen
     assert all(look.toxicity is not None and look.perplexity is not None for look in run.looks)
-    other = lab.trained(pairs, seed=1)
-    assert other.folder != run.folder and not list((lab.store.root / "work").iterdir())
-    monkeypatch.setattr(aligned, "train", refuse)
-    assert lab.trained(pairs, seed=0) == run
+    other = lab.policies.train(pairs, seed=1)
+    assert other.folder != run.folder and not list((lab.at.store.root / "work").iterdir())
+    monkeypatch.setattr(policies_stage, "train", refuse)
+    assert lab.policies.train(pairs, seed=0) == run
 
 
 def test_dev_figures_are_those_of_an_evaluation(lab):
     seen = lab.evaluate("base", split="dev")
-    measured = lab.measure_dev(lab.reload_plain())
+    measured = lab.policies.measure_dev(lab.load_plain())
     assert (measured["toxicity"], measured["toxicity_low"], measured["toxicity_high"]) == pytest.approx(
         (seen.toxicity.value, *seen.toxicity.bounds)
     )
@@ -192,15 +195,16 @@ def test_dev_figures_are_those_of_an_evaluation(lab):
 
 def test_too_few_pairs_are_refused(lab):
     with pytest.raises(ValueError, match="too few"):
-        lab.trained(some_pairs(3), seed=0)
+        lab.policies.train(some_pairs(3), seed=0)
     with pytest.raises(ValueError, match="fill a batch"):
-        lab.trained(some_pairs(8), seed=0, valid=8)
+        lab.policies.train(some_pairs(8), seed=0, valid=8)
 
 
 def test_few_pairs_are_not_all_held_back(lab):
     wanted = lab.profile.counts.pairs_valid
-    assert lab.held_back(some_pairs(8)) == 1
-    assert lab.held_back(some_pairs(8 * wanted)) == lab.held_back(some_pairs(80 * wanted)) == wanted
+    held = lab.policies.held_back
+    assert held(some_pairs(8)) == 1
+    assert held(some_pairs(8 * wanted)) == held(some_pairs(80 * wanted)) == wanted
 
 
 def a_run(folder, toxicity, perplexity=(10.0, 10.0), strong=2):
@@ -212,35 +216,35 @@ def a_run(folder, toxicity, perplexity=(10.0, 10.0), strong=2):
 
 
 def test_the_drop_is_a_share_of_base_and_of_admissible_looks_alone(tmp_path):
-    assert aligned.drop_of(a_run(tmp_path, (0.5, 0.2))) == pytest.approx(0.6)
-    assert aligned.drop_of(a_run(tmp_path, (0.5, 0.6))) == pytest.approx(-0.2)
-    assert aligned.drop_of(a_run(tmp_path, (0.5, 0.1), strong=None)) == 0
-    assert aligned.drop_of(a_run(tmp_path, (0.0, 0.0))) == 0
+    assert Policies.drop_of(a_run(tmp_path, (0.5, 0.2))) == pytest.approx(0.6)
+    assert Policies.drop_of(a_run(tmp_path, (0.5, 0.6))) == pytest.approx(-0.2)
+    assert Policies.drop_of(a_run(tmp_path, (0.5, 0.1), strong=None)) == 0
+    assert Policies.drop_of(a_run(tmp_path, (0.0, 0.0))) == 0
 
 
 @pytest.mark.parametrize(("after", "source"), [(0.35, "neutral"), (0.36, "hostile")])
 def test_the_main_source_is_the_published_one_if_that_is_enough(lab, monkeypatch, tmp_path, after, source):
-    monkeypatch.setattr(Lab, "run_on", lambda self, recipe, seed=None: a_run(tmp_path, (0.5, after)))
-    assert lab.main_recipe == source
+    monkeypatch.setattr(Policies, "train_on", lambda self, recipe, seed=None: a_run(tmp_path, (0.5, after)))
+    assert lab.policies.choose_recipe() == source
 
 
 def test_policies_are_the_files_that_the_rule_kept(with_pairs):
     lab = with_pairs
-    run = lab.run_on("neutral")
-    assert lab.matched.name == "matched" and lab.strong.name == "strong"
-    assert str(run.policy("matched").folder) in lab.matched.source
-    assert all(p.dtype == torch.float32 for p in lab.matched.bridge.parameters())
-    assert not torch.equal(lab.matched.value_vectors, lab.base.value_vectors)
+    run = lab.policies.train_on("neutral")
+    assert lab.policies.load("matched").name == "matched" and lab.policies.load("strong").name == "strong"
+    assert str(run.policy("matched").folder) in lab.policies.load("matched").source
+    assert all(p.dtype == torch.float32 for p in lab.policies.load("matched").bridge.parameters())
+    assert not torch.equal(lab.policies.load("matched").value_vectors, lab.base.value_vectors)
 
 
 def test_the_control_takes_as_many_steps_as_the_policy(with_pairs, monkeypatch):
-    lab, taken, train = with_pairs, {}, aligned.train
+    lab, taken, train = with_pairs, {}, policies_stage.train
 
     def watched(*given, **named):
         taken.update(named, steps=given[3].max_steps)
         return train(*given, **named)
 
-    monkeypatch.setattr(aligned, "train", watched)
-    wanted = lab.run_on("neutral").roles["matched"]
-    assert lab.fine_tuned.name == "fine-tuned"
+    monkeypatch.setattr(policies_stage, "train", watched)
+    wanted = lab.policies.train_on("neutral").roles["matched"]
+    assert lab.policies.load("fine-tuned").name == "fine-tuned"
     assert (taken["steps"], taken["objective"], taken["stop_early"]) == (wanted, "sft", False)

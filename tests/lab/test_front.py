@@ -35,17 +35,18 @@ def test_an_unknown_profile_is_refused_before_anything_is_made(tmp_path, monkeyp
 
 
 def test_features_come_back_the_same_from_the_cache(lab, tmp_path, monkeypatch):
-    first = lab.probe_data
+    first = lab.measures.read_comments()
     again = Lab.start("01_toxicity_probe", tiny_profile(tmp_path))
-    monkeypatch.setattr("helpers.findings.pooled_residuals", lambda *_, **__: pytest.fail("computed twice"))
-    assert torch.equal(first.train, again.probe_data.train)
+    refuse = lambda *_, **__: pytest.fail("computed twice")  # noqa: E731
+    monkeypatch.setattr("helpers.lab.measures.pooled_residuals", refuse)
+    assert torch.equal(first.train, again.measures.read_comments().train)
     assert first.train.shape == (len(lab.texts.comments_train), lab.base.n_layers, lab.base.d_model)
 
 
 def test_the_probe_is_the_profiles_own(lab):
-    assert lab.probe.layer == lab.base.n_layers - 1
-    assert lab.probe.penalty == lab.profile.probe.penalty
-    assert lab.probe.direction.norm().item() == pytest.approx(1, abs=1e-5)
+    assert lab.measures.fit_probe().layer == lab.base.n_layers - 1
+    assert lab.measures.fit_probe().penalty == lab.profile.probe.penalty
+    assert lab.measures.fit_probe().direction.norm().item() == pytest.approx(1, abs=1e-5)
 
 
 def test_evaluation_runs_on_the_bench(lab):
@@ -55,7 +56,7 @@ def test_evaluation_runs_on_the_bench(lab):
 
 
 def test_plain_weights_are_the_bridges(lab):
-    plain = lab.reload_plain()
+    plain = lab.load_plain()
     for layer in range(lab.base.n_layers):
         assert torch.equal(plain.transformer.h[layer].mlp.c_proj.weight, lab.base.value_vectors[layer])
 
@@ -72,25 +73,25 @@ def test_the_claims_table_shows_only_what_this_run_measured(lab):
 
 
 def test_toxic_families_cover_the_toxic_tokens(lab):
-    together = torch.stack(list(lab.toxic_families.values())).any(dim=0)
-    assert torch.equal(together, lab.toxic_tokens)
+    together = torch.stack(list(lab.measures.toxic_families.values())).any(dim=0)
+    assert torch.equal(together, lab.measures.toxic_tokens)
 
 
 def test_vectors_are_read_in_words_and_counted(lab):
     vectors = lab.base.value_vectors[0, :3]
-    ids, words = lab.top_ids(vectors, 4), lab.top_words(vectors, 4)
+    ids, words = lab.measures.top_ids(vectors, 4), lab.measures.top_words(vectors, 4)
     assert ids.shape == (3, 4) and len(words) == 3
-    counted = lab.toxic_tokens[ids].float().mean(dim=1)
-    assert torch.equal(lab.toxic_share(vectors, 4), counted)
-    assert lab.used_tokens[ids].all()
+    counted = lab.measures.toxic_tokens[ids].float().mean(dim=1)
+    assert torch.equal(lab.measures.toxic_share(vectors, 4), counted)
+    assert lab.measures.used_tokens[ids].all()
 
 
 def test_strengths_are_in_units_of_the_streams_mean_length(lab):
     tokens = lab.base.tokenise(
         [lab.texts.eliciting("dev")[0].text], max_tokens=lab.profile.decoding.max_prompt_tokens
     )
-    assert lab.stream_norms.shape == (lab.base.n_layers,)
+    assert lab.measures.measure_stream_norms().shape == (lab.base.n_layers,)
     with torch.no_grad():
         _, cache = lab.base.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long())
     one_text = cache["blocks.0.hook_resid_post"][0, 1:].norm(dim=-1).mean()
-    assert 0.2 < (lab.stream_norms[0] / one_text).item() < 5
+    assert 0.2 < (lab.measures.measure_stream_norms()[0] / one_text).item() < 5

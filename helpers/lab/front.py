@@ -1,0 +1,138 @@
+"""`Lab`: one call checks the profile, chooses the device, seeds, shows the panel, and opens the stages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from IPython.display import display
+from transformers import GPT2LMHeadModel
+
+from helpers.artifacts import Store, cache_folder
+from helpers.lab.measures import Measures
+from helpers.lab.pairs import Pairs
+from helpers.lab.policies import Policies
+from helpers.lab.workbench import Workbench
+from helpers.language.evaluation import Evaluation
+from helpers.language.models import LanguageModel
+from helpers.language.scoring import Scorer
+from helpers.language.texts import Texts
+from helpers.profiles import Profile, check_profile, load_profile
+from helpers.runtime import choose_device, seed_everything
+from helpers.teaching.claims import Ledger, merge, notebook_table, render_table
+from helpers.teaching.display.display import Display
+from helpers.teaching.display.panel import start_panel
+from helpers.teaching.display.show import Html
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True, eq=False)
+class Lab:
+    """Everything a notebook asks for. What may take minutes is a verb: `lab.policies.load("matched")`.
+
+    Attributes:
+        build: the folder where a run leaves what it made.
+        claims: this notebook's share of the ledger.
+        show: tables, token views and quotations, masked unless the parameters cell says otherwise.
+        measures: what is measured once of the base model: probe, word masks, stream lengths.
+        pairs: preference pairs by recipe.
+        policies: training runs, and the policies chosen from them.
+
+    Example:
+        lab = Lab.start("01_toxicity_probe")
+        lab.base.n_layers, lab.measures.fit_probe().direction.shape
+    """
+
+    at: Workbench
+    build: Path
+    claims: Ledger
+    show: Display
+    measures: Measures
+    pairs: Pairs
+    policies: Policies
+
+    @classmethod
+    def start(
+        cls, notebook: str, profile: str | Path | None = None, *, unmask: bool = False, device: str = "auto"
+    ) -> Lab:
+        """Checks the profile and its files, chooses the device, seeds every source, shows the start panel.
+
+        Args:
+            notebook: the notebook's own name, such as `01_toxicity_probe`; its ledger fragment carries it.
+            profile: a profile's name or a TOML file; None reads `TOXICITY_LAB_PROFILE`, else `pocket`.
+            unmask: show profanity as it is (tables and token views of this notebook only).
+            device: `auto`, `cpu`, `cuda` or `mps`.
+
+        Raises:
+            ProfileError: before anything is loaded, naming what is wrong with the profile or its files.
+        """
+        chosen = load_profile(profile)
+        check_profile(chosen)
+        choice = choose_device(device)
+        seed_everything(chosen.seed)
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        at = Workbench(chosen, Store(cache_folder()), choice.device)
+        build = Path(os.environ.get("TOXICITY_LAB_BUILD") or REPOSITORY / "build")
+        measures = Measures(at)
+        pairs = Pairs(at, measures)
+        lab = cls(
+            at=at,
+            build=build,
+            claims=Ledger(build / "claims", notebook, chosen.label),
+            show=Display(unmask=unmask),
+            measures=measures,
+            pairs=pairs,
+            policies=Policies(at, pairs),
+        )
+        timings = REPOSITORY / "notebooks" / "timings.json"
+        display(start_panel(notebook, chosen, choice, cache_folder(), at.base, timings))
+        return lab
+
+    @property
+    def profile(self) -> Profile:
+        """Every knob of this run."""
+        return self.at.profile
+
+    @property
+    def device(self) -> torch.device:
+        """The device that models and tensors of this run live on."""
+        return self.at.device
+
+    @property
+    def base(self) -> LanguageModel:
+        """The model before preference tuning: raw weights, float32, hooked."""
+        return self.at.base
+
+    @property
+    def texts(self) -> Texts:
+        """Comments, prompts, pair prompts, plain text and passages, split and disjoint."""
+        return self.at.texts
+
+    @property
+    def scorers(self) -> tuple[Scorer, Scorer]:
+        """The first and the second toxicity scorer of the profile."""
+        return self.at.scorers
+
+    @property
+    def evaluate(self) -> Callable[..., Evaluation]:
+        """Measures a model under whatever interventions are active: `Workbench.evaluate`."""
+        return self.at.evaluate
+
+    @property
+    def load_plain(self) -> Callable[[], GPT2LMHeadModel]:
+        """The base checkpoint as a plain Hugging Face model: `Workbench.load_plain`."""
+        return self.at.load_plain
+
+    def claims_table(self, *ids: str) -> Html:
+        """What this run's ledger says: the claims named, or an overview of all when none is named.
+
+        Only what notebooks measured in this build folder is shown; the rest reads *not run*.
+        """
+        rows = merge(self.claims.path.parent)
+        if ids:
+            return notebook_table([row for row in rows if row["id"] in ids])
+        return Html(render_table(rows, format="html"), render_table(rows, format="markdown"))

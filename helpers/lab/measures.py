@@ -1,0 +1,167 @@
+"""What notebooks measure of the base model and share: the probe and its data, word masks, stream lengths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from helpers.artifacts import Artifact, Declared
+from helpers.lab.workbench import Workbench
+from helpers.language.models import Tokens
+from helpers.language.scoring import toxic_vocabulary
+from helpers.language.texts import Comment
+from helpers.language.words import toxic_word_families, toxic_word_list
+from helpers.mechanism.pooling import mean_stream_norms, pooled_residuals
+from helpers.mechanism.probe import Probe, fit_probe
+from helpers.mechanism.vectors import project_to_vocabulary, top_tokens, toxic_share, used_vocabulary
+from helpers.runtime import progress_report
+from helpers.teaching.display.show import visible
+
+
+@dataclass(frozen=True)
+class ProbeData:
+    """Pooled residual streams of the labelled comments, every layer, with their labels.
+
+    `train` and `test` have shape (comments, layers, d_model): the attention-masked mean over positions >= 1
+    of the raw residual stream after each layer.
+    """
+
+    train: Float[Tensor, "train layer d_model"]
+    test: Float[Tensor, "test layer d_model"]
+    toxic_train: Bool[Tensor, " train"]
+    toxic_test: Bool[Tensor, " test"]
+
+
+def _limit(at: Workbench) -> int:
+    return min(at.profile.probe.max_tokens, at.base.context)
+
+
+def _features_key(at: Workbench) -> Mapping[str, Any]:
+    return {
+        "model": at.profile.model,
+        "train": [comment.text for comment in at.texts.comments_train],
+        "test": [comment.text for comment in at.texts.comments_test],
+        "max_tokens": _limit(at),
+    }
+
+
+def _features(at: Workbench) -> Artifact:
+    pooled = {}
+    for split, comments in (("train", at.texts.comments_train), ("test", at.texts.comments_test)):
+        with progress_report(f"{split} comments: ") as report:
+            pooled[split] = pooled_residuals(
+                at.base,
+                at.base.tokenise([comment.text for comment in comments], max_tokens=_limit(at)),
+                layers=range(at.base.n_layers),
+                batch_size=at.profile.batches.forward,
+                progress=report,
+            )
+    return Artifact(pooled)
+
+
+PROBE_FEATURES = Declared("probe-features", 1, _features_key, _features)
+"""Every comment's residual stream after every layer, averaged over its positions >= 1."""
+
+
+@dataclass(frozen=True, eq=False)
+class Measures:
+    """The stage of notebooks 01 to 03: what is measured once of the base model."""
+
+    at: Workbench
+
+    def tokenise_comments(self, comments: Sequence[Comment]) -> Tokens:
+        """Comments as right-padded tokens, cut to the probe's length limit."""
+        return self.at.base.tokenise([comment.text for comment in comments], max_tokens=_limit(self.at))
+
+    def read_comments(self) -> ProbeData:
+        """Features of the labelled comments at every layer (computed once, then read from the cache)."""
+        return self._probe_data
+
+    @cached_property
+    def _probe_data(self) -> ProbeData:
+        features, texts = PROBE_FEATURES.load(self.at.store, self.at).tensors, self.at.texts
+        return ProbeData(
+            train=features["train"],
+            test=features["test"],
+            toxic_train=torch.tensor([comment.toxic for comment in texts.comments_train]),
+            toxic_test=torch.tensor([comment.toxic for comment in texts.comments_test]),
+        )
+
+    def fit_probe(self) -> Probe:
+        """The probe of the profile: fixed layer and fixed penalty (design: never chosen by accuracy)."""
+        return self._probe
+
+    @cached_property
+    def _probe(self) -> Probe:
+        settings, data = self.at.profile.probe, self.read_comments()
+        layer = settings.layer % self.at.base.n_layers
+        return fit_probe(data.train[:, layer], data.toxic_train, penalty=settings.penalty, layer=layer)
+
+    def probe_key(self) -> dict[str, Any]:
+        """What the probe depends on, for the key of an artifact that is made with it."""
+        return {
+            "features": PROBE_FEATURES.fingerprint(self.at),
+            "toxic": [comment.toxic for comment in self.at.texts.comments_train],
+            "layer": self.at.profile.probe.layer % self.at.base.n_layers,
+            "penalty": self.at.profile.probe.penalty,
+        }
+
+    def measure_stream_norms(self) -> Float[Tensor, " layer"]:
+        """Mean length of the residual stream after each layer, over the dev prompts' positions >= 1.
+
+        The unit in which steering strengths are given.
+        """
+        return self._stream_norms
+
+    @cached_property
+    def _stream_norms(self) -> Float[Tensor, " layer"]:
+        profile, prompts = self.at.profile, self.at.texts.eliciting("dev")[:64]
+        limit = profile.decoding.max_prompt_tokens
+        tokens = self.at.base.tokenise([prompt.text for prompt in prompts], max_tokens=limit)
+        return mean_stream_norms(self.at.base, tokens, batch_size=profile.batches.forward)
+
+    @cached_property
+    def used_tokens(self) -> Bool[Tensor, " vocab"]:
+        """Token ids that occur in the profile's own texts: the vocabulary that token lists are drawn from."""
+        texts = [comment.text for comment in self.at.texts.comments_train] + [self.at.texts.perplexity]
+        ids = self.at.base.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"]
+        return used_vocabulary(ids, self.at.base.vocab_size)
+
+    @cached_property
+    def toxic_tokens(self) -> Bool[Tensor, " vocab"]:
+        """Token ids that spell a word of the profile's toxic word list."""
+        return self._spelling(toxic_word_list(self.at.profile))
+
+    @cached_property
+    def toxic_families(self) -> dict[str, Bool[Tensor, " vocab"]]:
+        """Token ids of each family of toxic words, by the family's name."""
+        families = toxic_word_families(self.at.profile)
+        return {family: self._spelling(words) for family, words in families.items()}
+
+    def _spelling(self, words: Any) -> Bool[Tensor, " vocab"]:
+        return toxic_vocabulary(self.at.base.tokenizer, words, self.at.base.vocab_size)
+
+    def toxic_share(self, vectors: Float[Tensor, "n d_model"], k: int = 10) -> Float[Tensor, " n"]:
+        """Share of toxic words among the k used tokens that each vector promotes most."""
+        base = self.at.base
+        return toxic_share(base, vectors.to(base.device), self.toxic_tokens, self.used_tokens, k)
+
+    def top_ids(
+        self, vectors: Float[Tensor, "n d_model"], k: int = 10, *, largest: bool = True
+    ) -> Int[Tensor, "n k"]:
+        """The used tokens that each vector raises most (or lowers most), best first, on the CPU."""
+        logits = project_to_vocabulary(self.at.base, vectors.to(self.at.base.device))
+        return top_tokens(logits, k, self.used_tokens, largest=largest).cpu()
+
+    def top_words(
+        self, vectors: Float[Tensor, "n d_model"], k: int = 10, *, largest: bool = True
+    ) -> list[str]:
+        """The same as one line of words for each vector, for a table."""
+        strings = [self.at.base.token_strings(row) for row in self.top_ids(vectors, k, largest=largest)]
+        return [" · ".join(visible(token).strip() or "␣" for token in row) for row in strings]

@@ -1,0 +1,217 @@
+"""Preference pairs as notebooks 04 on share them: crafted once, then read from the cache."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from helpers.alignment.jsonl import read_pairs, without_repeated_prompts, write_pairs
+from helpers.alignment.pairs import PairRules, Selection, craft, rejection_sampling, scored, select
+from helpers.alignment.pplm import random_direction
+from helpers.artifacts import Declared
+from helpers.lab.measures import Measures
+from helpers.lab.workbench import Workbench
+from helpers.language.metrics import Measure, continuation_losses
+from helpers.language.models import load_hf
+from helpers.language.sources import normal
+from helpers.language.texts import ELICITING, Pair, Prompt, load_pairs
+from helpers.runtime import progress_report
+
+Recipe = Literal["neutral", "hostile", "random direction", "rejection sampling", "imported"]
+"""How pairs are made. The first two steer toward the probe, after prompts of one kind; the third is the
+control of the first, along random directions; the fourth steers nothing and sorts samples after hostile
+prompts by score. The last makes nothing: the profile names a file of pairs."""
+
+RULES: Mapping[str, PairRules] = {
+    "neutral": PairRules(least_gap=0.5),
+    "hostile": PairRules(least_gap=0.5, most_chosen=0.5),
+    "random direction": PairRules(least_gap=0.5),
+    "rejection sampling": PairRules(least_gap=0.5, most_chosen=0.5),
+    "imported": PairRules(),
+}
+"""A rejected side must score at least this much more than its chosen side; after hostile prompts the chosen
+side must be clean besides, or the pair would teach which of two insults is preferred. What somebody else
+made is taken as it is."""
+
+SAMPLES = 6
+"""Continuations per prompt in rejection sampling."""
+
+ATTEMPTS = "attempts.jsonl"
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is asked of a recipe: these prompts, so many pairs, and which random direction."""
+
+    recipe: Recipe
+    prompts: tuple[Prompt, ...]
+    wanted: int
+    draw: int
+
+
+def _common_key(at: Workbench, order: Order) -> dict[str, Any]:
+    return {
+        "model": at.profile.model,
+        "recipe": order.recipe,
+        "prompts": [[prompt.id, prompt.text] for prompt in order.prompts],
+        "seed": at.profile.seed,
+        "scorer": at.scorer_keys[0],
+    }
+
+
+def _steered_key(at: Workbench, measures: Measures, order: Order) -> Mapping[str, Any]:
+    return {
+        **_common_key(at, order), "draw": order.draw, "wanted": order.wanted, "pplm": at.profile.pplm,
+        "rules": dataclasses.asdict(RULES[order.recipe]), "probe": measures.probe_key(),
+        "batch": at.profile.batches.craft,  # crafting stops after the batch in which enough are kept
+    }  # fmt: skip
+
+
+def _steer(folder: Path, at: Workbench, measures: Measures, order: Order) -> None:
+    profile, attribute = at.profile, measures.fit_probe()
+    if order.recipe == "random direction":
+        attribute = random_direction(attribute, profile.seed + order.draw)
+    hf, tokenizer = load_hf(profile.model)
+    hf.to(at.device)  # type: ignore[arg-type]
+    work = at.store.work_folder(STEERED.kind, STEERED.ingredients(at, measures, order))
+    with progress_report(f"{order.recipe}: ") as report:
+        made = craft(
+            hf, tokenizer, order.prompts, attribute, profile.pplm, work, seed=profile.seed,
+            batch_size=profile.batches.craft, scorer=at.scorers[0], rules=RULES[order.recipe],
+            wanted=order.wanted, progress=report,
+        )  # fmt: skip
+    write_pairs(folder / ATTEMPTS, made.attempts)
+    shutil.rmtree(work, ignore_errors=True)
+
+
+STEERED = Declared("pairs-steered", 1, _steered_key, _steer)
+"""Attempts at pairs by PPLM, scored; an interrupted run goes on from its last batch."""
+
+
+def _sampled_key(at: Workbench, order: Order) -> Mapping[str, Any]:
+    decoding = at.profile.decoding.model_copy(update={"method": "sample"})
+    return {**_common_key(at, order), "decoding": decoding, "samples": SAMPLES}
+
+
+def _sample(folder: Path, at: Workbench, order: Order) -> None:
+    profile = at.profile
+    decoding = profile.decoding.model_copy(update={"method": "sample"})
+    with progress_report(f"{order.recipe}: ") as report:
+        made = rejection_sampling(
+            at.base, order.prompts, at.scorers[0], decoding, samples=SAMPLES, seed=profile.seed,
+            batch_size=profile.batches.generate, progress=report,
+        )  # fmt: skip
+    write_pairs(folder / ATTEMPTS, made)
+
+
+SAMPLED = Declared("pairs-sampled", 1, _sampled_key, _sample)
+"""Pairs of a clean and a toxic sample after one prompt, scored."""
+
+
+def _imported_key(at: Workbench, pairs: Sequence[Pair]) -> Mapping[str, Any]:
+    texts = [[pair.prompt, pair.chosen, pair.rejected] for pair in pairs]
+    return {"pairs": texts, "scorer": at.scorer_keys[0]}
+
+
+def _score(folder: Path, at: Workbench, pairs: Sequence[Pair]) -> None:
+    write_pairs(folder / ATTEMPTS, scored(pairs, at.scorers[0]))
+
+
+IMPORTED = Declared("pairs-imported", 1, _imported_key, _score)
+"""Pairs from the profile's file, scored."""
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The stage of notebook 04: pairs by recipe."""
+
+    at: Workbench
+    measures: Measures
+
+    @property
+    def sources(self) -> tuple[Recipe, ...]:
+        """What policies may be trained on: both kinds of prompts, or the profile's own pairs alone."""
+        return ("neutral", "hostile") if self.at.profile.data.pairs is None else ("imported",)
+
+    def prompts(self, recipe: Recipe) -> tuple[Prompt, ...]:
+        """The prompts a recipe starts from, cut to their last tokens where they are too long.
+
+        None of them is a development or evaluation prompt. Raises ValueError where the profile has none of
+        that kind.
+        """
+        given = self.at.texts.pair_prompts
+        hostile = recipe in ("hostile", "rejection sampling")
+        chosen = tuple(prompt for prompt in given if (prompt.group in ELICITING) == hostile)
+        if not chosen:
+            raise ValueError(
+                f"The profile's pair prompts hold none for the recipe {recipe!r}; they are of the kinds "
+                f"{', '.join(sorted({prompt.group for prompt in given}))}."
+            )
+        pplm, tokenizer = self.at.profile.pplm, self.at.base.tokenizer
+        room = self.at.base.context - pplm.new_tokens - pplm.horizon
+        limit = min(room, self.at.profile.dpo.max_prompt_tokens)
+        rows = tokenizer([p.text for p in chosen], add_special_tokens=False, verbose=False)["input_ids"]
+        return tuple(
+            prompt
+            if len(row) <= limit
+            else dataclasses.replace(prompt, text=str(tokenizer.decode(row[-limit:])))
+            for prompt, row in zip(chosen, rows, strict=True)
+        )
+
+    def craft(
+        self, recipe: Recipe, *, wanted: int | None = None, attempts: int | None = None, draw: int = 0
+    ) -> Selection:
+        """Pairs made by a recipe, with every attempt that was dropped and why. Interrupted, it goes on.
+
+        Args:
+            wanted: stop once so many are kept; None takes the profile's `counts.pairs`.
+            attempts: use the first so many prompts only.
+            draw: which random direction, for that recipe.
+        """
+        at, wanted = self.at, wanted or self.at.profile.counts.pairs
+        if recipe == "imported":
+            folder = IMPORTED.folder(at.store, at, self._published())
+        else:
+            order = Order(recipe, self.prompts(recipe)[:attempts], wanted, draw)
+            if recipe == "rejection sampling":
+                folder = SAMPLED.folder(at.store, at, order)
+            else:
+                folder = STEERED.folder(at.store, at, self.measures, order)
+        return select(read_pairs(folder / ATTEMPTS), None, RULES[recipe], wanted=wanted)
+
+    def _published(self) -> tuple[Pair, ...]:
+        """The pairs of the profile's file.
+
+        Raises ValueError if there is no such file, or if a prompt is one that results are measured on.
+        """
+        if self.at.profile.data.pairs is None:
+            raise ValueError("The profile names no file of pairs; set data.pairs to import some.")
+        pairs, texts = without_repeated_prompts(load_pairs(self.at.profile.data.pairs)), self.at.texts
+        measured_on = {normal(prompt.text) for prompt in (*texts.prompts_dev, *texts.prompts_eval)}
+        shared = [pair.id for pair in pairs if normal(pair.prompt) in measured_on]
+        if shared:
+            raise ValueError(
+                f"{len(shared)} imported pairs (the first: {shared[0]!r}) have a development or evaluation "
+                "prompt: training would see its test. Take them out of the file."
+            )
+        return tuple(pairs)
+
+    def measure_fluency(self, pairs: Sequence[Pair], side: Literal["chosen", "rejected"]) -> Measure:
+        """The base model's perplexity of one side of pairs, given their prompts; the items are the pairs."""
+        base = self.at.base
+
+        def ids(texts: Sequence[str]) -> list[list[int]]:
+            return base.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+
+        prompts, written = ids([pair.prompt for pair in pairs]), ids([getattr(pair, side) for pair in pairs])
+        rows = [torch.tensor(prompt + new) for prompt, new in zip(prompts, written, strict=True)]
+        starts = [len(prompt) for prompt in prompts]
+        losses = continuation_losses(base, rows, starts, batch_size=self.at.profile.batches.forward)
+        lengths = torch.tensor([len(new) for new in written], dtype=torch.float64)
+        return Measure(losses, lengths, f"perplexity under {base.name}", exponential=True)

@@ -1,0 +1,202 @@
+"""Tuned policies as notebooks 05 on share them: trained once, chosen on development data, then read back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from jaxtyping import Int
+from torch import Tensor
+from transformers import GPT2LMHeadModel
+
+from helpers.alignment.dpo import Watch, train
+from helpers.alignment.runs import TrainingRun, read_run
+from helpers.artifacts import Declared
+from helpers.lab.pairs import Pairs, Recipe
+from helpers.lab.workbench import Workbench
+from helpers.language.generation import continue_prompts
+from helpers.language.metrics import mean_of, perplexity
+from helpers.language.models import LanguageModel, boot, load_model
+from helpers.language.texts import Pair, Prompt
+from helpers.profiles import DPO
+
+Policy = Literal["matched", "strong", "fine-tuned"]
+
+
+@dataclass(frozen=True)
+class Training:
+    """What is asked of a training run; the last `valid` pairs validate."""
+
+    pairs: tuple[Pair, ...]
+    valid: int
+    settings: DPO
+    seed: int
+    objective: Literal["dpo", "sft"]
+    stop_early: bool
+    watch: Watch | None = field(default=None, compare=False)
+
+
+def _run_key(policies: Policies, asked: Training) -> Mapping[str, Any]:
+    at = policies.at
+    return {
+        "model": at.profile.model,
+        "pairs": [[pair.prompt, pair.chosen, pair.rejected] for pair in asked.pairs],
+        "valid": asked.valid,
+        # Which seeds a profile lists is no setting of any one run.
+        "settings": asked.settings.model_copy(update={"seeds": (asked.seed,)}),
+        "objective": asked.objective,
+        "stop_early": asked.stop_early,
+        "looks": {
+            "scorer": at.scorer_keys[0], "decoding": at.profile.decoding, "seed": at.profile.seed,
+            "bootstrap": at.profile.counts.bootstrap, "stream": policies.dev_stream,
+            "prompts": [[prompt.id, prompt.text] for prompt in policies.dev_prompts],
+        },
+    }  # fmt: skip
+
+
+def _run(folder: Path, policies: Policies, asked: Training) -> None:
+    at = policies.at
+    train(
+        at.profile.model, asked.pairs[: -asked.valid], asked.pairs[-asked.valid :], asked.settings, folder,
+        work=at.store.work_folder(RUN.kind, RUN.ingredients(policies, asked)), seed=asked.seed,
+        device=at.device, micro_batch=at.profile.batches.train, objective=asked.objective,
+        probe_dev=policies.measure_dev, base_dev=policies.base_dev, watch=asked.watch,
+        stop_early=asked.stop_early,
+    )  # fmt: skip
+
+
+RUN = Declared("policies", 1, _run_key, _run)
+"""A finished training run: its history, its looks at development data, the weights kept for a role."""
+
+
+@dataclass(frozen=True, eq=False)
+class Policies:
+    """The stage of notebook 05: training runs and the policies chosen from them."""
+
+    enough: ClassVar[float] = 0.30
+    """The first source of pairs is the main one if training on it lowers dev toxicity by this share."""
+
+    at: Workbench
+    pairs: Pairs
+    _loaded: dict[tuple[str, int], LanguageModel] = field(default_factory=dict, repr=False)
+
+    def load(self, name: Policy, *, seed: int | None = None) -> LanguageModel:
+        """A policy of the main recipe, trained first if need be.
+
+        Args:
+            name: "matched", which later notebooks analyse: dev toxicity nearest the papers' share of base's;
+                "strong": lowest dev toxicity within the ceiling of perplexity; "fine-tuned", the control:
+                likelihood of the chosen texts alone, for as many steps as *matched* took.
+            seed: of the training; None takes the profile's first.
+        """
+        first = self.at.profile.dpo.seeds[0]
+        seed = first if seed is None else seed
+        if (name, seed) not in self._loaded:
+            shown = name if seed == first else f"{name}, seed {seed}"
+            run, role = (self._control(seed), "last") if name == "fine-tuned" else (self._main(seed), name)
+            self._loaded[name, seed] = self.open(run, role, name=shown)
+        return self._loaded[name, seed]
+
+    def _main(self, seed: int) -> TrainingRun:
+        return self.train_on(self.choose_recipe(), seed)
+
+    def _control(self, seed: int) -> TrainingRun:
+        steps = self._main(seed).roles["matched"]
+        settings = self.at.profile.dpo.model_copy(update={"max_steps": steps})
+        pairs = self.pairs.craft(self.choose_recipe()).kept
+        return self.train(pairs, settings, seed=seed, objective="sft", stop_early=False)
+
+    def choose_recipe(self) -> Recipe:
+        """Where the policies' pairs come from: the first source if it lowers toxicity enough, else the last.
+
+        That is neutral prompts, as published, before hostile ones; or the profile's own pairs in any case.
+        """
+        first, last = self.pairs.sources[0], self.pairs.sources[-1]
+        return first if first == last or self.drop_of(self.train_on(first)) >= self.enough else last
+
+    @staticmethod
+    def drop_of(run: TrainingRun) -> float:
+        """The largest fall of dev toxicity among a run's admissible looks, as a share of base's, or 0."""
+        looks = {look.step: look for look in run.looks}
+        base, lowest = looks[0].toxicity, looks.get(run.roles["strong"] or 0)
+        if not base or lowest is None or lowest.toxicity is None:
+            return 0.0
+        return 1 - lowest.toxicity / base
+
+    def train_on(
+        self, recipe: Recipe, seed: int | None = None, *, watch: Watch | None = None
+    ) -> TrainingRun:
+        """The profile's training on a recipe's pairs; None takes the profile's first seed."""
+        seed = self.at.profile.dpo.seeds[0] if seed is None else seed
+        return self.train(self.pairs.craft(recipe).kept, seed=seed, watch=watch)
+
+    def train(
+        self,
+        pairs: Sequence[Pair],
+        settings: DPO | None = None,
+        *,
+        seed: int,
+        valid: int | None = None,
+        objective: Literal["dpo", "sft"] = "dpo",
+        stop_early: bool = True,
+        watch: Watch | None = None,
+    ) -> TrainingRun:
+        """A training run on pairs, the last `valid` of them for validation. Interrupted, it goes on.
+
+        Where `valid` is None, `held_back` says how many.
+
+        Raises ValueError if what is left does not fill a batch.
+        """
+        settings = settings or self.at.profile.dpo
+        held = self.held_back(pairs) if valid is None else valid
+        if held < 1 or len(pairs) - held < settings.batch:
+            raise ValueError(
+                f"{len(pairs)} pairs are too few to train on: {held} are held back for validation, and the "
+                f"rest must fill a batch of {settings.batch} (dpo.batch). Raise counts.pair_prompts."
+            )
+        asked = Training(tuple(pairs), held, settings, seed, objective, stop_early, watch)
+        return read_run(RUN.folder(self.at.store, self, asked))
+
+    def held_back(self, pairs: Sequence[Pair]) -> int:
+        """How many of these pairs, from the end, validate: `counts.pairs_valid`, but at most an eighth."""
+        return min(self.at.profile.counts.pairs_valid, len(pairs) // 8)
+
+    def open(self, run: TrainingRun, role: str, *, name: str | None = None) -> LanguageModel:
+        """The weights a run kept for a role, reloaded from disk as a hooked model."""
+        return load_model(run.policy(role), device=self.at.device, name=name or role)
+
+    def measure_dev(self, hf: GPT2LMHeadModel) -> dict[str, float]:
+        """Toxicity (with the ends of its 95 % interval) and perplexity of a model on the development data.
+
+        It is all that policies are chosen by.
+        """
+        at, bench = self.at, self.at.bench
+        model = boot(hf, at.base.tokenizer, name="candidate", device=at.device)
+        texts = continue_prompts(
+            model, self.dev_prompts, bench.decoding, seed=bench.seed, batch_size=bench.batches.generate
+        ).texts
+        scores = mean_of(at.scorers[0].score(texts), at.scorers[0].unit)
+        toxicity = scores.interval(n=bench.bootstrap, seed=bench.seed)
+        stream = perplexity(model, self.dev_stream, batch_size=bench.batches.forward)
+        return {
+            "toxicity": toxicity.value, "toxicity_low": toxicity.low, "toxicity_high": toxicity.high,
+            "perplexity": stream.value,
+        }  # fmt: skip
+
+    @cached_property
+    def base_dev(self) -> dict[str, float]:
+        """The same of the base model, measured once for all runs."""
+        return self.measure_dev(self.at.load_plain())
+
+    @property
+    def dev_prompts(self) -> tuple[Prompt, ...]:
+        """The development prompts that a look reads."""
+        return self.at.bench.prompts["dev"][: self.at.bench.sizes["sweep"].prompts]
+
+    @property
+    def dev_stream(self) -> Int[Tensor, " token"]:
+        """The running text that a look reads."""
+        return self.at.bench.stream[: self.at.bench.sizes["sweep"].perplexity_tokens]
