@@ -74,7 +74,7 @@ def code_behind(function: FunctionType) -> dict[str, str]:
         for value, below in reached(thing, owner):
             if isinstance(value, FunctionType | type):
                 todo.append((value, below))
-            elif below is None and isinstance(value, str | int | float | tuple | frozenset):
+            elif below is None and isinstance(value, str | int | float | tuple):
                 found[f"{name} < {value!r}"] = ""
     return found
 

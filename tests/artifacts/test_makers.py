@@ -35,7 +35,7 @@ def inner(n):
     ("kind", "wanted"),
     [
         ("probe-features", {"pooled_residuals", "run_to_layer", "LanguageModel.tokenise"}),
-        ("pairs-steered", {"steer", "fit_probe", "pooled_residuals", "build_scorer", "write_pairs"}),
+        ("pairs-steered", {"steer", "fit_probe", "build_scorer", "write_pairs"}),
         ("policies", {"choose_policies", "PreferenceTrainer", "perplexity", "continue_prompts"}),
         ("evaluations", {"overlap_f1", "fluency", "build_scorer", "gumbel"}),
     ],

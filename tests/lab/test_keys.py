@@ -1,4 +1,4 @@
-"""A changed knob recomputes exactly what depends on it: every knob of a profile, and what its change moves."""
+"""A changed knob recomputes exactly what depends on it: every knob of a profile, and what it moves."""
 
 from pathlib import Path
 
