@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import transformers
@@ -176,6 +176,24 @@ def build_scorer(
     return train_scorer(name, features, train, test, resamples=profile.counts.bootstrap, seed=profile.seed)
 
 
+def scorer_ingredients(settings: ScorerSettings, texts: Texts, profile: Profile) -> dict[str, Any]:
+    """All that a scorer's scores depend on, for the key of an artifact that holds scores."""
+    comments = [[one.id, one.text, one.toxic] for one in texts.comments_scorer]
+    match settings:
+        case WordScorerSettings():
+            return {"settings": settings, "words": sorted(toxic_word_list(profile))}
+        case HubScorerSettings(folder=None):
+            return {"id": settings.id, "revision": settings.revision, "label": settings.label}
+        case HubScorerSettings():
+            return {"folder": settings.folder, "label": settings.label}
+        case MaskedScorerSettings():
+            cut = {"new_tokens": profile.decoding.new_tokens, "seed": profile.seed}
+            return {"settings": settings, "comments": comments, "words": sorted(toxic_words()), **cut}
+        case CommentScorerSettings():
+            return {"settings": settings, "comments": comments}
+    return {"settings": settings}  # the corpus's rule is code
+
+
 CLASSIFIER_FILES = ("config.json", "model*.safetensors", "tokenizer.json|merges.txt|vocab.txt")
 
 
@@ -192,8 +210,3 @@ def toxic_vocabulary(
     toxic = torch.zeros(vocab_size, dtype=torch.bool)
     toxic[: len(spelled)] = torch.tensor([text.strip().lower() in words for text in spelled])
     return toxic
-
-
-def scorer_ingredients(settings: ScorerSettings, texts: Texts, profile: Profile) -> dict:
-    """temporary"""
-    return {"settings": settings, "comments": [[c.text, c.toxic] for c in texts.comments_scorer], "seed": profile.seed, "new": profile.decoding.new_tokens}

@@ -11,6 +11,7 @@ import torch
 from tokenizers import BertWordPieceTokenizer
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
+from helpers.artifacts import fingerprint
 from helpers.language.models import quiet
 from helpers.language.scoring import (
     ExactScorer,
@@ -18,6 +19,7 @@ from helpers.language.scoring import (
     Scorer,
     WordScorer,
     build_scorer,
+    scorer_ingredients,
     toxic_vocabulary,
 )
 from helpers.language.texts import Comment, Texts, load_texts
@@ -262,3 +264,20 @@ def test_scorers_read_real_text(classifier):
     assert toxic_word_list(profile)
     hub = HubScorer(classifier(JIGSAW), name="tiny", label="toxic", batch=16)
     assert hub.score(sample).isfinite().all()
+
+
+def test_the_ingredients_of_a_scorer_move_with_its_scores_alone(texts):
+    def print_of(settings, texts=texts, profile=PROFILE):
+        return fingerprint(scorer_ingredients(settings, texts, profile))
+
+    fewer = replace(texts, comments_scorer=texts.comments_scorer[:-1])
+    longer = PROFILE.model_copy(update={"decoding": PROFILE.decoding.model_copy(update={"new_tokens": 30})})
+    for settings, moved_by_comments, moved_by_length in (
+        (ExactScorerSettings(), False, False), (WordScorerSettings(), False, False),
+        (CommentScorerSettings(), True, False), (MaskedScorerSettings(), True, True),
+        (HubScorerSettings(id="a/b", revision="c"), False, False),
+    ):  # fmt: skip
+        assert (print_of(settings, fewer) != print_of(settings)) == moved_by_comments
+        assert (print_of(settings, profile=longer) != print_of(settings)) == moved_by_length
+    one, other = (HubScorerSettings(id="a/b", revision=revision) for revision in "cd")
+    assert print_of(one) != print_of(other)
