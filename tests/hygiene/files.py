@@ -20,7 +20,8 @@ TEXTS = [
     *(
         path
         for path in sorted(ROOT.glob("*"))
-        if path.is_file() and path.name != ".git" and path.suffix in {"", ".md", ".txt", ".toml", ".yml", ".cff"}
+        if path.is_file() and path.name != ".git"
+        and path.suffix in {"", ".md", ".txt", ".toml", ".yml", ".cff"}
     ),
 ]
 
