@@ -186,6 +186,7 @@ print(f"largest difference under other padding: {(log_ref - wide_sums).abs().max
 # equals its reference would be a poor test (any correct loss gives log 2), so every weight is nudged first.
 
 # %%
+import pathlib
 import tempfile
 
 from helpers.alignment.loss import PairBatch
