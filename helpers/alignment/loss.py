@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
+from helpers.language.tokens import pad
+
 
 @dataclass(frozen=True, eq=False)
 class PairBatch:
@@ -107,8 +109,6 @@ def lay_out(
     Raises:
         ValueError: an empty prompt or response, a row longer than `width`, an unknown side.
     """
-    if side not in ("left", "right"):
-        raise ValueError(f'side must be "left" or "right", not {side!r}.')
     rows = [
         (list(prompt), list(response))
         for responses in (chosen, rejected)
@@ -119,17 +119,6 @@ def lay_out(
         raise ValueError(
             f"Row {empty[0]} has an empty prompt or response: there is nothing to compare in it."
         )
-    longest = max(len(prompt) + len(response) for prompt, response in rows)
-    width = width or longest
-    if longest > width:
-        raise ValueError(f"The longest row has {longest} tokens, which do not fit a width of {width}.")
-    ids = torch.full((len(rows), width), padding, dtype=torch.long)
-    mask = torch.zeros(len(rows), width, dtype=torch.bool)
-    response_mask = torch.zeros(len(rows), width, dtype=torch.bool)
-    for number, (prompt, response) in enumerate(rows):
-        length = len(prompt) + len(response)
-        start = 0 if side == "right" else width - length
-        ids[number, start : start + length] = torch.tensor(prompt + response)
-        mask[number, start : start + length] = True
-        response_mask[number, start + len(prompt) : start + length] = True
-    return PairBatch(ids, mask, response_mask)
+    tokens = pad([prompt + response for prompt, response in rows], padding, side=side, width=width)
+    prompt_lengths = torch.tensor([len(prompt) for prompt, _ in rows]).unsqueeze(1)
+    return PairBatch(tokens.ids, tokens.mask, tokens.mask & (tokens.place >= prompt_lengths))

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from transformers import DynamicCache, GPT2LMHeadModel
@@ -104,14 +103,3 @@ def reader(
         yield Reader(hf, mask, positions, stream)
     finally:
         handle.remove()
-
-
-def left_padded(
-    rows: Sequence[Sequence[int]], room: int, device: torch.device
-) -> tuple[Int[Tensor, "batch pos"], Bool[Tensor, "batch all"], Int[Tensor, "batch all"]]:
-    """Ids padded on the left: all texts grow at one place. Mask and positions reach `room` further."""
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([[0] * (width - len(row)) + list(row) for row in rows], device=device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    place = rearrange(torch.arange(width + room, device=device), "pos -> 1 pos") - (width - lengths[:, None])
-    return ids, place >= 0, place.clamp_min(0)

@@ -12,8 +12,9 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2LMHeadModel
 
-from helpers.alignment.pasts import Past, Reader, Reading, left_padded, length, reader
+from helpers.alignment.pasts import Past, Reader, Reading, length, reader
 from helpers.language.generation import gumbel
+from helpers.language.tokens import pad, with_room
 from helpers.mechanism.probe import Probe
 from helpers.profiles import PPLM
 from helpers.runtime import generator
@@ -92,7 +93,9 @@ def steer(
     """
     _check(hf, prompt_ids, names, attribute, settings)
     layer = (attribute.layer if attribute is not None else -1) % hf.config.n_layer
-    ids, mask, positions = left_padded(prompt_ids, settings.new_tokens + settings.horizon, hf.device)
+    prompts = pad(prompt_ids, 0, side="left").to(hf.device)
+    grown = with_room(prompts, settings.new_tokens + settings.horizon)
+    ids, mask, positions = prompts.ids, grown.mask, grown.place
     # The positions that enter the probe's mean: real ones, and not the first if the probe left it out.
     counted = mask & (positions >= (1 if attribute is not None and attribute.pooling == "mean" else 0))
     streams = [generator(seed, "gumbel", name) for name in names]

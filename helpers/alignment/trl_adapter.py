@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import copy
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import datasets
 import torch
-import transformers
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase, PrinterCallback, TrainerCallback
@@ -20,6 +16,7 @@ from trl.trainer.dpo_trainer import DataCollatorForPreference
 
 from helpers.alignment.encoding import EncodedPair
 from helpers.alignment.shared_prompts import share_prompts
+from helpers.language.models import quiet
 from helpers.profiles import DPO
 
 RELIED_ON = (
@@ -216,24 +213,3 @@ def _dataset(pairs: Sequence[EncodedPair], reference: list[list[float]] | None) 
     if reference is not None:
         columns["ref_chosen_logps"], columns["ref_rejected_logps"] = reference
     return Dataset.from_dict(columns)
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silences bars and notices of TRL, datasets and transformers, and restores them."""
-    messages: Any = transformers.logging
-    verbosity, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
-    data_bars = datasets.are_progress_bars_disabled()
-    messages.set_verbosity_error()
-    messages.disable_progress_bar()
-    datasets.disable_progress_bars()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        messages.set_verbosity(verbosity)
-        if bars:
-            messages.enable_progress_bar()
-        if not data_bars:
-            datasets.enable_progress_bars()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from helpers.language.models import LanguageModel
 from helpers.language.texts import Prompt
+from helpers.language.tokens import pad, with_room
 from helpers.profiles import Decoding
 from helpers.runtime import ProgressFn, generator, with_batch_halving
 
@@ -156,14 +157,10 @@ def continue_batch(
     Prompts are padded on the left, so that all continue at the same place. The mask hides the padding and the
     positions count real tokens alone, so each row computes what it would compute by itself.
     """
-    width = max(len(row) for row in prompt_ids)
-    step_input = torch.full((len(prompt_ids), width), model.tokenizer.eos_token_id, dtype=torch.long)
-    mask = torch.ones(len(prompt_ids), width + steps, dtype=torch.long)
-    for number, row in enumerate(prompt_ids):
-        step_input[number, width - len(row) :] = torch.tensor(row)
-        mask[number, : width - len(row)] = 0
-    step_input, mask = step_input.to(model.device), mask.to(model.device)
-    positions = (mask.cumsum(dim=-1) - 1).clamp_min(0)
+    prompts = pad(prompt_ids, model.tokenizer.eos_token_id, side="left").to(model.device)
+    grown = with_room(prompts, steps)
+    mask, positions = grown.mask.long(), grown.place
+    step_input, width = prompts.ids, prompts.ids.shape[1]
 
     # The hooks sit on the modules inside; called directly, the module computes logits for the last position
     # alone.

@@ -14,7 +14,8 @@ from torch.nn import functional as F
 
 from helpers.intervals import Interval, percentile_interval, resampling_weights
 from helpers.language.generation import Continuations
-from helpers.language.models import LanguageModel, Tokens
+from helpers.language.models import LanguageModel
+from helpers.language.tokens import pad
 from helpers.runtime import with_batch_halving
 
 
@@ -136,10 +137,8 @@ def continuation_losses(
         losses = torch.zeros(len(rows), dtype=torch.float64)
         for first in range(0, len(order), size):
             batch = order[first : first + size]
-            ids = torch.nn.utils.rnn.pad_sequence([rows[row] for row in batch], batch_first=True)
-            lengths = torch.tensor([len(rows[row]) for row in batch])
-            real = torch.arange(ids.shape[1]) < lengths.unsqueeze(-1)
-            logits = model.logits(Tokens(ids, real).to(model.device))
+            tokens = pad([rows[row] for row in batch], model.tokenizer.eos_token_id)
+            logits = model.logits(tokens.to(model.device))
             # Row by row: the loss of a whole batch at once would hold the logits a second time.
             for row, row_logits in zip(batch, logits, strict=True):
                 predicted = row_logits[starts[row] - 1 : len(rows[row]) - 1]

@@ -7,19 +7,22 @@ import copy
 import hashlib
 import json
 import logging
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
+import datasets
 import einops
 import torch
 import transformers
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
 from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from helpers.language import hub
+from helpers.language.tokens import Tokens, pad
 from helpers.profiles import ModelSource, check_model_folder
 
 LOGIT_TOLERANCE = 1e-4
@@ -39,27 +42,6 @@ class HasPlace(Protocol):
 
     @property
     def index(self) -> int: ...
-
-
-@dataclass(frozen=True, eq=False)
-class Tokens:
-    """A padded batch of token ids and the mask that says which of them are real.
-
-    Padding uses the end-of-text id, which is an ordinary token elsewhere: only the mask tells them apart.
-    """
-
-    ids: Int[Tensor, "batch pos"]
-    mask: Bool[Tensor, "batch pos"]
-
-    def __len__(self) -> int:
-        return self.ids.shape[0]
-
-    def __getitem__(self, rows: slice) -> Tokens:
-        """A batch of some of the rows: `tokens[0:8]`."""
-        return Tokens(self.ids[rows], self.mask[rows])
-
-    def to(self, device: str | torch.device) -> Tokens:
-        return Tokens(self.ids.to(device), self.mask.to(device))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -176,8 +158,6 @@ class LanguageModel:
             max_tokens: keep the first so many tokens of each text; None keeps all (`logits` then refuses
                 what is longer than the context).
         """
-        if side not in ("left", "right"):
-            raise ValueError(f'side must be "left" or "right", not {side!r}.')
         if isinstance(texts, str) or len(texts) == 0:
             raise ValueError("tokenise wants a non-empty list of texts.")
         if max_tokens is not None and max_tokens < 1:
@@ -189,14 +169,7 @@ class LanguageModel:
             raise ValueError(
                 f"Text {empty[0]} has no tokens: a model without a start token cannot read nothing."
             )
-        longest = max(len(row) for row in rows)
-        ids = torch.full((len(rows), longest), self.tokenizer.eos_token_id, dtype=torch.long)
-        mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-        for number, row in enumerate(rows):
-            place = slice(0, len(row)) if side == "right" else slice(longest - len(row), longest)
-            ids[number, place] = torch.tensor(row)
-            mask[number, place] = True
-        return Tokens(ids.to(self.device), mask.to(self.device))
+        return pad(rows, self.tokenizer.eos_token_id, side=side).to(self.device)
 
     def token_strings(self, ids: Int[Tensor, " pos"] | Sequence[int]) -> list[str]:
         """The text of each token alone, leading space kept."""
@@ -315,21 +288,27 @@ def fixed_prompt(vocab_size: int, context: int) -> Int[Tensor, "1 pos"]:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences the loading bars and notices of transformers and TransformerLens, and restores what was there.
+    """Silences bars and notices of transformers, TransformerLens, datasets and TRL, and restores what was.
 
     Nothing is lost by it: missing weights and unequal logits are checked and raise.
     """
     messages: Any = transformers.logging
     verbosity, bars = messages.get_verbosity(), messages.is_progress_bar_enabled()
+    data_bars = not datasets.are_progress_bars_disabled()
     root = logging.getLogger()
     level = root.level
     messages.set_verbosity_error()
     messages.disable_progress_bar()
+    datasets.disable_progress_bars()
     root.setLevel(logging.ERROR)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         messages.set_verbosity(verbosity)
         if bars:
             messages.enable_progress_bar()
+        if data_bars:
+            datasets.enable_progress_bars()
         root.setLevel(level)

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from helpers.language.models import LanguageModel, Tokens
+from helpers.language.models import LanguageModel
+from helpers.language.tokens import Tokens
 
 
 @torch.no_grad()
