@@ -11,7 +11,7 @@ from helpers.language.evaluation import compare
 from helpers.language.texts import Pair
 from helpers.mechanism.activations import mean_activations
 from helpers.mechanism.interventions import subtract_direction
-from helpers.mechanism.vectors import cosines, select, svd_directions, top_neurons
+from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
 from helpers.profiles import GPT2_MEDIUM
 from tests.language import medium_shape
 from tests.tiny_profile import TOML, tiny_profile
@@ -61,7 +61,7 @@ def test_notebook_02_ranks_all_neurons_and_reads_them(lab):
     values = lab.base.value_vectors
     neurons = top_neurons(cosines(values, lab.measures.fit_probe().direction), lab.profile.vectors.svd)
     assert len(set(neurons)) == 512 and values.shape == (24, 4096, 1024)
-    shared = svd_directions(select(values, neurons), lab.measures.fit_probe().direction, 3)
+    shared = svd_directions(vectors_of(values, neurons), lab.measures.fit_probe().direction, 3)
     assert torch.allclose(shared @ shared.T, torch.eye(3), atol=1e-4)
     assert len(lab.measures.top_words(shared)) == 3 and lab.measures.toxic_share(shared).isfinite().all()
     prompts = lab.base.tokenise([prompt.text for prompt in lab.texts.eliciting("dev")], max_tokens=12)

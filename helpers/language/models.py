@@ -275,9 +275,15 @@ def boot(
 
 
 def count_hooks(bridge: TransformerBridge) -> int:
-    """How many forward hooks are on a bridge and the model inside it."""
+    """How many forward hooks are on a bridge and the model inside it.
+
+    Left out are those that transformers puts on for good, and which change nothing, when it is first asked
+    for attention patterns or hidden states (as `run_with_cache` does).
+    """
     modules = {*bridge.modules(), *bridge.original_model.modules()}
-    return sum(len(module._forward_hooks) + len(module._forward_pre_hooks) for module in modules)
+    registries = [each for module in modules for each in (module._forward_hooks, module._forward_pre_hooks)]
+    hooks = [hook for registry in registries for hook in registry.values()]
+    return sum(getattr(hook, "__module__", "") != "transformers.utils.output_capturing" for hook in hooks)
 
 
 def fixed_prompt(vocab_size: int, context: int) -> Int[Tensor, "1 pos"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float
@@ -32,6 +32,7 @@ class Batch:
     counted: Bool[Tensor, "batch pos"]
 
 
+@runtime_checkable
 class Reducer(Protocol):
     """What is kept of the activations at one site: a mean, a histogram, the strongest positions.
 
@@ -107,7 +108,8 @@ def stream(
 
     Raises:
         ValueError: no texts or no sites, an empty text or one too long for the model, a site that is not
-            computed.
+            computed, or not position by position (the logits are not computed at all).
+        KeyError: a site that the model does not have.
         FloatingPointError: an activation is NaN or infinite; the message names site and text.
 
     Example:
@@ -158,6 +160,11 @@ def _read(model: LanguageModel, batch: Batch, reducers: Mapping[str, Reducer]) -
 
     def reader(site: str) -> Callable[[Tensor, object], None]:
         def read(activation: Tensor, hook: object) -> None:
+            if activation.shape[:2] != batch.counted.shape:
+                raise ValueError(
+                    f"{site!r} cannot be streamed: what is computed there has the shape "
+                    f"{tuple(activation.shape)}, not text by position."
+                )
             sums[site] = activation.flatten(start_dim=1).sum(dim=1)
             parts[site] = reducers[site].read(activation, batch)
 

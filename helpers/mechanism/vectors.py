@@ -84,7 +84,7 @@ def top_neurons(scores: Float[Tensor, "layer neuron"], k: int, *, largest: bool 
     return [Neuron(*divmod(place, scores.shape[1])) for place in order]
 
 
-def select(
+def vectors_of(
     vectors: Float[Tensor, "layer neuron d_model"], neurons: Sequence[Neuron]
 ) -> Float[Tensor, "n d_model"]:
     """The vectors of some neurons, one row each, in their order."""

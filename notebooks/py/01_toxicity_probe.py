@@ -298,7 +298,7 @@ lab.show.table(rows, caption="What each pooling lets a linear read-out see (500 
 # %%
 from helpers.mechanism.probe import equivalent_penalty, common_scale, mean_difference
 from helpers.mechanism.probe_scores import penalty_sweep
-from helpers.mechanism.vectors import cosines, select, top_neurons
+from helpers.mechanism.vectors import cosines, top_neurons, vectors_of
 
 penalties = [1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0]
 sweep = penalty_sweep(seen, data.toxic_train, held_out, truth, penalties, seed=seed)
@@ -307,7 +307,7 @@ values = model.value_vectors.cpu()
 
 def reads_toxic(direction):
     """Toxic share of the top ten tokens: the direction's own, and its ten nearest value vectors'."""
-    nearest = select(values, top_neurons(cosines(values, direction), 10))
+    nearest = vectors_of(values, top_neurons(cosines(values, direction), 10))
     return lab.measures.toxic_share(direction[None]).item(), lab.measures.toxic_share(nearest).mean().item()
 
 

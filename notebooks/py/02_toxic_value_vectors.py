@@ -134,9 +134,9 @@ plots.histogram(
 # Negative activations swap the columns.
 
 # %%
-from helpers.mechanism.vectors import project_to_vocabulary, select, top_tokens
+from helpers.mechanism.vectors import project_to_vocabulary, top_tokens, vectors_of
 
-logits_added = project_to_vocabulary(model, select(values, [best])[0])
+logits_added = project_to_vocabulary(model, vectors_of(values, [best])[0])
 up, down = (model.token_strings(top_tokens(logits_added, 10, lab.measures.used_tokens, largest=largest))
             for largest in (True, False))
 lab.show.table([{"raised": a, "lowered": b} for a, b in zip(up, down)],
@@ -147,7 +147,7 @@ lab.show.table([{"raised": a, "lowered": b} for a, b in zip(up, down)],
 
 # %%
 ten, count = toxic_neurons[:10], lab.profile.vectors.shown_tokens
-vectors = select(values, ten)
+vectors = vectors_of(values, ten)
 raises, lowers = lab.measures.top_words(vectors, count), lab.measures.top_words(vectors, 5, largest=False)
 rows = zip(ten, lab.measures.toxic_share(vectors), raises, lowers)
 lab.show.table(
@@ -176,14 +176,14 @@ for k in (10, 64):
     chosen, randoms = toxic_neurons[:k], []
     for draw in range(10):
         randoms += matched_random(chosen, d_mlp=model.d_mlp, seed=seed + draw, exclude=toxic_neurons)
-    results[k] = [bootstrap(lab.measures.toxic_share(select(values, group)), seed=seed) for group in (chosen, randoms)]
+    results[k] = [bootstrap(lab.measures.toxic_share(vectors_of(values, group)), seed=seed) for group in (chosen, randoms)]
 lab.show.table(
     [{"neurons": f"top {k} by cosine", "toxic share": top, "random, same layers": rand}
      for k, (top, rand) in results.items()],
     caption=f"Toxic share of the top ten tokens: value [95 % interval over neurons], {model.name}")
 
 # %%
-all_shares = lab.measures.toxic_share(select(values, toxic_neurons))
+all_shares = lab.measures.toxic_share(vectors_of(values, toxic_neurons))
 running = all_shares.cumsum(0) / torch.arange(1, len(all_shares) + 1)
 plots.line(
     list(range(1, len(running) + 1)), {"top k by cosine": running},
@@ -246,7 +246,7 @@ plots.bar(
 from helpers.mechanism.vectors import svd_directions
 
 pool = top_neurons(cosine, lab.profile.vectors.svd)
-shared = svd_directions(select(values, pool), direction, 3)
+shared = svd_directions(vectors_of(values, pool), direction, 3)
 shared_share = lab.measures.toxic_share(shared)
 rows = zip(("U0", "U1", "U2"), shared @ direction, shared_share, lab.measures.top_words(shared, count))
 lab.show.table([{"direction": name, "cosine with probe": c, "toxic share": share, "raises": words}
@@ -259,7 +259,7 @@ from helpers.intervals import percentile_interval
 draws = []
 for draw in range(50):
     sample = matched_random(pool, d_mlp=model.d_mlp, seed=seed + draw, exclude=pool)
-    draws.append(lab.measures.toxic_share(svd_directions(select(values, sample), direction, 3)))
+    draws.append(lab.measures.toxic_share(svd_directions(vectors_of(values, sample), direction, 3)))
 random_shares = [percentile_interval(shares.mean(), shares) for shares in torch.stack(draws, dim=1)]
 
 # %%

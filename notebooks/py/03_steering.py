@@ -141,14 +141,14 @@ lab.show.table(table([base]), caption=f"{len(base.prompt_ids)} development promp
 # **Guess first.** At equal perplexity, which of the three lowers toxicity most? And what does a *random* direction do?
 
 # %%
-from helpers.mechanism.vectors import cosines, select, svd_directions, top_neurons
+from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
 
 ranked = top_neurons(cosines(model.value_vectors, direction), lab.profile.vectors.svd)
 best_vector = model.value_vector(ranked[0])
 directions = {
     "W": direction,
     "best value vector": best_vector / best_vector.norm(),
-    "U0": svd_directions(select(model.value_vectors, ranked), direction, 1)[0],
+    "U0": svd_directions(vectors_of(model.value_vectors, ranked), direction, 1)[0],
 }
 drawn = torch.randn(3, model.d_model, generator=torch.Generator().manual_seed(seed))
 randoms = (drawn / drawn.norm(dim=-1, keepdim=True)).to(model.device)

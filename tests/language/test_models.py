@@ -126,6 +126,15 @@ def test_a_text_longer_than_the_context_is_refused(model):
         model.logits(model.tokenise([" ".join(SENTENCES[:20])]))
 
 
+def test_a_cache_leaves_no_hook_that_counts_and_a_hook_by_hand_does(model):
+    tokens = model.tokenise(SENTENCES[:1])
+    model.bridge.run_with_cache(tokens.ids)
+    assert not model.has_unknown_hooks
+    with model.bridge.hooks(fwd_hooks=[("blocks.0.hook_mlp_out", lambda value, hook: value)]):
+        assert model.has_unknown_hooks
+    assert not model.has_unknown_hooks
+
+
 def test_strings_handed_to_the_bridge_get_no_start_token(model):
     assert torch.equal(model.bridge.to_tokens(SENTENCES[0]), model.tokenise([SENTENCES[0]]).ids)
 

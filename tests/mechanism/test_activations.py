@@ -55,6 +55,12 @@ def test_mean_activations_count_each_token_once(model, side, first):
     assert torch.allclose(found, expected, atol=1e-5)
 
 
+def test_neurons_read_in_small_batches_are_the_same(model):
+    tokens, neurons = model.tokenise(TEXTS, side="left"), [Neuron(1, 5), Neuron(0, 3)]
+    small, whole = (neuron_activations(model, tokens, neurons, batch_size=size) for size in (1, 8))
+    assert torch.allclose(small, whole, atol=1e-5) and whole[tokens.mask].all()
+
+
 @pytest.mark.parametrize("layer", [0, 1])
 def test_a_run_to_a_layer_sees_what_a_full_run_sees_and_skips_the_rest(model, layer):
     tokens = model.tokenise(TEXTS)

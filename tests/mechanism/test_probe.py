@@ -8,7 +8,8 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from helpers.language.models import Tokens, boot
+from helpers.language.models import boot
+from helpers.language.tokens import Tokens
 from helpers.mechanism.pooling import POOLINGS, mean_stream_norms
 from helpers.mechanism.probe import (
     Probe,
@@ -88,15 +89,14 @@ def test_pooled_residuals_agree_with_hugging_face_text_by_text(hf, model, poolin
 
 @pytest.mark.parametrize("pooling", POOLINGS)
 def test_neither_padding_nor_batches_matter(model, pooling):
-    pad_to = 60 if pooling == "mean_padded" else None
-    settings = {"layers": [-1], "pooling": pooling, "pad_to": pad_to}
+    settings = {"layers": [-1], "pooling": pooling}
     right = model.tokenise(LONG)
     reference = pooled_residuals(model, right, **settings, batch_size=1)
     left = model.tokenise(LONG, side="left")
     # What stands under the padding must not matter either.
     scrambled = Tokens(torch.where(right.mask, right.ids, 7), right.mask)
     wider = Tokens(torch.nn.functional.pad(right.ids, (0, 5)), torch.nn.functional.pad(right.mask, (0, 5)))
-    for tokens in (right, left, scrambled, wider, [right[0:2], left[2:5]]):
+    for tokens in (right, left, scrambled, wider):
         for batch_size in (2, 64):
             found = pooled_residuals(model, tokens, **settings, batch_size=batch_size)
             assert torch.allclose(found, reference, atol=1e-4)
@@ -111,21 +111,11 @@ def test_end_of_text_inside_a_text_is_a_token_like_others(model):
     assert not torch.allclose(last, pooled_residuals(model, without, layers=[-1], pooling="last"), atol=1e-2)
 
 
-def test_the_padded_mean_is_the_unmasked_one_and_depends_on_the_padding(model):
-    tokens = model.tokenise(LONG, side="left", max_tokens=20)
-    width = tokens.ids.shape[1]
-    _, cache = model.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long())
-    found = pooled_residuals(model, tokens, layers=[1], pooling="mean_padded", pad_to=width)
-    assert torch.allclose(found[:, 0], cache["blocks.1.hook_resid_post"].mean(dim=1), atol=1e-4)
-    wider = pooled_residuals(model, tokens, layers=[1], pooling="mean_padded", pad_to=width + 20)
-    assert not torch.allclose(found, wider, atol=1e-1)
-
-
 def test_mean_leaves_out_the_first_position(model):
     """n · mean_all = first + (n − 1) · mean."""
     tokens = model.tokenise(LONG)
     counts = tokens.mask.sum(dim=1)[:, None, None]
-    pooled = {how: pooled_residuals(model, tokens, layers=[0, 1], pooling=how) for how in POOLINGS[:4]}
+    pooled = {how: pooled_residuals(model, tokens, layers=[0, 1], pooling=how) for how in POOLINGS}
     assert torch.allclose(
         counts * pooled["mean_all"], pooled["first"] + (counts - 1) * pooled["mean"], atol=1e-3
     )
@@ -140,7 +130,7 @@ def test_stream_norms_are_means_over_all_positions_but_the_first(model, side):
             _, cache = model.bridge.run_with_cache(model.tokenise([text]).ids)
             norms.append(cache[f"blocks.{layer}.hook_resid_post"][0, 1:].norm(dim=-1))
         assert float(found[layer]) == pytest.approx(float(torch.cat(norms).mean()), rel=1e-4)
-    with pytest.raises(ValueError, match="second token"):
+    with pytest.raises(ValueError, match="no position to average"):
         mean_stream_norms(model, model.tokenise(["You"]))
 
 
@@ -183,10 +173,6 @@ def test_texts_and_settings_that_cannot_be_pooled_are_named(model):
         pooled_residuals(model, tokens, layers=[3])
     with pytest.raises(ValueError, match="mean_all, last"):
         pooled_residuals(model, tokens, layers=[0], pooling="median")
-    with pytest.raises(ValueError, match="pad_to"):
-        pooled_residuals(model, tokens, layers=[0], pooling="mean_padded")
-    with pytest.raises(ValueError, match="max_tokens=4"):
-        pooled_residuals(model, tokens, layers=[0], pooling="mean_padded", pad_to=4)
     with pytest.raises(ValueError, match="max_tokens=64"):
         pooled_residuals(model, model.tokenise([" ".join(SENTENCES[:9])]), layers=[0])
 
@@ -198,7 +184,7 @@ def test_a_broken_residual_stream_is_an_error_that_names_the_text(model):
     same_length = Tokens(torch.arange(20).reshape(4, 5) + 30, torch.ones(4, 5, dtype=torch.bool))
     with (
         model.bridge.hooks(fwd_hooks=[("blocks.0.hook_mlp_out", break_third)]),
-        pytest.raises(FloatingPointError, match="text 2 "),
+        pytest.raises(FloatingPointError, match="hook_resid_post is NaN or infinite in text 2"),
     ):
         pooled_residuals(model, same_length, layers=[1])
 

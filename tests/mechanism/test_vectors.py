@@ -13,12 +13,12 @@ from helpers.mechanism.vectors import (
     layer_histogram,
     matched_random,
     project_to_vocabulary,
-    select,
     svd_directions,
     top_neurons,
     top_tokens,
     toxic_share,
     used_vocabulary,
+    vectors_of,
 )
 from tests.language.builders import SENTENCES, tiny_hf, tiny_tokenizer
 
@@ -140,14 +140,14 @@ def test_ties_go_to_the_lower_layer_then_the_lower_index():
 
 
 def test_selection_keeps_the_order_and_counts_by_layer(model):
-    rows = select(model.value_vectors, PLANTED)
+    rows = vectors_of(model.value_vectors, PLANTED)
     for neuron, row in zip(PLANTED, rows, strict=True):
         assert torch.equal(row, model.value_vector(neuron))
     assert layer_histogram(PLANTED, 4).tolist() == [1, 1, 2, 0]
     with pytest.raises(ValueError, match="layers 0 to 1"):
         layer_histogram(PLANTED, 2)
     with pytest.raises(ValueError, match="no L3.0"):
-        select(model.value_vectors, [Neuron(3, 0)])
+        vectors_of(model.value_vectors, [Neuron(3, 0)])
 
 
 # ---- vocabulary

@@ -70,8 +70,8 @@ FAULTS = [
     Fault(
         "generation counts positions through the padding",
         "helpers/language/generation.py",
-        "positions = (mask.cumsum(dim=-1) - 1).clamp_min(0)",
-        "positions = torch.arange(mask.shape[1]).expand_as(mask)",
+        "mask, positions = grown.mask.long(), grown.place",
+        "mask, positions = grown.mask.long(), torch.arange(grown.mask.shape[1]).expand_as(grown.mask)",
         "tests/language/test_generation.py::test_greedy_equals_hugging_face_token_for_token",
     ),
     Fault(
@@ -98,9 +98,24 @@ FAULTS = [
     Fault(
         "the probe reads the first position, whose activations are huge",
         "helpers/mechanism/pooling.py",
-        '"mean": mask & (position >= 1),',
-        '"mean": mask & (position >= 0),',
+        '"mean": mask & (place >= 1),',
+        '"mean": mask & (place >= 0),',
         "tests/mechanism/test_probe.py::test_mean_leaves_out_the_first_position",
+    ),
+    Fault(
+        "a batch that ran out of memory is counted twice",
+        "helpers/mechanism/stream.py",
+        "            parts[site] = reducers[site].read(activation, batch)\n",
+        "            parts[site] = reducers[site].read(activation, batch)\n"
+        "            reducers[site].add(parts[site], batch)\n",
+        "tests/mechanism/test_stream.py::test_running_out_of_memory_halves_the_batch_and_counts_each_text_once",
+    ),
+    Fault(
+        "padding is averaged with the text",
+        "helpers/mechanism/stream.py",
+        "return self.of(activation)[batch.counted].double()",
+        "return self.of(activation).flatten(0, 1).double()",
+        "tests/mechanism/test_stream.py::test_means_are_those_of_the_slow_way",
     ),
     Fault(
         "the probe's penalty is off by the number of texts",
