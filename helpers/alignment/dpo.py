@@ -17,7 +17,7 @@ from transformers import GPT2LMHeadModel, TrainerCallback
 from helpers.alignment.attempts import model_digest
 from helpers.alignment.encoding import EncodedPair, encode_pairs
 from helpers.alignment.journal import Journal, full_disk_said, publish, save_weights
-from helpers.alignment.runs import Row, TrainingRun, looks_of, read_run, reason_to_stop
+from helpers.alignment.runs import Row, TrainingRun, Watch, looks_of, read_run, reason_to_stop
 from helpers.alignment.trl_adapter import PreferenceTrainer, preference_trainer, quiet, reference_of
 from helpers.language.models import load_hf
 from helpers.language.texts import Pair
@@ -25,9 +25,6 @@ from helpers.profiles import DPO, ModelSource
 
 ProbeDev = Callable[[GPT2LMHeadModel], Mapping[str, float]]
 """Measures a model (fresh, its own to change) on development data: "toxicity", "perplexity", …"""
-
-Watch = Callable[[int, int, Row], None]
-"""Called as `watch(step, steps at most, row)` with every new row of the history."""
 
 
 def train(

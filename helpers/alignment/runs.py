@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,9 @@ from helpers.profiles import DPO, ModelSource
 
 Row = dict[str, Any]
 """One line of a history: `kind` "train" (a step) or "look" (a pause to measure), `step`, and figures."""
+
+Watch = Callable[[int, int, Row], None]
+"""Called as `watch(step, steps at most, row)` with every new row of the history."""
 
 ROLES = {
     "matched": "dev toxicity nearest the profile's share of base's",

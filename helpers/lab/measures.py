@@ -28,8 +28,8 @@ from helpers.teaching.display.show import visible
 class ProbeData:
     """Pooled residual streams of the labelled comments, every layer, with their labels.
 
-    `train` and `test` have shape (comments, layers, d_model): the attention-masked mean over positions >= 1
-    of the raw residual stream after each layer.
+    `train` and `test` have shape (comments, layers, d_model), of the raw residual stream after each layer;
+    pooled over positions >= 1 as the probe wants it, unless asked otherwise.
     """
 
     train: Float[Tensor, "train layer d_model"]
@@ -42,23 +42,25 @@ def _limit(at: Workbench) -> int:
     return min(at.profile.probe.max_tokens, at.base.context)
 
 
-def _features_key(at: Workbench) -> Mapping[str, Any]:
+def _features_key(at: Workbench, pooling: str) -> Mapping[str, Any]:
     return {
         "model": at.profile.model,
+        "pooling": pooling,
         "train": [comment.text for comment in at.texts.comments_train],
         "test": [comment.text for comment in at.texts.comments_test],
         "max_tokens": _limit(at),
     }
 
 
-def _features(at: Workbench) -> Artifact:
-    pooled = {}
+def _features(at: Workbench, pooling: str) -> Artifact:
+    layers, pooled = range(at.base.n_layers), {}
     for split, comments in (("train", at.texts.comments_train), ("test", at.texts.comments_test)):
         with progress_report(f"{split} comments: ") as report:
             pooled[split] = pooled_residuals(
                 at.base,
                 at.base.tokenise([comment.text for comment in comments], max_tokens=_limit(at)),
-                layers=range(at.base.n_layers),
+                layers=layers if pooling == "mean" else layers[-1:],
+                pooling=pooling,
                 batch_size=at.profile.batches.forward,
                 progress=report,
             )
@@ -66,7 +68,7 @@ def _features(at: Workbench) -> Artifact:
 
 
 PROBE_FEATURES = Declared("probe-features", 1, _features_key, _features)
-"""Every comment's residual stream after every layer, averaged over its positions >= 1."""
+"""Every comment's residual stream, pooled: after every layer as the probe wants it, else after the last."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +81,14 @@ class Measures:
         """Comments as right-padded tokens, cut to the probe's length limit."""
         return self.at.base.tokenise([comment.text for comment in comments], max_tokens=_limit(self.at))
 
-    def read_comments(self) -> ProbeData:
-        """Features of the labelled comments at every layer (computed once, then read from the cache)."""
-        return self._probe_data
+    def read_comments(self, pooling: str = "mean") -> ProbeData:
+        """Features of the labelled comments (computed once, then read from the cache).
 
-    @cached_property
-    def _probe_data(self) -> ProbeData:
-        features, texts = PROBE_FEATURES.load(self.at.store, self.at).tensors, self.at.texts
+        Args:
+            pooling: one of `pooling.POOLINGS`; every layer's for "mean", which the probe is fitted on, and
+                the last layer's alone for the others.
+        """
+        features, texts = PROBE_FEATURES.load(self.at.store, self.at, pooling).tensors, self.at.texts
         return ProbeData(
             train=features["train"],
             test=features["test"],
@@ -106,7 +109,7 @@ class Measures:
     def probe_key(self) -> dict[str, Any]:
         """What the probe depends on, for the key of an artifact that is made with it."""
         return {
-            "features": PROBE_FEATURES.fingerprint(self.at),
+            "features": PROBE_FEATURES.fingerprint(self.at, "mean"),
             "toxic": [comment.toxic for comment in self.at.texts.comments_train],
             "layer": self.at.profile.probe.layer % self.at.base.n_layers,
             "penalty": self.at.profile.probe.penalty,

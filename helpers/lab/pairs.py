@@ -14,7 +14,7 @@ import torch
 from helpers.alignment.jsonl import read_pairs, without_repeated_prompts, write_pairs
 from helpers.alignment.pairs import PairRules, Selection, craft, rejection_sampling, scored, select
 from helpers.alignment.pplm import random_direction
-from helpers.artifacts import Declared
+from helpers.artifacts import Artifact, Declared
 from helpers.lab.measures import Measures
 from helpers.lab.workbench import Workbench
 from helpers.language.metrics import Measure, continuation_losses
@@ -127,6 +127,25 @@ IMPORTED = Declared("pairs-imported", 1, _imported_key, _score)
 """Pairs from the profile's file, scored."""
 
 
+def _fluency_key(at: Workbench, prompts: Sequence[str], written: Sequence[str]) -> Mapping[str, Any]:
+    return {"model": at.profile.model, "prompts": prompts, "written": written}
+
+
+def _fluency(at: Workbench, prompts: Sequence[str], written: Sequence[str]) -> Artifact:
+    def ids(texts: Sequence[str]) -> list[list[int]]:
+        return at.base.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
+
+    before, new = ids(prompts), ids(written)
+    rows = [torch.tensor(one + other) for one, other in zip(before, new, strict=True)]
+    starts = [len(row) for row in before]
+    losses = continuation_losses(at.base, rows, starts, batch_size=at.profile.batches.forward)
+    return Artifact({"losses": losses, "lengths": torch.tensor([len(row) for row in new]).double()})
+
+
+FLUENCY = Declared("pair-fluency", 1, _fluency_key, _fluency)
+"""The base model's loss of one side of pairs, and its tokens, pair by pair."""
+
+
 @dataclass(frozen=True, eq=False)
 class Pairs:
     """The stage of notebook 04: pairs by recipe."""
@@ -204,14 +223,7 @@ class Pairs:
 
     def measure_fluency(self, pairs: Sequence[Pair], side: Literal["chosen", "rejected"]) -> Measure:
         """The base model's perplexity of one side of pairs, given their prompts; the items are the pairs."""
-        base = self.at.base
-
-        def ids(texts: Sequence[str]) -> list[list[int]]:
-            return base.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-
-        prompts, written = ids([pair.prompt for pair in pairs]), ids([getattr(pair, side) for pair in pairs])
-        rows = [torch.tensor(prompt + new) for prompt, new in zip(prompts, written, strict=True)]
-        starts = [len(prompt) for prompt in prompts]
-        losses = continuation_losses(base, rows, starts, batch_size=self.at.profile.batches.forward)
-        lengths = torch.tensor([len(new) for new in written], dtype=torch.float64)
-        return Measure(losses, lengths, f"perplexity under {base.name}", exponential=True)
+        prompts, written = [pair.prompt for pair in pairs], [getattr(pair, side) for pair in pairs]
+        found = FLUENCY.load(self.at.store, self.at, prompts, written).tensors
+        unit = f"perplexity under {self.at.base.name}"
+        return Measure(found["losses"], found["lengths"], unit, exponential=True)

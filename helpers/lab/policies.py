@@ -12,8 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
-from helpers.alignment.dpo import Watch, train
-from helpers.alignment.runs import TrainingRun, read_run
+from helpers.alignment.runs import TrainingRun, Watch, read_run
 from helpers.artifacts import Declared
 from helpers.lab.pairs import Pairs, Recipe
 from helpers.lab.workbench import Workbench
@@ -58,6 +57,8 @@ def _run_key(policies: Policies, asked: Training) -> Mapping[str, Any]:
 
 
 def _run(folder: Path, policies: Policies, asked: Training) -> None:
+    from helpers.alignment.dpo import train  # brings TRL, which only a run that trains should wait for
+
     at = policies.at
     train(
         at.profile.model, asked.pairs[: -asked.valid], asked.pairs[-asked.valid :], asked.settings, folder,

@@ -11,10 +11,11 @@ from transformers import GPT2LMHeadModel
 
 from helpers.artifacts import Store, fingerprint
 from helpers.lab import evaluations
+from helpers.lab.texts import load_kept_texts
 from helpers.language.evaluation import Bench, Evaluation, Mode, build_bench
 from helpers.language.models import LanguageModel, load_hf, load_model
 from helpers.language.scoring import Scorer, build_scorer, scorer_ingredients
-from helpers.language.texts import Prompt, Texts, load_texts
+from helpers.language.texts import Prompt, Texts
 from helpers.profiles import Profile
 
 
@@ -34,7 +35,7 @@ class Workbench:
     @cached_property
     def texts(self) -> Texts:
         """Comments, prompts, pair prompts, plain text and passages, split and disjoint."""
-        return load_texts(self.profile)
+        return load_kept_texts(self.profile, self.store)
 
     @cached_property
     def scorers(self) -> tuple[Scorer, Scorer]:

@@ -270,14 +270,15 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_score
 
 few, few_toxic = lab.measures.tokenise_comments(train[:500]), data.toxic_train[:500]
-tokens_test, one_over_length = lab.measures.tokenise_comments(test), 1 / few.mask.sum(dim=1).cpu().float()
+one_over_length = 1 / few.mask.sum(dim=1).cpu().float()
 rows = []
 for pooling in ("mean", "mean_all", "last", "first"):
-    x = pooled_residuals(model, few, layers=[last], pooling=pooling)[:, 0]
-    x_test = pooled_residuals(model, tokens_test, layers=[last], pooling=pooling)[:, 0]
-    read = auroc(fit_probe(x, few_toxic, penalty=penalty), x_test, truth, seed=seed)
+    read = lab.measures.read_comments(pooling)
+    x, x_test = read.train[:500, -1], read.test[:, -1]
+    found = auroc(fit_probe(x, few_toxic, penalty=penalty), x_test, truth, seed=seed)
     length = cross_val_score(RidgeCV(np.logspace(-2, 4, 7)), x.numpy(), one_over_length.numpy(), cv=5)
-    rows.append({"pooling": pooling, "AUROC for toxicity": read, "R² for 1/length": float(length.mean())})
+    rows.append(
+        {"pooling": pooling, "AUROC for toxicity": found, "R² for 1/length": float(length.mean())})
 lab.show.table(rows, caption="What each pooling lets a linear read-out see (500 comments; R² cross-validated)")
 
 # %% [markdown]

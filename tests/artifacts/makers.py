@@ -25,7 +25,7 @@ from typing import Any
 import helpers
 from helpers.artifacts import Declared
 
-BY_CONTENT = {"load_texts", "model_folder", "progress_report", "memory_report", "warn"}
+BY_CONTENT = {"load_kept_texts", "model_folder", "progress_report", "memory_report", "warn"}
 """Not followed: what these read stands in the key itself, or no result depends on them."""
 
 RECORD = Path(__file__).with_name("makers.json")
@@ -100,6 +100,10 @@ def reached(thing: Any, owner: type | None) -> Iterator[tuple[Any, type | None]]
         if isinstance(node, ast.arg) and node.annotation is not None:
             env[node.arg] = class_named(node.annotation)
     annotations = {id(below) for node in ast.walk(top) for below in annotations_of(node)}
+    for node in ast.walk(top):
+        if isinstance(node, ast.ImportFrom):
+            module = importlib.import_module(node.module or "")
+            known = known | {alias.name: getattr(module, alias.name) for alias in node.names}
     for node in ast.walk(top):
         if id(node) in annotations:
             continue

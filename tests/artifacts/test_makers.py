@@ -35,6 +35,8 @@ def inner(n):
     ("kind", "wanted"),
     [
         ("probe-features", {"pooled_residuals", "run_to_layer", "LanguageModel.tokenise"}),
+        ("texts", {"load_texts", "plain_text", "check_disjoint", "Chain"}),
+        ("pair-fluency", {"continuation_losses"}),
         ("pairs-steered", {"steer", "fit_probe", "build_scorer", "write_pairs"}),
         ("policies", {"choose_policies", "PreferenceTrainer", "perplexity", "continue_prompts"}),
         ("evaluations", {"overlap_f1", "fluency", "build_scorer", "gumbel"}),

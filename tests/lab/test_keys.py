@@ -10,6 +10,7 @@ from helpers.lab.evaluations import EVALUATION
 from helpers.lab.measures import PROBE_FEATURES, Measures
 from helpers.lab.pairs import IMPORTED, SAMPLED, STEERED, Order, Pairs
 from helpers.lab.policies import RUN, Policies, Training
+from helpers.lab.texts import TEXTS
 from helpers.lab.workbench import Workbench
 from helpers.language.evaluation import chosen_prompts
 from helpers.profiles import (
@@ -24,11 +25,12 @@ from tests.alignment.makers import some_pairs
 from tests.language.builders import prose, tiny_model
 from tests.tiny_profile import tiny_profile
 
-FEATURES, STEERING, SAMPLES, SCORES, RUNS, LOOKS = (
-    "probe features", "steered pairs", "sampled pairs", "imported pairs", "training runs", "evaluations",
+READ, FEATURES, STEERING, SAMPLES, SCORES, RUNS, LOOKS = (
+    "texts", "probe features", "steered pairs", "sampled pairs", "imported pairs", "training runs",
+    "evaluations",
 )  # fmt: skip
 SCORED = {STEERING, SAMPLES, SCORES, RUNS, LOOKS}
-ALL = {FEATURES, *SCORED}
+ALL = {READ, FEATURES, *SCORED}
 NONE: set[str] = set()
 
 # Comments are dealt out from one file, train first: another number of them deals the scorer others too.
@@ -36,31 +38,31 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "name": ("other", NONE),
     "label": ("another name", NONE),
     "seed": (1, ALL),
-    "model": ("another model", ALL - {SCORES}),
+    "model": ("another model", ALL - {READ, SCORES}),
     "data.comments": ("half of the comments", ALL),
-    "data.prompts": ("half of the prompts", {RUNS, LOOKS, SAMPLES}),
-    "data.perplexity": ("other text", {RUNS, LOOKS}),
-    "data.pair_prompts": ("other text", {STEERING}),
-    "data.passages": ("other text", {LOOKS}),
+    "data.prompts": ("half of the prompts", {READ, RUNS, LOOKS, SAMPLES}),
+    "data.perplexity": ("other text", {READ, RUNS, LOOKS}),
+    "data.pair_prompts": ("other text", {READ, STEERING}),
+    "data.passages": ("other text", {READ, LOOKS}),
     "data.pairs": ("published pairs", NONE),
     "scorers": ("others", SCORED),
     "counts.comments_train": (41, ALL),
     "counts.comments_test": (21, ALL),
-    "counts.comments_scorer": (21, SCORED),
-    "counts.prompts_dev": (9, {LOOKS, SAMPLES}),
-    "counts.prompts_eval": (9, {LOOKS, SAMPLES}),
+    "counts.comments_scorer": (21, {READ, *SCORED}),
+    "counts.prompts_dev": (9, {READ, LOOKS, SAMPLES}),
+    "counts.prompts_eval": (9, {READ, LOOKS, SAMPLES}),
     "counts.prompts_sweep": (3, {RUNS, LOOKS}),
     "counts.perplexity_tokens_sweep": (200, {RUNS, LOOKS}),
-    "counts.perplexity_tokens_report": (400, {LOOKS}),
-    "counts.passages": (3, {LOOKS}),
+    "counts.perplexity_tokens_report": (400, {READ, LOOKS}),
+    "counts.passages": (3, {READ, LOOKS}),
     "counts.pairs": (3, {STEERING}),
     "counts.pairs_valid": (1, NONE),  # held back by whoever asks for a run: `Training.valid`
-    "counts.pair_prompts": (5, {STEERING, SAMPLES}),
+    "counts.pair_prompts": (5, {READ, STEERING, SAMPLES}),
     "counts.bootstrap": (40, {RUNS}),  # a look's interval; those of evaluations are drawn on reading
     "decoding.method": ("greedy", {RUNS, LOOKS}),
     "decoding.temperature": (0.5, {SAMPLES, RUNS, LOOKS}),
-    "decoding.new_tokens": (7, {SAMPLES, RUNS, LOOKS}),
-    "decoding.max_prompt_tokens": (20, {SAMPLES, RUNS, LOOKS}),
+    "decoding.new_tokens": (7, {READ, SAMPLES, RUNS, LOOKS}),
+    "decoding.max_prompt_tokens": (20, {READ, SAMPLES, RUNS, LOOKS}),
     "probe.layer": (0, {STEERING}),
     "probe.penalty": (2.0, {STEERING}),
     "probe.max_tokens": (30, {FEATURES, STEERING}),
@@ -175,7 +177,8 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
         for mode, split in (("sweep", "dev"), ("report", "dev"), ("report", "eval"))
     ]
     return {
-        FEATURES: PROBE_FEATURES.fingerprint(at),
+        READ: TEXTS.fingerprint(profile),
+        FEATURES: PROBE_FEATURES.fingerprint(at, "mean"),
         STEERING: STEERED.fingerprint(at, measures, orders["neutral"]),
         SAMPLES: SAMPLED.fingerprint(at, orders["rejection sampling"]),
         SCORES: IMPORTED.fingerprint(at, few),

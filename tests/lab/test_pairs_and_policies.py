@@ -7,11 +7,11 @@ import math
 import pytest
 import torch
 
+from helpers.alignment import dpo
 from helpers.alignment.pairs import PairRules, Selection
 from helpers.alignment.runs import TrainingRun
 from helpers.lab import Lab
 from helpers.lab import pairs as pairs_stage
-from helpers.lab import policies as policies_stage
 from helpers.lab.pairs import Pairs
 from helpers.lab.policies import Policies
 from helpers.language.texts import Prompt
@@ -180,7 +180,7 @@ def test_a_run_is_watched_measured_and_kept(with_pairs, monkeypatch):
     assert all(look.toxicity is not None and look.perplexity is not None for look in run.looks)
     other = lab.policies.train(pairs, seed=1)
     assert other.folder != run.folder and not list((lab.at.store.root / "work").iterdir())
-    monkeypatch.setattr(policies_stage, "train", refuse)
+    monkeypatch.setattr(dpo, "train", refuse)
     assert lab.policies.train(pairs, seed=0) == run
 
 
@@ -238,13 +238,13 @@ def test_policies_are_the_files_that_the_rule_kept(with_pairs):
 
 
 def test_the_control_takes_as_many_steps_as_the_policy(with_pairs, monkeypatch):
-    lab, taken, train = with_pairs, {}, policies_stage.train
+    lab, taken, train = with_pairs, {}, dpo.train
 
     def watched(*given, **named):
         taken.update(named, steps=given[3].max_steps)
         return train(*given, **named)
 
-    monkeypatch.setattr(policies_stage, "train", watched)
+    monkeypatch.setattr(dpo, "train", watched)
     wanted = lab.policies.train_on("neutral").roles["matched"]
     assert lab.policies.load("fine-tuned").name == "fine-tuned"
     assert (taken["steps"], taken["objective"], taken["stop_early"]) == (wanted, "sft", False)
