@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -152,6 +153,8 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
     screen, begin = Screen([path.stem for path in paths]), time.monotonic()
     failures: list[str] = []
     interrupted = False
+    # One page is written while the next notebook runs, for the kernel's work is not this process's.
+    writer, written = ThreadPoolExecutor(max_workers=1), {}
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         # 00 shows the table of all claims, so what the others found is merged before it starts.
@@ -171,11 +174,16 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
         if outcome.failure:
             failures.append(path.stem)
             show_failure(path.stem, outcome.failure)
+        written[path.stem] = writer.submit(
+            pages.write_page, outcome.notebook, path.stem, build / "html"
+        )
+    writer.shutdown()
+    for name, page in written.items():
         try:
-            pages.write_page(outcome.notebook, path.stem, build / "html")
+            page.result()
         except EquationError as error:
-            failures.append(path.stem)
-            print(f"\n    {path.stem} has no page: {error}\n", file=sys.stderr)
+            failures.append(name)
+            print(f"\n    {name} has no page: {error}\n", file=sys.stderr)
     entries = merge(build / "claims")
     write_rows(build / "claims.json", entries)
     pages.write_index(build, request.profile.label)

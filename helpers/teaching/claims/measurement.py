@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from helpers.intervals import Interval
+if TYPE_CHECKING:  # the command that merges ledgers should not wait for PyTorch
+    from helpers.intervals import Interval
 
 Number = float | int
 
