@@ -18,8 +18,8 @@ from helpers.alignment.attempts import model_digest
 from helpers.alignment.encoding import EncodedPair, encode_pairs
 from helpers.alignment.journal import Journal, full_disk_said, publish, save_weights
 from helpers.alignment.runs import Row, TrainingRun, Watch, looks_of, read_run, reason_to_stop
-from helpers.alignment.trl_adapter import PreferenceTrainer, preference_trainer, quiet, reference_of
-from helpers.language.models import load_hf
+from helpers.alignment.trl_adapter import PreferenceTrainer, preference_trainer, reference_of
+from helpers.language.models import load_hf, quiet
 from helpers.language.texts import Pair
 from helpers.profiles import DPO, ModelSource
 

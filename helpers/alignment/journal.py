@@ -17,7 +17,7 @@ from transformers import GPT2LMHeadModel
 
 from helpers.alignment.jsonl import write_whole
 from helpers.alignment.runs import Row, TrainingRun, looks_of, roles_of, step_name, write_run
-from helpers.alignment.trl_adapter import quiet
+from helpers.language.models import quiet
 from helpers.profiles import DPO
 
 

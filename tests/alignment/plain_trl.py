@@ -6,7 +6,7 @@ from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.dpo_trainer import DataCollatorForPreference
 
-from helpers.alignment.trl_adapter import quiet
+from helpers.language.models import quiet
 
 
 class _Encoded(DPOTrainer):

@@ -7,7 +7,6 @@ import torch
 from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
-from helpers.alignment import trl_adapter
 from helpers.alignment.encoding import encode_pairs
 from helpers.alignment.loss import lay_out, sequence_logprobs
 from helpers.alignment.shared_prompts import response_logprobs
@@ -15,9 +14,9 @@ from helpers.alignment.trl_adapter import (
     RELIED_ON,
     PreferenceTrainer,
     preference_trainer,
-    quiet,
     reference_of,
 )
+from helpers.language.models import quiet
 from tests.alignment.makers import DPO_SETTINGS, some_pairs
 from tests.alignment.plain_trl import plain_trainer
 from tests.language.builders import tiny_hf, tiny_tokenizer
@@ -203,12 +202,3 @@ def test_too_few_pairs_are_refused(tmp_path, pairs):
         preference_trainer(
             tiny_hf(), tiny_tokenizer(), pairs, [], DPO_SETTINGS, tmp_path, seed=0, device=CPU, micro_batch=4
         )
-
-
-def test_quiet_restores_what_was_there():
-    import transformers
-
-    before = transformers.logging.get_verbosity()
-    with trl_adapter.quiet():
-        assert transformers.logging.get_verbosity() != before or before >= 40
-    assert transformers.logging.get_verbosity() == before

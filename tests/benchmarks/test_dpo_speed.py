@@ -12,7 +12,8 @@ import torch
 
 from helpers.alignment.encoding import EncodedPair
 from helpers.alignment.loss import PairBatch, dpo_loss, lay_out, sequence_logprobs
-from helpers.alignment.trl_adapter import preference_trainer, quiet
+from helpers.alignment.trl_adapter import preference_trainer
+from helpers.language.models import quiet
 from helpers.profiles import DPO
 from tests.benchmarks.shapes import SHAPES, device, random_model, wait
 from tests.language.builders import tiny_tokenizer

@@ -1,4 +1,4 @@
-"""What reading activations costs beside the bare forward pass, at GPT2-medium's shape. Run by `make bench`."""
+"""What reading activations costs beside a bare forward pass, at GPT2-medium's shape. Run by `make bench`."""
 
 from __future__ import annotations
 

@@ -7,9 +7,11 @@ import logging
 import os
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
+import datasets
 import pytest
 import torch
 import transformers
@@ -191,13 +193,21 @@ def test_missing_folder_never_becomes_a_hub_request(tmp_path, monkeypatch):
 
 def test_loading_is_quiet_and_leaves_no_setting_behind(folder, capfd, recwarn):
     messages = transformers.logging
-    before = (messages.get_verbosity(), messages.is_progress_bar_enabled(), logging.getLogger().level)
+
+    def settings():
+        return (
+            messages.get_verbosity(), messages.is_progress_bar_enabled(), logging.getLogger().level,
+            datasets.are_progress_bars_disabled(), list(warnings.filters),
+        )  # fmt: skip
+
+    before = settings()
     load_model(ModelSource(folder=folder), name="quiet")
     assert capfd.readouterr() == ("", "")
     assert [str(warning.message) for warning in recwarn] == []
     with pytest.raises(RuntimeError, match="inside"), quiet():
+        assert settings()[:4] == (40, False, logging.ERROR, True)
         raise RuntimeError("inside")
-    assert before == (messages.get_verbosity(), messages.is_progress_bar_enabled(), logging.getLogger().level)
+    assert before == settings()
 
 
 def test_fixed_prompt_fits_any_model():
