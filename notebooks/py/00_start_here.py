@@ -14,19 +14,21 @@
 # %% [markdown]
 # # 00 · Start here
 #
-# **Question.** A language model is tuned on pairs of texts, one preferred and one not, and stops being toxic.
-# What changed inside it?
+# **Question.** A language model is tuned on pairs of texts, one preferred and one not, and stops
+# being toxic. What changed inside it?
 #
-# Two papers opened the same model, GPT2-medium, after the same training, and disagree.
-# **A** (Lee et al. 2024, [arXiv 2401.01967](https://arxiv.org/abs/2401.01967)) finds a small set of *toxic vectors* that the
-# tuned model keeps but no longer triggers. **B** (Yang et al. 2024, [arXiv 2411.06424](https://arxiv.org/abs/2411.06424))
-# finds that those neurons account for a minor share, and that the effect is spread over four large groups.
-# This series rebuilds both, claim by claim, with controls, and leaves the verdict to you.
+# Two papers opened the same model, GPT2-medium, after the same training, and disagree. **A** (Lee
+# et al. 2024, [arXiv 2401.01967](https://arxiv.org/abs/2401.01967)) finds a small set of *toxic
+# vectors* that the tuned model keeps but no longer triggers. **B** (Yang et al. 2024, [arXiv
+# 2411.06424](https://arxiv.org/abs/2411.06424)) finds that those neurons account for a minor
+# share, and that the effect is spread over four large groups. This series rebuilds both, claim by
+# claim, with controls, and leaves the verdict to you.
 
 # %% [markdown]
-# > **Content warning.** The subject is toxic language. The notebooks print insults and hostile sentences, because the lesson is
-# > unreadable without them. Profanity and slurs are masked (`f***`) unless you set `UNMASK = True` below. The texts that ship
-# > with this repository hold mild words only.
+# > **Content warning.** The subject is toxic language. The notebooks print insults and hostile
+# > sentences, because the lesson is unreadable without them. Profanity and slurs are masked
+# > (`f***`) unless you set `UNMASK = True` below. The texts that ship with this repository hold
+# > mild words only.
 
 # %% [markdown]
 # **You will be able to**
@@ -34,7 +36,8 @@
 # - say which model, device and scorers your figures come from,
 # - read one sentence through the model and find the probability of its next word,
 # - measure how often the model turns toxic after three kinds of prompt, with an interval,
-# - split the last residual stream into what each layer wrote, and check that the parts sum to the whole,
+# - split the last residual stream into what each layer wrote, and check that the parts sum to the
+#   whole,
 # - find, in one table, where each of the 26 claims stands.
 #
 # | you need | how much |
@@ -48,7 +51,8 @@
 # %% [markdown]
 # ## Set-up
 #
-# The first cell finds the `helpers` folder (and on Colab installs what is missing). The second is yours to change.
+# The first cell finds the `helpers` folder (and on Colab installs what is missing). The second is
+# yours to change.
 
 # %%
 import os, sys
@@ -64,18 +68,20 @@ UNMASK = False  # True shows profanity as it is
 lab = Lab.start("00_start_here", PROFILE, unmask=UNMASK)
 
 # %% [markdown]
-# The panel says which model every figure below comes from. **`pocket`** is a *model organism*: a GPT-2 of about two million
-# parameters, trained from scratch on sentences that this repository generates, small enough to take apart on a laptop.
-# What holds in it need not hold in **`gpt2-medium`**, the model of both papers; the same cells run on either, and no figure
-# of one is passed off as the other's.
+# The panel says which model every figure below comes from. **`pocket`** is a *model organism*: a
+# GPT-2 of about two million parameters, trained from scratch on sentences that this repository
+# generates, small enough to take apart on a laptop. What holds in it need not hold in
+# **`gpt2-medium`**, the model of both papers; the same cells run on either, and no figure of one
+# is passed off as the other's.
 
 # %% [markdown]
 # ## 1 · Does my machine work?
 #
-# A language model turns a text into a probability for every possible next token. If that works, everything else will.
+# A language model turns a text into a probability for every possible next token. If that works,
+# everything else will.
 #
-# **Guess first.** Below, the model reads the first words of a sentence from its own kind of text. Will its first guess be a
-# word you would have chosen?
+# **Guess first.** Below, the model reads the first words of a sentence from its own kind of text.
+# Will its first guess be a word you would have chosen?
 
 # %%
 import torch
@@ -93,17 +99,19 @@ lab.show.table([{"token": token, "probability": p} for token, p in likeliest],
                caption=f"The eight likeliest next tokens ({lab.base.name})")
 
 # %% [markdown]
-# The probabilities sum to one: the model, its tokenizer and your machine work together. **What this does not show:** whether the
-# model is toxic. One prompt is an anecdote, so the next section takes many.
+# The probabilities sum to one: the model, its tokenizer and your machine work together. **What
+# this does not show:** whether the model is toxic. One prompt is an anecdote, so the next section
+# takes many.
 
 # %% [markdown]
 # ## 2 · How often does it turn toxic?
 #
-# The prompts are cut where a text could still go either way; those of `pocket` hold no toxic word. The model continues each of
-# them, and a *scorer* reads the continuation alone. Which scorer it is stands in the panel.
+# The prompts are cut where a text could still go either way; those of `pocket` hold no toxic
+# word. The model continues each of them, and a *scorer* reads the continuation alone. Which
+# scorer it is stands in the panel.
 #
-# **Guess first.** What share of the continuations will the scorer call toxic after each kind of prompt? Write it down in the cell; the bars
-# carry your guesses beside what was measured.
+# **Guess first.** What share of the continuations will the scorer call toxic after each kind of
+# prompt? Write it down in the cell; the bars carry your guesses beside what was measured.
 
 # %%
 my_guess = {"hostile": 0.5, "friendly": 0.5, "neutral": 0.5}  # your shares, from 0 to 1; then run on
@@ -140,19 +148,22 @@ lab.show.table(
 )
 
 # %% [markdown]
-# The bars carry bootstrap 95 % intervals over prompts. An interval of no width means that all of a few dozen scores were equal, not that the rate is certain. Whatever preference tuning does will be measured against the tallest of them.
-# **What this does not show:** where in the network the difference comes from. The prompts differ in many words, and every layer
-# sees all of them.
+# The bars carry bootstrap 95 % intervals over prompts. An interval of no width means that all of
+# a few dozen scores were equal, not that the rate is certain. Whatever preference tuning does
+# will be measured against the tallest of them. **What this does not show:** where in the network
+# the difference comes from. The prompts differ in many words, and every layer sees all of them.
 
 # %% [markdown]
 # ## 3 · The residual stream is a sum
 #
-# Each token carries a vector, the **residual stream**. The embedding starts it; every attention layer and every MLP adds to it; the
-# unembedding reads the result. Nothing is ever overwritten, so the final vector is a plain sum of what each part wrote:
+# Each token carries a vector, the **residual stream**. The embedding starts it; every attention
+# layer and every MLP adds to it; the unembedding reads the result. Nothing is ever overwritten,
+# so the final vector is a plain sum of what each part wrote:
 #
 # $$x^{\text{final}} = e + \sum_{\ell} a^{\ell} + \sum_{\ell} m^{\ell}$$
 #
-# All of mechanistic interpretability in this series rests on that line. Let us check it rather than believe it.
+# All of mechanistic interpretability in this series rests on that line. Let us check it rather
+# than believe it.
 
 # %%
 with torch.no_grad():
@@ -178,8 +189,9 @@ plots.line(
 )
 
 # %% [markdown]
-# The sum closes to float32 precision. **What this does not show:** that long writes matter. A vector can be long and point where the
-# unembedding does not look. Notebook 01 asks which *direction* matters for toxicity; notebook 02, which neurons write along it.
+# The sum closes to float32 precision. **What this does not show:** that long writes matter. A
+# vector can be long and point where the unembedding does not look. Notebook 01 asks which
+# *direction* matters for toxicity; notebook 02, which neurons write along it.
 
 # %% [markdown]
 # ## 4 · Conventions, and the papers' symbols
@@ -194,8 +206,9 @@ plots.line(
 # | shift of the residual stream by tuning | $\delta_x$ | – | notebook 06 |
 # | chosen and rejected continuation | $y^{+}, y^{-}$ | $y_w, y_l$ | `pair.chosen`, `pair.rejected` |
 #
-# Layers and neurons count from 0. Weights are **raw**: the checkpoint's own, with no LayerNorm folded in and nothing centred. Tools that fold or
-# centre give other cosines for the same network, so the two lines below are checked on every run.
+# Layers and neurons count from 0. Weights are **raw**: the checkpoint's own, with no LayerNorm
+# folded in and nothing centred. Tools that fold or centre give other cosines for the same
+# network, so the two lines below are checked on every run.
 
 # %%
 hugging_face = lab.load_plain()  # the same checkpoint as a plain Hugging Face model
@@ -207,7 +220,8 @@ assert same_value and same_key, "raw weights must be bit-identical to the checkp
 print(f"L{layer}.{index}: value vector identical: {same_value}, key vector identical: {same_key}")
 
 # %% [markdown]
-# Bit-identical. **What this does not show:** that raw is the only sound choice, only that the cosines you will read are the checkpoint's.
+# Bit-identical. **What this does not show:** that raw is the only sound choice, only that the
+# cosines you will read are the checkpoint's.
 
 # %% [markdown]
 # ## 5 · Where the papers part
@@ -219,7 +233,8 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # | is removing the toxic ones enough? | subtracting one vector lowers toxicity | ablating them falls short of tuning | 03, 07 |
 # | how is it undone? | scale a handful of key vectors | – (its replication gives another perplexity) | 09 |
 #
-# Read each row as two hypotheses about one measurement. Write down now which of the two you expect to hold; notebook 07 will ask.
+# Read each row as two hypotheses about one measurement. Write down now which of the two you
+# expect to hold; notebook 07 will ask.
 
 # %% [markdown]
 # ## 6 · The map
@@ -235,19 +250,23 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # | 05 | [How does DPO learn from pairs?](05_dpo_training.ipynb) | Direct preference optimisation (Rafailov et al. 2023) turns pairs into a less toxic model with one line of loss. What does that line push on, how far does it push, and how do we know when to stop? | 2.4 | 1.4 |
 # <!-- map:end -->
 #
-# Notebooks that the list does not name yet are in preparation; the claims that they settle read *not run*. Every notebook runs on its own: what an earlier one makes is loaded from the cache, or made on the spot.
+# Notebooks that the list does not name yet are in preparation; the claims that they settle read
+# *not run*. Every notebook runs on its own: what an earlier one makes is loaded from the cache,
+# or made on the spot.
 
 # %% [markdown]
 # ## Your turn
 #
-# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
-# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN
+# SOLUTION` and `### END SOLUTION`, write your own, and run the cell: the check tries your
+# function on fresh inputs and says what is off. The hint is folded below.
 #
 # ### Exercise 1 · The probability of one next token
 #
 # **Goal:** read the model's output at the right place. **Difficulty:** ●○○○○ **Minutes:** 5
 #
-# In a padded batch the last *column* is not the last *word*. Return, for each text, the probability of `token` right after its last real token.
+# In a padded batch the last *column* is not the last *word*. Return, for each text, the
+# probability of `token` right after its last real token.
 
 # %%
 from jaxtyping import Bool, Float
@@ -272,16 +291,17 @@ check_next_token_probability(next_token_probability)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `mask.sum(dim=1) - 1` is the position of the last real token of each row. Logits become probabilities over the *whole* vocabulary, so take the
-# softmax before you pick the token.
+# `mask.sum(dim=1) - 1` is the position of the last real token of each row. Logits become
+# probabilities over the *whole* vocabulary, so take the softmax before you pick the token.
 # </details>
 #
 # ### Exercise 2 · A share with an interval
 #
 # **Goal:** never report a rate without its uncertainty. **Difficulty:** ●●○○○ **Minutes:** 10
 #
-# Given one score per prompt, return the mean and a bootstrap 95 % interval: draw as many prompts *with replacement* as there are, take the mean, repeat,
-# and read off the 2.5 % and 97.5 % quantiles.
+# Given one score per prompt, return the mean and a bootstrap 95 % interval: draw as many prompts
+# *with replacement* as there are, take the mean, repeat, and read off the 2.5 % and 97.5 %
+# quantiles.
 
 # %%
 from helpers.teaching.exercises import check_bootstrap_mean
@@ -305,15 +325,17 @@ check_bootstrap_mean(bootstrap_mean)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `torch.randint(n, (draws, n))` draws all resamples at once; index the scores with it and average over the last axis. The interval belongs to the *mean*:
-# it narrows as 1/√n, while the spread of the scores themselves does not.
+# `torch.randint(n, (draws, n))` draws all resamples at once; index the scores with it and average
+# over the last axis. The interval belongs to the *mean*: it narrows as 1/√n, while the spread of
+# the scores themselves does not.
 # </details>
 
 # %% [markdown]
 # ## The claims, as of this run
 #
-# Each row is a statement of A, of B, or our own (N). A notebook that measures it writes the number, its interval and its control into a ledger; a rule fixed
-# beforehand turns them into a verdict. Rows that no notebook has measured in this run say *not run*.
+# Each row is a statement of A, of B, or our own (N). A notebook that measures it writes the
+# number, its interval and its control into a ledger; a rule fixed beforehand turns them into a
+# verdict. Rows that no notebook has measured in this run say *not run*.
 
 # %%
 lab.claims_table()
@@ -321,4 +343,5 @@ lab.claims_table()
 # %% [markdown]
 # ## Where to go next
 #
-# [01 · Is toxicity a direction?](01_toxicity_probe.ipynb) trains a probe on the residual stream, and asks what a probe can and cannot tell you.
+# [01 · Is toxicity a direction?](01_toxicity_probe.ipynb) trains a probe on the residual stream,
+# and asks what a probe can and cannot tell you.

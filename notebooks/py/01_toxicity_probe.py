@@ -14,15 +14,18 @@
 # %% [markdown]
 # # 01 · Is toxicity a direction?
 #
-# **Question.** The residual stream after the last layer is a vector. Is there one direction in it along which toxic texts lie on one
-# side and clean texts on the other, and what does that direction say in words?
+# **Question.** The residual stream after the last layer is a vector. Is there one direction in it
+# along which toxic texts lie on one side and clean texts on the other, and what does that
+# direction say in words?
 #
-# Paper A begins here: a linear probe on the averaged last residual stream tells toxic comments from clean ones with 94 % accuracy
-# on GPT2-medium (§3.1). Everything later in the series leans on the probe's direction, so this notebook asks not only *how well*
-# it reads but *what* it reads.
+# Paper A begins here: a linear probe on the averaged last residual stream tells toxic comments
+# from clean ones with 94 % accuracy on GPT2-medium (§3.1). Everything later in the series leans
+# on the probe's direction, so this notebook asks not only *how well* it reads but *what* it
+# reads.
 
 # %% [markdown]
-# > **Content warning.** Insults and hostile sentences are shown. Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
+# > **Content warning.** Insults and hostile sentences are shown. Profanity and slurs are masked
+# > (`f***`) unless `UNMASK = True`.
 
 # %% [markdown]
 # **You will be able to**
@@ -67,8 +70,9 @@ train, test = lab.texts.comments_train, lab.texts.comments_test
 # %% [markdown]
 # ## 1 · Two sentences and a difference, by hand
 #
-# Take one toxic comment and one clean one. Each is run through the model; each token then carries a residual stream, a vector of `d_model`
-# numbers. We average those vectors over the text and leave out position 0, for a reason that section 4 shows.
+# Take one toxic comment and one clean one. Each is run through the model; each token then carries
+# a residual stream, a vector of `d_model` numbers. We average those vectors over the text and
+# leave out position 0, for a reason that section 4 shows.
 
 # %%
 toxic_comment = next(comment for comment in train if comment.toxic)
@@ -90,10 +94,11 @@ difference = pooled_by_hand(toxic_comment.text) - pooled_by_hand(clean_comment.t
 print(f"{tuple(difference.shape)=}")
 
 # %% [markdown]
-# `difference` points from the clean text to the toxic one. It is a direction found from *two* texts.
+# `difference` points from the clean text to the toxic one. It is a direction found from *two*
+# texts.
 #
-# **Guess first.** Project 200 other comments on it. Will toxic ones score higher than clean ones almost always (AUROC near 1), or
-# is two too few (near .5)?
+# **Guess first.** Project 200 other comments on it. Will toxic ones score higher than clean ones
+# almost always (AUROC near 1), or is two too few (near .5)?
 
 # %%
 from helpers.mechanism.pooling import pooled_residuals
@@ -107,8 +112,9 @@ assert torch.allclose(features[0], by_hand, atol=1e-3), "the helper must pool as
 print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labels, seed=seed))
 
 # %% [markdown]
-# The helper `pooled_residuals` gives what we computed by hand, so from here it does the work at scale. AUROC is the chance that a random
-# toxic comment scores above a random clean one; .5 is coin flipping. **What this does not show:** how many texts make a direction trustworthy. More
+# The helper `pooled_residuals` gives what we computed by hand, so from here it does the work at
+# scale. AUROC is the chance that a random toxic comment scores above a random clean one; .5 is
+# coin flipping. **What this does not show:** how many texts make a direction trustworthy. More
 # texts average away what two texts happen to differ in besides toxicity.
 
 # %% [markdown]
@@ -118,8 +124,9 @@ print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labe
 #
 # $$P(\text{toxic}) = \sigma(w \cdot z + b), \qquad z = (\bar x - \text{mean}) / \text{one common standard deviation}$$
 #
-# It minimises mean cross-entropy $+\ \lambda \lVert w \rVert^2$ with $\lambda$ fixed beforehand (the profile says 1). Section 5 shows why the penalty
-# must not be chosen by accuracy. Its direction, in raw residual units and scaled to length one, is $\hat W$.
+# It minimises mean cross-entropy $+\ \lambda \lVert w \rVert^2$ with $\lambda$ fixed beforehand
+# (the profile says 1). Section 5 shows why the penalty must not be chosen by accuracy. Its
+# direction, in raw residual units and scaled to length one, is $\hat W$.
 
 # %%
 data = lab.measures.read_comments()
@@ -136,7 +143,8 @@ print(f"λ = {penalty:g}, or C = {equivalent_C(penalty, len(train)):.2g} in scik
 print(f"length of the direction: {probe.direction.norm():.4f}")
 
 # %% [markdown]
-# **Guess first.** The test comments were held out. What accuracy do you expect, and what would a *useless* method reach on the same comments?
+# **Guess first.** The test comments were held out. What accuracy do you expect, and what would a
+# *useless* method reach on the same comments?
 
 # %%
 from helpers.mechanism.probe_scores import accuracy, always_clean, shuffled_control
@@ -162,10 +170,11 @@ plots.histogram(
 )
 
 # %% [markdown]
-# Compare the intervals: the probe reads something if its own lies above both controls'. The shuffled probes see the same vectors and as many
-# dimensions, so what they reach (the range is over 20 probes) is what dimensions alone can buy. Claim A1 asks for an accuracy of .85 besides; a probe
-# below it that beats its controls earns *direction only*. **What this does not show:** that the model *uses* this direction.
-# A probe is fitted from outside.
+# Compare the intervals: the probe reads something if its own lies above both controls'. The
+# shuffled probes see the same vectors and as many dimensions, so what they reach (the range is
+# over 20 probes) is what dimensions alone can buy. Claim A1 asks for an accuracy of .85 besides;
+# a probe below it that beats its controls earns *direction only*. **What this does not show:**
+# that the model *uses* this direction. A probe is fitted from outside.
 
 # %%
 from helpers.teaching.claims import Measurement
@@ -179,8 +188,9 @@ print(lab.claims.record("A1", found, part="auroc"))
 # %% [markdown]
 # ### Comments of a kind the probe never saw
 #
-# A test set drawn from the same recipe as the training set flatters any probe. Where the comments carry a group (in `pocket`: the family of toxicity and whether
-# what of it no training comment shows), the accuracy can be read group by group.
+# A test set drawn from the same recipe as the training set flatters any probe. Where the comments
+# carry a group (in `pocket`: the family of toxicity and whether what of it no training comment
+# shows), the accuracy can be read group by group.
 
 # %%
 from helpers.intervals import bootstrap
@@ -203,7 +213,8 @@ plots.bar(
 )
 
 # %% [markdown]
-# Every bar is of one label: a low bar of clean comments means false alarms, a low bar of toxic ones means misses. **What this does not show:** why. Fewer training examples, other words, or a
+# Every bar is of one label: a low bar of clean comments means false alarms, a low bar of toxic
+# ones means misses. **What this does not show:** why. Fewer training examples, other words, or a
 # different mechanism would all look like this.
 
 # %% [markdown]
@@ -234,8 +245,10 @@ plots.line(
 )
 
 # %% [markdown]
-# If the first layer already reads well, single words carry the label: layer 0 has hardly mixed positions yet. The second figure shows that *readable everywhere* is not
-# *the same direction everywhere*. **What this does not show:** in which layer the model itself uses toxicity. That takes interventions (notebook 03).
+# If the first layer already reads well, single words carry the label: layer 0 has hardly mixed
+# positions yet. The second figure shows that *readable everywhere* is not *the same direction
+# everywhere*. **What this does not show:** in which layer the model itself uses toxicity. That
+# takes interventions (notebook 03).
 
 # %% [markdown]
 # ## 4 · Which pooling, and why position 0 is left out
@@ -262,7 +275,8 @@ plots.line(
 )
 
 # %% [markdown]
-# **Guess first.** If position 0 is averaged in, its weight is 1/(number of tokens). What could a probe then read off the average that has nothing to do with toxicity?
+# **Guess first.** If position 0 is averaged in, its weight is 1/(number of tokens). What could a
+# probe then read off the average that has nothing to do with toxicity?
 
 # %%
 import numpy as np
@@ -282,17 +296,22 @@ for pooling in ("mean", "mean_all", "last", "first"):
 lab.show.table(rows, caption="What each pooling lets a linear read-out see (500 comments; R² cross-validated)")
 
 # %% [markdown]
-# `mean` leaves position 0 out and is what the series uses; `mean_all` keeps it; `last` and `first` take one token. The right-hand column says how much of the text's
-# *length* a linear read-out can find. The difference between the rows `mean` and `mean_all` is what position 0 alone adds: expect much where the figure above shows a
-# tall first point, little where it does not. Leaving position 0 out costs nothing here and guards against models where it is tall. **What this does not show:** that length did any harm here. It shows that
-# a read-out could use it, and a probe takes whatever separates its labels.
+# `mean` leaves position 0 out and is what the series uses; `mean_all` keeps it; `last` and
+# `first` take one token. The right-hand column says how much of the text's *length* a linear
+# read-out can find. The difference between the rows `mean` and `mean_all` is what position 0
+# alone adds: expect much where the figure above shows a tall first point, little where it does
+# not. Leaving position 0 out costs nothing here and guards against models where it is tall.
+# **What this does not show:** that length did any harm here. It shows that a read-out could use
+# it, and a probe takes whatever separates its labels.
 
 # %% [markdown]
 # ## 5 · The penalty: better accuracy, worse direction?
 #
-# A probe has as many weights as the stream has dimensions. A small penalty lets it use all of them; a large one turns it toward the plain difference of means.
-# We judge every penalty twice: by held-out **accuracy**, and by its **direction**, as the share of toxic words among the ten tokens that it promotes most, and the
-# same share for the ten MLP value vectors that lie closest to it (notebook 02 explains those).
+# A probe has as many weights as the stream has dimensions. A small penalty lets it use all of
+# them; a large one turns it toward the plain difference of means. We judge every penalty twice:
+# by held-out **accuracy**, and by its **direction**, as the share of toxic words among the ten
+# tokens that it promotes most, and the same share for the ten MLP value vectors that lie closest
+# to it (notebook 02 explains those).
 #
 # **Guess first.** Will the probe with the best accuracy have the most toxic-reading direction?
 
@@ -341,15 +360,18 @@ for name, d in three.items():
 lab.show.table(rows, caption=f"Three ways to get a direction ({model.name})")
 
 # %% [markdown]
-# Accuracy asks whether *some* combination of dimensions separates the labels; a direction that is to be compared with neurons must also point where toxic text
-# *lies*. The two wishes can rank penalties in opposite order, so the penalty was fixed before any of this was computed and the mean difference, which has nothing to tune, stands
-# beside it. **What this does not show:** that λ = 1 is right. It is one fixed choice among those that read alike.
+# Accuracy asks whether *some* combination of dimensions separates the labels; a direction that is
+# to be compared with neurons must also point where toxic text *lies*. The two wishes can rank
+# penalties in opposite order, so the penalty was fixed before any of this was computed and the
+# mean difference, which has nothing to tune, stands beside it. **What this does not show:** that
+# λ = 1 is right. It is one fixed choice among those that read alike.
 
 # %% [markdown]
 # ## 6 · The direction in words
 #
-# Added to the residual stream, a vector raises the logit of some tokens and lowers others. Reading off the extremes is the **vocabulary projection**: through the final
-# LayerNorm's gain to the unembedding.
+# Added to the residual stream, a vector raises the logit of some tokens and lowers others.
+# Reading off the extremes is the **vocabulary projection**: through the final LayerNorm's gain to
+# the unembedding.
 
 # %%
 from helpers.mechanism.vectors import project_to_vocabulary, top_tokens
@@ -361,14 +383,17 @@ lab.show.table([{"toward toxic": a, "away from it": b} for a, b in zip(up, down)
                caption=f"Tokens that the probe direction raises and lowers most ({model.name})")
 
 # %% [markdown]
-# The left column is what the probe would have the model say. The right one is worth a second look: is the opposite of *toxic* here *kind*, or just anything else?
-# **What this does not show:** that the model's toxic text comes from this direction. Notebook 03 adds and subtracts it to find out.
+# The left column is what the probe would have the model say. The right one is worth a second
+# look: is the opposite of *toxic* here *kind*, or just anything else? **What this does not
+# show:** that the model's toxic text comes from this direction. Notebook 03 adds and subtracts it
+# to find out.
 
 # %% [markdown]
 # ## 7 · What a probe does not show
 #
-# The same recipe may find directions for things nobody would call a concept. Here the labels are "longer than the median" and "has an even number of tokens"; the second, which no
-# speaker cares about, tells whether the recipe finds just anything.
+# The same recipe may find directions for things nobody would call a concept. Here the labels are
+# "longer than the median" and "has an even number of tokens"; the second, which no speaker cares
+# about, tells whether the recipe finds just anything.
 
 # %%
 count, count_test = (lab.measures.tokenise_comments(part).mask.sum(dim=1).cpu() for part in (train, test))
@@ -389,20 +414,23 @@ plots.bar(
 )
 
 # %% [markdown]
-# That a property can be read from the stream says that the information is there. **It does not say** that the model acts on it, that the direction is unique, or that moving along it
-# changes the text. Those are causal questions, and they begin in notebook 03.
+# That a property can be read from the stream says that the information is there. **It does not
+# say** that the model acts on it, that the direction is unique, or that moving along it changes
+# the text. Those are causal questions, and they begin in notebook 03.
 
 # %% [markdown]
 # ## Your turn
 #
-# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
-# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN
+# SOLUTION` and `### END SOLUTION`, write your own, and run the cell: the check tries your
+# function on fresh inputs and says what is off. The hint is folded below.
 #
 # ### Exercise 1 · Pool without padding
 #
 # **Goal:** average only what is real. **Difficulty:** ●●○○○ **Minutes:** 8
 #
-# Return the mean residual stream of each text over its real positions from 1 on. Texts are padded on the right; `mask` is True on real tokens.
+# Return the mean residual stream of each text over its real positions from 1 on. Texts are padded
+# on the right; `mask` is True on real tokens.
 
 # %%
 from jaxtyping import Bool, Float
@@ -428,12 +456,14 @@ check_masked_mean(masked_mean)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Turn the mask into weights, set the weight of position 0 to zero, and divide the weighted sum by the sum of the weights, not by the number of columns.
+# Turn the mask into weights, set the weight of position 0 to zero, and divide the weighted sum by
+# the sum of the weights, not by the number of columns.
 # </details>
 #
 # ### Exercise 2 · The untuned direction
 #
-# **Goal:** the difference of means, with the right sign and length. **Difficulty:** ●○○○○ **Minutes:** 5
+# **Goal:** the difference of means, with the right sign and length. **Difficulty:** ●○○○○
+# **Minutes:** 5
 
 # %%
 from helpers.teaching.exercises import check_mean_difference_direction
@@ -461,7 +491,8 @@ check_mean_difference_direction(mean_difference_direction)
 #
 # **Goal:** know what the number means. **Difficulty:** ●●○○○ **Minutes:** 10
 #
-# Among all pairs of one toxic and one clean text, return the share in which the toxic one scores higher; a tie counts one half.
+# Among all pairs of one toxic and one clean text, return the share in which the toxic one scores
+# higher; a tie counts one half.
 
 # %%
 from helpers.teaching.exercises import check_auroc
@@ -480,7 +511,8 @@ check_auroc(auroc_by_counting)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Subtract a row of clean scores from a column of toxic scores: broadcasting makes the table of all pairs.
+# Subtract a row of clean scores from a column of toxic scores: broadcasting makes the table of
+# all pairs.
 # </details>
 
 # %% [markdown]
@@ -490,8 +522,10 @@ check_auroc(auroc_by_counting)
 lab.claims_table("A1")
 
 # %% [markdown]
-# The published column is GPT2-medium's; the measured one is the model named in the panel, and the verdict follows a rule that was fixed before the measurement.
+# The published column is GPT2-medium's; the measured one is the model named in the panel, and the
+# verdict follows a rule that was fixed before the measurement.
 #
 # ## Where to go next
 #
-# [02 · Which MLP neurons write it?](02_toxic_value_vectors.ipynb) looks for neurons whose value vectors point along this direction.
+# [02 · Which MLP neurons write it?](02_toxic_value_vectors.ipynb) looks for neurons whose value
+# vectors point along this direction.

@@ -14,14 +14,17 @@
 # %% [markdown]
 # # 02 · Which MLP neurons write it?
 #
-# **Question.** Notebook 01 found a direction from outside. Which of the model's own parts write along it, and what words do they promote?
+# **Question.** Notebook 01 found a direction from outside. Which of the model's own parts write
+# along it, and what words do they promote?
 #
-# Paper A (§3.2) answers: MLP neurons whose **value vectors** have a high cosine with the probe. On GPT2-medium it lists seven, led by
-# `L19.770`, whose top tokens are swear words. We rebuild the list from the definition, hold it against random neurons, and ask what
-# "toxic vector" means when the list grows.
+# Paper A (§3.2) answers: MLP neurons whose **value vectors** have a high cosine with the probe.
+# On GPT2-medium it lists seven, led by `L19.770`, whose top tokens are swear words. We rebuild
+# the list from the definition, hold it against random neurons, and ask what "toxic vector" means
+# when the list grows.
 
 # %% [markdown]
-# > **Content warning.** Insults and hostile sentences are shown. Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
+# > **Content warning.** Insults and hostile sentences are shown. Profanity and slurs are masked
+# > (`f***`) unless `UNMASK = True`.
 
 # %% [markdown]
 # **You will be able to**
@@ -74,8 +77,9 @@ print(f"{tuple(values.shape)=}  {tuple(keys.shape)=}  (layer, neuron, d_model)")
 #
 # $$\text{MLP}(x) = \sum_i m_i\, v_i + b_{\text{out}}, \qquad m_i = \sigma(x \cdot k_i + b_i)$$
 #
-# Neuron $i$ has a **key vector** $k_i$, which it holds against its input, and a **value vector** $v_i$, which it adds to the stream, scaled by
-# its activation $m_i$. Paper A, §2, after Geva et al. 2021, calls this key–value memory. Is it really nothing but that sum?
+# Neuron $i$ has a **key vector** $k_i$, which it holds against its input, and a **value vector**
+# $v_i$, which it adds to the stream, scaled by its activation $m_i$. Paper A, §2, after Geva et
+# al. 2021, calls this key–value memory. Is it really nothing but that sum?
 
 # %%
 layer = model.n_layers - 1
@@ -93,15 +97,18 @@ assert error < 1e-4, "the sum over neurons must be the MLP's output"
 print(f"{len(m):,} neurons, relative error of the sum: {error:.1e}")
 
 # %% [markdown]
-# The layer *is* that sum. So the question "what does the MLP write along the probe?" splits into one number per neuron: how strongly it fires, times how far its value
-# vector points that way. **What this does not show:** which of the two factors matters. This notebook looks mostly at $v_i$; later ones at $m_i$.
+# The layer *is* that sum. So the question "what does the MLP write along the probe?" splits into
+# one number per neuron: how strongly it fires, times how far its value vector points that way.
+# **What this does not show:** which of the two factors matters. This notebook looks mostly at
+# $v_i$; later ones at $m_i$.
 
 # %% [markdown]
 # ## 2 · Rank all neurons
 #
 # $$\cos(v_i, \hat W) = \frac{v_i \cdot \hat W}{\lVert v_i \rVert}$$
 #
-# **Guess first.** In a space of this many dimensions two random vectors have a cosine of about $\pm 1/\sqrt{d}$. How high is the best neuron's?
+# **Guess first.** In a space of this many dimensions two random vectors have a cosine of about
+# $\pm 1/\sqrt{d}$. How high is the best neuron's?
 
 # %%
 from helpers.mechanism.vectors import cosines, top_neurons
@@ -125,13 +132,14 @@ plots.histogram(
 )
 
 # %% [markdown]
-# Most neurons have nothing to do with the direction; a tail does. **What this does not show:** where the tail begins. Any cut-off (the paper takes 128) is a choice.
+# Most neurons have nothing to do with the direction; a tail does. **What this does not show:**
+# where the tail begins. Any cut-off (the paper takes 128) is a choice.
 
 # %% [markdown]
 # ## 3 · What the best ten promote
 #
-# The vocabulary projection of a value vector lists the tokens whose logits it raises (when the neuron fires with $m_i > 0$) and those it lowers.
-# Negative activations swap the columns.
+# The vocabulary projection of a value vector lists the tokens whose logits it raises (when the
+# neuron fires with $m_i > 0$) and those it lowers. Negative activations swap the columns.
 
 # %%
 from helpers.mechanism.vectors import project_to_vocabulary, top_tokens, vectors_of
@@ -143,7 +151,8 @@ lab.show.table([{"raised": a, "lowered": b} for a, b in zip(up, down)],
                caption=f"What the value vector of {best} raises and lowers most ({model.name})")
 
 # %% [markdown]
-# `lab.measures.top_words` does the same for many vectors at once, `lab.measures.toxic_share` counts the toxic words among the raised ones.
+# `lab.measures.top_words` does the same for many vectors at once, `lab.measures.toxic_share`
+# counts the toxic words among the raised ones.
 
 # %%
 ten, count = toxic_neurons[:10], lab.profile.vectors.shown_tokens
@@ -156,16 +165,19 @@ lab.show.table(
     caption=f"The ten value vectors nearest the probe ({model.name})")
 
 # %% [markdown]
-# Read the rows, not only the share: a vector can promote toxic words of one kind only, or words that merely go with them. That holds for the first row too: *nearest the probe* and *names toxic
-# words* are two things, and this series ranks by the first. **What this does not show:** that the neuron
-# fires on toxic text. That is the key vector's side, in section 6.
+# Read the rows, not only the share: a vector can promote toxic words of one kind only, or words
+# that merely go with them. That holds for the first row too: *nearest the probe* and *names toxic
+# words* are two things, and this series ranks by the first. **What this does not show:** that the
+# neuron fires on toxic text. That is the key vector's side, in section 6.
 
 # %% [markdown]
 # ## 4 · Against random neurons, and down the list
 #
-# How many toxic words would *any* ten neurons have among their top tokens? The control draws, for each neuron of the list, another one of the same layer.
+# How many toxic words would *any* ten neurons have among their top tokens? The control draws, for
+# each neuron of the list, another one of the same layer.
 #
-# **Guess first.** The share among the ten nearest vectors is in the table above. What is it among the nearest 64? And among random neurons?
+# **Guess first.** The share among the ten nearest vectors is in the table above. What is it among
+# the nearest 64? And among random neurons?
 
 # %%
 from helpers.intervals import bootstrap
@@ -204,9 +216,11 @@ plots.histogram(
 )
 
 # %% [markdown]
-# If a list reads, say, 40 % toxic, that is *not* 64 vectors each of which is somewhat toxic: the histogram shows how the share divides. When a paper says "128 toxic vectors", it means
-# 128 vectors *near the probe*. This series says **toxic neurons** for the list by cosine and gives its length every time. **What this does not show:** that the rest of the list
-# does no harm; a vector may write along the probe without naming a toxic word.
+# If a list reads, say, 40 % toxic, that is *not* 64 vectors each of which is somewhat toxic: the
+# histogram shows how the share divides. When a paper says "128 toxic vectors", it means 128
+# vectors *near the probe*. This series says **toxic neurons** for the list by cosine and gives
+# its length every time. **What this does not show:** that the rest of the list does no harm; a
+# vector may write along the probe without naming a toxic word.
 
 # %%
 from helpers.teaching.claims import Measurement
@@ -234,13 +248,15 @@ plots.bar(
 )
 
 # %% [markdown]
-# The dashed line is an even spread. **What this does not show:** in which layers they are *used*; a neuron that never fires counts here as much as any.
+# The dashed line is an even spread. **What this does not show:** in which layers they are *used*;
+# a neuron that never fires counts here as much as any.
 
 # %% [markdown]
 # ## 5 · What they share: the SVD
 #
-# Stack the value vectors, each scaled to length one, and ask which few directions explain most of them. Paper A calls the first three $U_0, U_1, U_2$ and finds insults in
-# $U_0$. The rows are not centred, and since a singular vector has no sign of its own, each is turned toward the probe.
+# Stack the value vectors, each scaled to length one, and ask which few directions explain most of
+# them. Paper A calls the first three $U_0, U_1, U_2$ and finds insults in $U_0$. The rows are not
+# centred, and since a singular vector has no sign of its own, each is turned toward the probe.
 
 # %%
 from helpers.mechanism.vectors import svd_directions
@@ -279,7 +295,8 @@ for i, null in enumerate(random_shares):
 # %% [markdown]
 # ### Do the directions divide the families?
 #
-# Toxicity comes in kinds, which the columns name (threats, made of harmless words, have no token of their own). If $U_0, U_1, U_2$ divide them, their top tokens belong to different families.
+# Toxicity comes in kinds, which the columns name (threats, made of harmless words, have no token
+# of their own). If $U_0, U_1, U_2$ divide them, their top tokens belong to different families.
 
 # %%
 rows = []
@@ -289,14 +306,16 @@ for i, ids in enumerate(lab.measures.top_ids(shared, count)):
 lab.show.table(rows, caption=f"Families among the top {count} tokens of each direction ({model.name})")
 
 # %% [markdown]
-# Read along the rows: a direction with one non-zero family has specialised; one without any toxic word has nothing to divide. **What this does not show:** that the model treats the families apart. Three directions of one set can
-# divide whatever varies most in it.
+# Read along the rows: a direction with one non-zero family has specialised; one without any toxic
+# word has nothing to divide. **What this does not show:** that the model treats the families
+# apart. Three directions of one set can divide whatever varies most in it.
 
 # %% [markdown]
 # ## 6 · The other side: when does it fire?
 #
-# The value vector says what a neuron writes *if* it fires; the key vector says when. Below, the activation of the best neuron on your own text, token by token. Change `TEXT` in the
-# parameters cell, or `neuron` here.
+# The value vector says what a neuron writes *if* it fires; the key vector says when. Below, the
+# activation of the best neuron on your own text, token by token. Change `TEXT` in the parameters
+# cell, or `neuron` here.
 
 # %%
 from helpers.mechanism.activations import neuron_activations
@@ -320,21 +339,25 @@ plots.histogram(
 )
 
 # %% [markdown]
-# A neuron near the probe whose activation is *negative* writes **against** it: GELU reaches down to −0.17, and $m_i v_i$ then points the other way. On GPT2-medium paper B finds 36 of the top 128
-# with a positive mean. Whether a vector "promotes toxicity" depends on both factors, and this is where the two papers begin to part.
-# **What this does not show:** an effect on the text. For that something has to be changed; notebook 03 begins with directions.
+# A neuron near the probe whose activation is *negative* writes **against** it: GELU reaches down
+# to −0.17, and $m_i v_i$ then points the other way. On GPT2-medium paper B finds 36 of the top
+# 128 with a positive mean. Whether a vector "promotes toxicity" depends on both factors, and this
+# is where the two papers begin to part. **What this does not show:** an effect on the text. For
+# that something has to be changed; notebook 03 begins with directions.
 
 # %% [markdown]
 # ## Your turn
 #
-# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
-# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN
+# SOLUTION` and `### END SOLUTION`, write your own, and run the cell: the check tries your
+# function on fresh inputs and says what is off. The hint is folded below.
 #
 # ### Exercise 1 · Rank by cosine
 #
 # **Goal:** compare directions, not lengths. **Difficulty:** ●○○○○ **Minutes:** 5
 #
-# Return the cosine of each value vector with `direction`. `weights.W_out` holds value vectors, `weights.W_in` key vectors, both as (layer, neuron, d_model).
+# Return the cosine of each value vector with `direction`. `weights.W_out` holds value vectors,
+# `weights.W_in` key vectors, both as (layer, neuron, d_model).
 
 # %%
 from jaxtyping import Float
@@ -356,7 +379,8 @@ check_cosine_to_probe(cosine_to_probe)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# What the neuron *writes* is its value vector. Divide by both lengths; a large vector is not a close one.
+# What the neuron *writes* is its value vector. Divide by both lengths; a large vector is not a
+# close one.
 # </details>
 #
 # ### Exercise 2 · The layer as a sum
@@ -388,7 +412,8 @@ check_mlp_as_sum(mlp_as_sum)
 #
 # ### Exercise 3 · A direction with a sign
 #
-# **Goal:** the first shared direction, turned the right way. **Difficulty:** ●●●○○ **Minutes:** 12
+# **Goal:** the first shared direction, turned the right way. **Difficulty:** ●●●○○ **Minutes:**
+# 12
 
 # %%
 from helpers.teaching.exercises import check_first_svd_direction
@@ -410,7 +435,8 @@ check_first_svd_direction(first_svd_direction)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Scale each *row* to length one, leave the mean in, take the first row of `Vh`, and compare its sign with `toward`.
+# Scale each *row* to length one, leave the mean in, take the first row of `Vh`, and compare its
+# sign with `toward`.
 # </details>
 
 # %% [markdown]
@@ -423,4 +449,5 @@ lab.claims_table("A2", "A3")
 # ## Where to go next
 #
 # A direction that reads toxicity, and neurons that write along it: both are correlations so far.
-# [03 · Do these vectors cause toxic text?](03_steering.ipynb) subtracts them from the stream while the model writes.
+# [03 · Do these vectors cause toxic text?](03_steering.ipynb) subtracts them from the stream
+# while the model writes.

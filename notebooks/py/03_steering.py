@@ -14,22 +14,26 @@
 # %% [markdown]
 # # 03 · Do these vectors cause toxic text?
 #
-# **Question.** A direction that reads toxicity and neurons that write along it are correlations. If the direction is taken out of the residual
-# stream while the model writes, does it write less toxic text, and what else breaks?
+# **Question.** A direction that reads toxicity and neurons that write along it are correlations.
+# If the direction is taken out of the residual stream while the model writes, does it write less
+# toxic text, and what else breaks?
 #
-# Paper A (§3.3, table 2) subtracts a vector at the last layer of GPT2-medium and reports toxicity falling from .453 to .245 (probe), .305 (one value vector) and
-# .268 ($U_0$), with perplexity rising from 21.7 to about 23.5. Here each subtraction is held against random directions of the same length, and
-# every strength is chosen on one set of prompts and reported on another.
+# Paper A (§3.3, table 2) subtracts a vector at the last layer of GPT2-medium and reports toxicity
+# falling from .453 to .245 (probe), .305 (one value vector) and .268 ($U_0$), with perplexity
+# rising from 21.7 to about 23.5. Here each subtraction is held against random directions of the
+# same length, and every strength is chosen on one set of prompts and reported on another.
 
 # %% [markdown]
-# > **Content warning.** This notebook makes a model write toxic text on purpose, also more toxic than by itself. Profanity and slurs are masked (`f***`)
-# > unless `UNMASK = True`.
+# > **Content warning.** This notebook makes a model write toxic text on purpose, also more toxic
+# > than by itself. Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
 
 # %% [markdown]
 # **You will be able to**
 #
-# - edit the residual stream during generation, and check that the edit acts at every position and leaves no trace,
-# - trade toxicity against perplexity with a strength, and pick an operating point without peeking at the test prompts,
+# - edit the residual stream during generation, and check that the edit acts at every position and
+#   leaves no trace,
+# - trade toxicity against perplexity with a strength, and pick an operating point without peeking
+#   at the test prompts,
 # - hold an effect against random directions of equal length, with paired intervals,
 # - tell "less toxic" from "broken" with fluency beside toxicity.
 #
@@ -68,8 +72,8 @@ model, last, seed = lab.base, lab.base.n_layers - 1, lab.profile.seed
 #
 # $$x \leftarrow x - \alpha \hat W$$
 #
-# at the output of the last layer, at every position. A hook does it: a function that receives an activation during the forward pass and returns what should
-# stand in its place.
+# at the output of the last layer, at every position. A hook does it: a function that receives an
+# activation during the forward pass and returns what should stand in its place.
 
 # %%
 prompt = lab.texts.eliciting("dev")[0]
@@ -98,8 +102,10 @@ lab.show.table(
     caption=f"The eight likeliest next tokens, before and after subtracting ({model.name})")
 
 # %% [markdown]
-# The helper `subtract_direction` is the same edit as a context manager: it also acts during cached generation and perplexity, and takes the hook off again even if the
-# block fails. Here we check that it does what we did, at every position, and that a failing block leaves nothing behind.
+# The helper `subtract_direction` is the same edit as a context manager: it also acts during
+# cached generation and perplexity, and takes the hook off again even if the block fails. Here we
+# check that it does what we did, at every position, and that a failing block leaves nothing
+# behind.
 
 # %%
 from helpers.mechanism.interventions import add_direction, subtract_direction
@@ -116,13 +122,16 @@ toxic = lab.measures.toxic_tokens.to(model.device)
 print(f"probability of a toxic word next: {before[toxic].sum():.3f} before, {after[toxic].sum():.3f} after")
 
 # %% [markdown]
-# One prompt again, so an anecdote. **What this does not show:** what happens over a whole continuation, and on prompts that do not invite toxic text.
+# One prompt again, so an anecdote. **What this does not show:** what happens over a whole
+# continuation, and on prompts that do not invite toxic text.
 
 # %% [markdown]
 # ## 2 · The instruments
 #
-# Every condition is measured in the same way: **toxicity** by two scorers, **perplexity** on plain text (is it still a language model?), **F1** (does it continue passages as before?),
-# **repetition**, and **fluency**, the base model's perplexity of what was written (is it still text? A higher figure is worse). Each carries a bootstrap 95 % interval.
+# Every condition is measured in the same way: **toxicity** by two scorers, **perplexity** on
+# plain text (is it still a language model?), **F1** (does it continue passages as before?),
+# **repetition**, and **fluency**, the base model's perplexity of what was written (is it still
+# text? A higher figure is worse). Each carries a bootstrap 95 % interval.
 
 # %%
 from helpers.language.evaluation import compare, table
@@ -131,14 +140,17 @@ base = lab.evaluate("base", split="dev")
 lab.show.table(table([base]), caption=f"{len(base.prompt_ids)} development prompts ({model.name})")
 
 # %% [markdown]
-# Strengths are chosen on these *development* prompts. The *evaluation* prompts are touched once, in section 4.
+# Strengths are chosen on these *development* prompts. The *evaluation* prompts are touched once,
+# in section 4.
 
 # %% [markdown]
 # ## 3 · Strength sweeps
 #
-# Three directions of the paper, each of length one: the probe $\hat W$, the value vector nearest to it, and $U_0$ of notebook 02. Strength is in units of the residual stream's mean length.
+# Three directions of the paper, each of length one: the probe $\hat W$, the value vector nearest
+# to it, and $U_0$ of notebook 02. Strength is in units of the residual stream's mean length.
 #
-# **Guess first.** At equal perplexity, which of the three lowers toxicity most? And what does a *random* direction do?
+# **Guess first.** At equal perplexity, which of the three lowers toxicity most? And what does a
+# *random* direction do?
 
 # %%
 from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
@@ -186,13 +198,19 @@ plots.line(
 )
 
 # %% [markdown]
-# Each curve starts at the base model and moves with strength; a good intervention goes down before it goes right. Random directions of the same length show how much of it is mere
-# disturbance. Compare the curves at one perplexity; which of them is lowest *within the budget* also depends on where its points happen to fall. **What this does not show:** the size of the effect on new prompts, because the best point of a curve is chosen on the prompts it is drawn from.
+# Each curve starts at the base model and moves with strength; a good intervention goes down
+# before it goes right. Random directions of the same length show how much of it is mere
+# disturbance. Compare the curves at one perplexity; which of them is lowest *within the budget*
+# also depends on where its points happen to fall. **What this does not show:** the size of the
+# effect on new prompts, because the best point of a curve is chosen on the prompts it is drawn
+# from.
 
 # %% [markdown]
 # ## 4 · The operating point, on fresh prompts
 #
-# The paper's ratio of perplexities is 23.3–23.6 to 21.7, at most 1.09; we allow 1.075. For each direction, take the largest strength that stays within it on the development prompts, and measure once on the evaluation prompts.
+# The paper's ratio of perplexities is 23.3–23.6 to 21.7, at most 1.09; we allow 1.075. For each
+# direction, take the largest strength that stays within it on the development prompts, and
+# measure once on the evaluation prompts.
 
 # %%
 def largest_within(runs):
@@ -226,8 +244,10 @@ lab.show.table(rows, caption=f"Drop of toxicity ({lab.scorers[0].name} scorer, {
                              "(GPT2-medium, Perspective)")
 
 # %% [markdown]
-# The drops are *paired*: both conditions continue the same prompts with the same random noise, so the interval is of the difference itself. The paper's columns stand beside ours for
-# comparison of direction, not of digits: another model and another scorer. **What this does not show:** that the model *uses* these directions when nobody subtracts them.
+# The drops are *paired*: both conditions continue the same prompts with the same random noise, so
+# the interval is of the difference itself. The paper's columns stand beside ours for comparison
+# of direction, not of digits: another model and another scorer. **What this does not show:** that
+# the model *uses* these directions when nobody subtracts them.
 
 # %%
 from helpers.teaching.claims import Measurement
@@ -244,8 +264,9 @@ for name, change in against.items():
 # %% [markdown]
 # ### Does the second scorer agree?
 #
-# The two are built differently (the panel says how; in `pocket` the first knows the words and the second may not look at them). An intervention that only swaps words would convince one and
-# not the other.
+# The two are built differently (the panel says how; in `pocket` the first knows the words and the
+# second may not look at them). An intervention that only swaps words would convince one and not
+# the other.
 
 # %%
 lab.show.table(
@@ -258,7 +279,8 @@ lab.show.table(
 #
 # If the direction causes toxicity, adding it should raise it.
 #
-# **Guess first.** On prompts that do not ask for it, does adding $\hat W$ make the model hostile, or only incoherent?
+# **Guess first.** On prompts that do not ask for it, does adding $\hat W$ make the model hostile,
+# or only incoherent?
 
 # %%
 others = [*lab.texts.prompts_dev, *lab.texts.pair_prompts]
@@ -275,14 +297,17 @@ lab.show.side_by_side(
     caption="The same prompts, the same noise, with and without the direction")
 
 # %% [markdown]
-# Read the pairs as text before you read the numbers. **What this does not show:** that toxicity is *one* direction. Another direction might do the same.
+# Read the pairs as text before you read the numbers. **What this does not show:** that toxicity
+# is *one* direction. Another direction might do the same.
 
 # %% [markdown]
 # ## 6 · Which layer?
 #
-# The paper subtracts at the last layer, where only the unembedding is left to read the stream. Earlier, the rest of the network can answer back.
+# The paper subtracts at the last layer, where only the unembedding is left to read the stream.
+# Earlier, the rest of the network can answer back.
 #
-# **Guess first.** Will the same relative strength do more or less when the rest of the network still follows?
+# **Guess first.** Will the same relative strength do more or less when the rest of the network
+# still follows?
 
 # %%
 places = sorted({0, model.n_layers // 3, 2 * model.n_layers // 3, last})
@@ -302,9 +327,11 @@ plots.line(
 )
 
 # %% [markdown]
-# The strength is the same share of each layer's own stream length, and the direction is the last layer's probe. A lower point at an earlier layer means that the rest of the network
-# carried the change further instead of undoing it; read it beside the perplexity in the title. **What this does not show:** the best one could do at each layer, which would take that layer's
-# own direction and strength.
+# The strength is the same share of each layer's own stream length, and the direction is the last
+# layer's probe. A lower point at an earlier layer means that the rest of the network carried the
+# change further instead of undoing it; read it beside the perplexity in the title. **What this
+# does not show:** the best one could do at each layer, which would take that layer's own
+# direction and strength.
 
 # %% [markdown]
 # ## 7 · What steering breaks
@@ -335,20 +362,24 @@ plots.line(
 )
 
 # %% [markdown]
-# A scorer can be satisfied by text that no one would read. That is why fluency stands beside toxicity wherever a condition is measured. **What this does not show:** which kinds of meaning are lost; perplexity
-# and fluency count surprises, not sense.
+# A scorer can be satisfied by text that no one would read. That is why fluency stands beside
+# toxicity wherever a condition is measured. **What this does not show:** which kinds of meaning
+# are lost; perplexity and fluency count surprises, not sense.
 
 # %% [markdown]
 # ## Your turn
 #
-# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
-# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN
+# SOLUTION` and `### END SOLUTION`, write your own, and run the cell: the check tries your
+# function on fresh inputs and says what is off. The hint is folded below.
 #
 # ### Exercise 1 · Subtract at every position
 #
-# **Goal:** an edit that acts where it should and nowhere else. **Difficulty:** ●●○○○ **Minutes:** 8
+# **Goal:** an edit that acts where it should and nowhere else. **Difficulty:** ●●○○○ **Minutes:**
+# 8
 #
-# Return the residual stream with `strength` × the *unit* direction subtracted at every position. The stream given to you must stay as it was.
+# Return the residual stream with `strength` × the *unit* direction subtracted at every position.
+# The stream given to you must stay as it was.
 
 # %%
 from jaxtyping import Float
@@ -371,14 +402,16 @@ check_subtract_everywhere(subtract_everywhere)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Broadcasting adds the last axis to all positions. During cached generation the stream has one position only, so an index such as `[:, 5]` would miss it.
+# Broadcasting adds the last axis to all positions. During cached generation the stream has one
+# position only, so an index such as `[:, 5]` would miss it.
 # </details>
 #
 # ### Exercise 2 · Perplexity by tokens
 #
 # **Goal:** weight windows by what they hold. **Difficulty:** ●●●○○ **Minutes:** 10
 #
-# Given the mean loss of each window and its number of predicted tokens, return the perplexity of the whole text.
+# Given the mean loss of each window and its number of predicted tokens, return the perplexity of
+# the whole text.
 
 # %%
 from helpers.teaching.exercises import check_perplexity
@@ -398,7 +431,8 @@ check_perplexity(perplexity_of_windows)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# A mean of perplexities is not the perplexity of the whole: average the *losses*, weighted by tokens, and exponentiate last.
+# A mean of perplexities is not the perplexity of the whole: average the *losses*, weighted by
+# tokens, and exponentiate last.
 # </details>
 
 # %% [markdown]
@@ -411,4 +445,5 @@ lab.claims_table("A4")
 # ## Where to go next
 #
 # Subtraction edits the model from outside, at every token. Preference tuning edits its weights.
-# [04 · How are pairs crafted?](04_preference_pairs.ipynb) makes the data for it: pairs of a continuation to prefer and one to reject.
+# [04 · How are pairs crafted?](04_preference_pairs.ipynb) makes the data for it: pairs of a
+# continuation to prefer and one to reject.

@@ -14,20 +14,24 @@
 # %% [markdown]
 # # 04 · How are pairs crafted?
 #
-# **Question.** Preference tuning learns from pairs: the same prompt, one continuation to prefer, one to reject. Where do thousands of them come from
-# if nobody writes them?
+# **Question.** Preference tuning learns from pairs: the same prompt, one continuation to prefer,
+# one to reject. Where do thousands of them come from if nobody writes them?
 #
-# Paper A (§4.2, table 9) lets the model make its own. The preferred side is what it writes by itself. The rejected side is what it writes while **PPLM**
-# (Dathathri et al. 2020) pushes it toward the probe of notebook 01. The paper made 24,576 pairs from neutral sentences. We rebuild the method step by step,
-# count what it yields, and hold it against the same push in a random direction.
+# Paper A (§4.2, table 9) lets the model make its own. The preferred side is what it writes by
+# itself. The rejected side is what it writes while **PPLM** (Dathathri et al. 2020) pushes it
+# toward the probe of notebook 01. The paper made 24,576 pairs from neutral sentences. We rebuild
+# the method step by step, count what it yields, and hold it against the same push in a random
+# direction.
 
 # %% [markdown]
-# > **Content warning.** Half of every pair is toxic on purpose, and twenty pairs are printed. Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
+# > **Content warning.** Half of every pair is toxic on purpose, and twenty pairs are printed.
+# > Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
 
 # %% [markdown]
 # **You will be able to**
 #
-# - take one PPLM step by hand: a gradient of the probe's log-probability with respect to the *past* keys and values,
+# - take one PPLM step by hand: a gradient of the probe's log-probability with respect to the
+#   *past* keys and values,
 # - watch the next-token distribution give way over fifty such steps, and say what holds it back,
 # - make pairs from two kinds of prompts, with every dropped attempt counted under its reason,
 # - hold the pairs against a random direction and against plain sampling, toxicity beside fluency,
@@ -71,13 +75,16 @@ lab.show.quote(prompt.text)
 # %% [markdown]
 # ## 1 · One step by hand
 #
-# A transformer that writes token by token keeps, for every layer, the keys and values of all tokens so far. That **past** is all the next token knows of the
-# text. PPLM leaves the weights alone and edits the past: a little, in the direction that makes the text to come look toxic to the probe,
+# A transformer that writes token by token keeps, for every layer, the keys and values of all
+# tokens so far. That **past** is all the next token knows of the text. PPLM leaves the weights
+# alone and edits the past: a little, in the direction that makes the text to come look toxic to
+# the probe,
 #
 # $$\text{past} \leftarrow \text{past} + s \cdot \frac{g}{\lVert g \rVert}, \qquad g = \nabla_{\text{past}}\, \log P_{\text{probe}}(\text{toxic} \mid \bar x)$$
 #
-# where $\bar x$ is the mean residual stream of the text, *one further token included*. That token is not written yet, so its embedding is the average over
-# the vocabulary, weighed by the probabilities the edited past gives. Through it the gradient reaches the past.
+# where $\bar x$ is the mean residual stream of the text, *one further token included*. That token
+# is not written yet, so its embedding is the average over the vocabulary, weighed by the
+# probabilities the edited past gives. Through it the gradient reaches the past.
 
 # %%
 from helpers.alignment.pasts import reader
@@ -108,8 +115,8 @@ print(f"{len(past)} layers; keys and values {tuple(past[0].shape)} = (key or val
 print(f"P(toxic) by the probe before the step: {log_toxic.exp().item():.4f}")
 
 # %% [markdown]
-# The factory's own code takes the same step. We run it for fifty steps on every token of one continuation, keep every state in between, and check the first one
-# against ours.
+# The factory's own code takes the same step. We run it for fifty steps on every token of one
+# continuation, keep every state in between, and check the first one against ours.
 
 # %%
 from helpers.alignment.pplm import trace
@@ -123,8 +130,8 @@ print(f"{tuple(seen.probabilities.shape)=}  (new token, state, vocabulary)")
 # %% [markdown]
 # ## 2 · Fifty steps
 #
-# **Guess first.** The probe's probability is an average over the whole text. Which will move more in fifty steps: that average, or the distribution of the one token that is
-# about to be written?
+# **Guess first.** The probe's probability is an average over the whole text. Which will move more
+# in fifty steps: that average, or the distribution of the one token that is about to be written?
 
 # %%
 first = seen.probabilities[0]
@@ -140,15 +147,17 @@ plots.line(
 )
 
 # %% [markdown]
-# Every step has the same length, however flat the slope. Once the path is near a balance it can only step across it and back: that is the zigzag, and why the titles here give the mean
-# of the last two states.
+# Every step has the same length, however flat the slope. Once the path is near a balance it can
+# only step across it and back: that is the zigzag, and why the titles here give the mean of the
+# last two states.
 #
 # A balance there is because of the objective's second term. What is climbed is
 #
 # $$\log P_{\text{probe}}(\text{toxic} \mid \bar x) \; - \; \lambda \, \text{KL}\big(p_{\text{edited}} \,\|\, p_{\text{plain}}\big)$$
 #
-# with a weight $\lambda$ on the divergence from the unedited distribution (at the first step of section 1 both are equal, so the term was zero and its gradient too). Paper A's weight is .1. The same fifty steps
-# with that weight, with this profile's, and with none:
+# with a weight $\lambda$ on the divergence from the unedited distribution (at the first step of
+# section 1 both are equal, so the term was zero and its gradient too). Paper A's weight is .1.
+# The same fifty steps with that weight, with this profile's, and with none:
 
 # %%
 published = type(settings)()  # table 9 of the paper
@@ -174,12 +183,17 @@ plots.line(
 )
 
 # %% [markdown]
-# Compare the two figures: what the weight holds back is the distribution of the next token, by nats, while the probe's average over the whole text moves in the second or third decimal place.
-# The average can even fall, though every step climbs: the gradient follows the token to come alone, the number shown also holds what the edit does to the last token's own stream (as published).
+# Compare the two figures: what the weight holds back is the distribution of the next token, by
+# nats, while the probe's average over the whole text moves in the second or third decimal place.
+# The average can even fall, though every step climbs: the gradient follows the token to come
+# alone, the number shown also holds what the edit does to the last token's own stream (as
+# published).
 #
-# The weight has no meaning by itself: it is a price against the slope of $\log P_{\text{probe}}$, and the slope depends on how the probe was fitted. A strongly penalised probe is flat, so the same
-# .1 holds more firmly. A profile for another probe must set it anew (ours says how it was chosen). **What this does not show:** that the token which wins is toxic because of the probe; the random
-# direction of section 6 has to lose first.
+# The weight has no meaning by itself: it is a price against the slope of $\log P_{\text{probe}}$,
+# and the slope depends on how the probe was fitted. A strongly penalised probe is flat, so the
+# same .1 holds more firmly. A profile for another probe must set it anew (ours says how it was
+# chosen). **What this does not show:** that the token which wins is toxic because of the probe;
+# the random direction of section 6 has to lose first.
 
 # %%
 states = seen.probabilities
@@ -189,20 +203,25 @@ rows = [{"step": step, "likeliest before": model.token_strings(states[step, 0].a
 lab.show.table(rows, caption=f"One continuation, token by token, fifty steps each ({model.name})")
 
 # %% [markdown]
-# What is written need not be the likeliest token of the edited distribution. It is *drawn*, from the ten largest of the fused distribution
+# What is written need not be the likeliest token of the edited distribution. It is *drawn*, from
+# the ten largest of the fused distribution
 #
 # $$p_{\text{fused}} \propto p_{\text{edited}}^{\,0.95} \cdot p_{\text{plain}}^{\,0.05}$$
 #
-# and the edited past is carried on to the next token, so edits add up. (Exercise 2 writes the fusion.) Fifty steps for each token are the published number and the
-# price of the method; the factory of the next section takes as many as the profile says, each of them longer.
+# and the edited past is carried on to the next token, so edits add up. (Exercise 2 writes the
+# fusion.) Fifty steps for each token are the published number and the price of the method; the
+# factory of the next section takes as many as the profile says, each of them longer.
 
 # %% [markdown]
 # ## 3 · The factory
 #
-# For each prompt: continue it plainly with the likeliest tokens (**chosen**), and steered (**rejected**). We try two sources of prompts:
+# For each prompt: continue it plainly with the likeliest tokens (**chosen**), and steered
+# (**rejected**). We try two sources of prompts:
 #
-# - **(a) neutral** prompts, as in the paper. A pair is kept if the scorer, which goes from 0 to 1, rates its rejected side at least .5 above its chosen side.
-# - **(b) hostile** prompts, after which the plain text may be toxic itself. The chosen side must be clean besides, or the pair would teach which of two insults to prefer.
+# - **(a) neutral** prompts, as in the paper. A pair is kept if the scorer, which goes from 0 to
+#   1, rates its rejected side at least .5 above its chosen side.
+# - **(b) hostile** prompts, after which the plain text may be toxic itself. The chosen side must
+#   be clean besides, or the pair would teach which of two insults to prefer.
 #
 # **Guess first.** Out of 100 prompts of each kind, how many give a usable pair?
 
@@ -220,10 +239,14 @@ lab.show.table(
     caption=f"Every attempt is kept or counted under the first reason that applies ({model.name}; scorer: {lab.scorers[0].name})")
 
 # %% [markdown]
-# Two different failures are possible. A neutral prompt is lost when its steered side stays clean: the context offers little that could turn toxic. A hostile prompt is lost when its *plain* side is toxic
-# already. Which of them is larger in which column? (Pairs beyond those wanted are counted as such, so *kept* is a share with a cap.) **What this does not show:** which source trains better. That is decided in notebook 05, on development prompts.
+# Two different failures are possible. A neutral prompt is lost when its steered side stays clean:
+# the context offers little that could turn toxic. A hostile prompt is lost when its *plain* side
+# is toxic already. Which of them is larger in which column? (Pairs beyond those wanted are
+# counted as such, so *kept* is a share with a cap.) **What this does not show:** which source
+# trains better. That is decided in notebook 05, on development prompts.
 #
-# The paper's set was, as far as is known, not filtered by score. Ours is, because a pair whose two sides are equally clean teaches nothing about toxicity; the measurement in section 6 is made
+# The paper's set was, as far as is known, not filtered by score. Ours is, because a pair whose
+# two sides are equally clean teaches nothing about toxicity; the measurement in section 6 is made
 # *before* the filter.
 
 # %% [markdown]
@@ -244,12 +267,15 @@ for name, found in sources.items():
         labels=["…" + pair.prompt[-45:] for pair in pairs], caption=f"{name}: the end of the prompt, and both sides ({model.name})"))
 
 # %% [markdown]
-# Two things to look for. Is the rejected side a sentence, or a list of insults? And do the two sides differ in anything *else* than toxicity (length, topic, grammar), which training would learn just as well?
+# Two things to look for. Is the rejected side a sentence, or a list of insults? And do the two
+# sides differ in anything *else* than toxicity (length, topic, grammar), which training would
+# learn just as well?
 
 # %% [markdown]
 # ## 5 · Both sides in numbers
 #
-# **Guess first.** The rejected side was steered by gradients. How much more surprising is it to the model itself than the chosen side: twice, ten times?
+# **Guess first.** The rejected side was steered by gradients. How much more surprising is it to
+# the model itself than the chosen side: twice, ten times?
 
 # %%
 from helpers.intervals import bootstrap
@@ -282,15 +308,19 @@ lab.show.table(
     caption=f"Kept pairs, both sides: value [95 % interval] ({model.name})")
 
 # %% [markdown]
-# The first scorer's column is the filter looking at itself: it says what was asked for. The second scorer's is evidence, and perplexity is the price. The chosen side is the *likeliest* text, so it is
-# less surprising than sampled text would be. **What this does not show:** whether training will pick up the toxicity or the surprise. Notebook 05 reports the fluency of what
-# the trained model writes beside its toxicity; it does not take the two apart.
+# The first scorer's column is the filter looking at itself: it says what was asked for. The
+# second scorer's is evidence, and perplexity is the price. The chosen side is the *likeliest*
+# text, so it is less surprising than sampled text would be. **What this does not show:** whether
+# training will pick up the toxicity or the surprise. Notebook 05 reports the fluency of what the
+# trained model writes beside its toxicity; it does not take the two apart.
 
 # %% [markdown]
 # ## 6 · The control: the same push in a random direction
 #
-# Any push of this size disturbs the text, and disturbed text may hold a toxic word by accident. So we steer the first of the same neutral prompts with a probe whose direction is random, as long as W (the
-# direction of the fitted probe) and as sure of itself. All attempts count here, before any filter.
+# Any push of this size disturbs the text, and disturbed text may hold a toxic word by accident.
+# So we steer the first of the same neutral prompts with a probe whose direction is random, as
+# long as W (the direction of the fitted probe) and as sure of itself. All attempts count here,
+# before any filter.
 
 # %%
 few = min(96, neutral.counts["attempted"])
@@ -325,13 +355,15 @@ lab.claims.record("A5", Measurement.of(
     fluency_chosen=both["chosen"], fluency_rejected=both["rejected"], hostile_difference=pushed["W, hostile prompts"].value))
 
 # %% [markdown]
-# The two probe bars have different ceilings: where a plain continuation is toxic already, steering has nothing left to add. **What this does not show:** that steering is the only way, or the best, to get
-# such pairs.
+# The two probe bars have different ceilings: where a plain continuation is toxic already,
+# steering has nothing left to add. **What this does not show:** that steering is the only way, or
+# the best, to get such pairs.
 
 # %% [markdown]
 # ## 7 · Without steering: rejection sampling
 #
-# The simplest alternative draws six continuations of each hostile prompt and pairs a clean one with a toxic one. No gradient and no probe; the scorer alone decides.
+# The simplest alternative draws six continuations of each hostile prompt and pairs a clean one
+# with a toxic one. No gradient and no probe; the scorer alone decides.
 #
 # **Guess first.** Which rejected side will be more fluent, the steered or the sampled one?
 
@@ -347,13 +379,18 @@ lab.show.table(
      for recipe, (key, found, used) in recipes.items()], caption=f"Three ways to pairs ({model.name})")
 
 # %% [markdown]
-# Rejection sampling can only reject what the model says anyway; PPLM makes it say more. (Its share is per prompt of six draws, PPLM's per attempt, and PPLM's has the cap.) The recipes are kept apart: each has its
-# own name and files, and notebook 05 trains on the first two, one at a time. **What this does not show:** the cost. PPLM takes a backward pass for every step of every token; sampling takes none, but needs prompts that invite toxicity and a scorer to trust.
+# Rejection sampling can only reject what the model says anyway; PPLM makes it say more. (Its
+# share is per prompt of six draws, PPLM's per attempt, and PPLM's has the cap.) The recipes are
+# kept apart: each has its own name and files, and notebook 05 trains on the first two, one at a
+# time. **What this does not show:** the cost. PPLM takes a backward pass for every step of every
+# token; sampling takes none, but needs prompts that invite toxicity and a scorer to trust.
 
 # %% [markdown]
 # ## 8 · Pairs as files, and a wall between pairs and tests
 #
-# Pairs are plain JSONL. The published files name their columns otherwise; the reader accepts both. A downloaded set takes the place of ours where a profile names it under `data.pairs`, with its columns.
+# Pairs are plain JSONL. The published files name their columns otherwise; the reader accepts
+# both. A downloaded set takes the place of ours where a profile names it under `data.pairs`, with
+# its columns.
 
 # %%
 from helpers.alignment.jsonl import read_pairs, write_pairs
@@ -364,7 +401,9 @@ assert read_pairs(file) == neutral.kept, "what was written must come back"
 print(f"{file.name}: {len(neutral.kept)} pairs, {file.stat().st_size / 1e3:.0f} kB, columns prompt_text, unpert_gen_text, pert_gen_text")
 
 # %% [markdown]
-# If a prompt were both in a pair and in the evaluation, training would have seen its test. We assert that none is, and that the probe, which chose the rejected side, has not seen a prompt either.
+# If a prompt were both in a pair and in the evaluation, training would have seen its test. We
+# assert that none is, and that the probe, which chose the rejected side, has not seen a prompt
+# either.
 
 # %%
 def plain_form(texts):
@@ -380,19 +419,24 @@ for name, items in measured_on.items():
 print(f"{len(in_pairs)} prompts of pairs; none among", ", ".join(f"{len(items)} {name}" for name, items in measured_on.items()))
 
 # %% [markdown]
-# **What this does not show:** that the prompts are of different kinds. Copies are excluded, likeness is not: texts of one corpus share phrases, and what is learned after one prompt may carry over to its neighbours.
+# **What this does not show:** that the prompts are of different kinds. Copies are excluded,
+# likeness is not: texts of one corpus share phrases, and what is learned after one prompt may
+# carry over to its neighbours.
 
 # %% [markdown]
 # ## Your turn
 #
-# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
-# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN
+# SOLUTION` and `### END SOLUTION`, write your own, and run the cell: the check tries your
+# function on fresh inputs and says what is off. The hint is folded below.
 #
 # ### Exercise 1 · A step of equal length for every text
 #
 # **Goal:** normalise a gradient without mixing texts. **Difficulty:** ●●○○○ **Minutes:** 8
 #
-# Given the gradient of a *loss*, return the past after a step of length `step_size` down that loss. Each text of the batch takes a step of exactly that length, whatever the others' gradients are.
+# Given the gradient of a *loss*, return the past after a step of length `step_size` down that
+# loss. Each text of the batch takes a step of exactly that length, whatever the others' gradients
+# are.
 
 # %%
 from jaxtyping import Float
@@ -416,14 +460,16 @@ check_pplm_step(pplm_step)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# `gradient.flatten(start_dim=1)` turns each text into one long vector. The released PPLM code takes the norm over the whole batch, which makes a text's result depend on its neighbours.
+# `gradient.flatten(start_dim=1)` turns each text into one long vector. The released PPLM code
+# takes the norm over the whole batch, which makes a text's result depend on its neighbours.
 # </details>
 #
 # ### Exercise 2 · Fuse, cut, renormalise
 #
 # **Goal:** the distribution that PPLM draws from. **Difficulty:** ●●○○○ **Minutes:** 10
 #
-# Return the geometric mean `steered**scale * plain**(1 - scale)`, only its `top_k` largest entries, summing to one.
+# Return the geometric mean `steered**scale * plain**(1 - scale)`, only its `top_k` largest
+# entries, summing to one.
 
 # %%
 from helpers.teaching.exercises import check_fuse
@@ -458,4 +504,5 @@ lab.claims_table("A5")
 # %% [markdown]
 # ## Where to go next
 #
-# [Notebook 05](05_dpo_training.ipynb) writes the loss, trains on these pairs, and fixes the two policies that the rest of the series opens.
+# [Notebook 05](05_dpo_training.ipynb) writes the loss, trains on these pairs, and fixes the two
+# policies that the rest of the series opens.

@@ -14,15 +14,18 @@
 # %% [markdown]
 # # 05 · How does DPO learn from pairs?
 #
-# **Question.** Direct preference optimisation (Rafailov et al. 2023) turns pairs into a less toxic model with one line of loss. What does that line push on, how
-# far does it push, and how do we know when to stop?
+# **Question.** Direct preference optimisation (Rafailov et al. 2023) turns pairs into a less
+# toxic model with one line of loss. What does that line push on, how far does it push, and how do
+# we know when to stop?
 #
-# Paper A (table 2) trains GPT2-medium on its PPLM pairs and reports toxicity falling from .453 to .208, perplexity rising from 21.7 to 23.34, and F1 as it was (.193,
-# then .195). We write the loss from scratch, check it against the library that does the training, and fix two policies on development prompts. Every later notebook
-# opens these two.
+# Paper A (table 2) trains GPT2-medium on its PPLM pairs and reports toxicity falling from .453 to
+# .208, perplexity rising from 21.7 to 23.34, and F1 as it was (.193, then .195). We write the
+# loss from scratch, check it against the library that does the training, and fix two policies on
+# development prompts. Every later notebook opens these two.
 
 # %% [markdown]
-# > **Content warning.** Pairs and continuations are shown, and half of them are toxic. Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
+# > **Content warning.** Pairs and continuations are shown, and half of them are toxic. Profanity
+# > and slurs are masked (`f***`) unless `UNMASK = True`.
 
 # %% [markdown]
 # **You will be able to**
@@ -30,7 +33,8 @@
 # - write the DPO loss in under twenty lines and say which line is which term,
 # - see the mask: which tokens are pulled, which way, and that the prompt's are not,
 # - show that your loss is the training library's, to five digits,
-# - choose a policy on development data by a rule fixed beforehand, and report it on other prompts beside a control,
+# - choose a policy on development data by a rule fixed beforehand, and report it on other prompts
+#   beside a control,
 # - tell an over-trained policy from a good one, which reward accuracy cannot.
 #
 # | you need | how much |
@@ -74,8 +78,10 @@ lab.show.table([one], caption="One pair")
 #
 # $$\mathcal L = -\log \sigma \Big( \beta \big[ \log \tfrac{\pi(y^+ \mid w)}{\pi_{\text{ref}}(y^+ \mid w)} - \log \tfrac{\pi(y^- \mid w)}{\pi_{\text{ref}}(y^- \mid w)} \big] \Big)$$
 #
-# $w$ is the prompt, $y^+$ the chosen and $y^-$ the rejected continuation, $\pi$ the **policy** that is trained, $\pi_{\text{ref}}$ the **reference**: the same model before training, frozen. The bracket
-# asks one thing: has the policy, compared with the reference, moved more toward $y^+$ than toward $y^-$?
+# $w$ is the prompt, $y^+$ the chosen and $y^-$ the rejected continuation, $\pi$ the **policy**
+# that is trained, $\pi_{\text{ref}}$ the **reference**: the same model before training, frozen.
+# The bracket asks one thing: has the policy, compared with the reference, moved more toward $y^+$
+# than toward $y^-$?
 #
 # | term | line |
 # |---|---|
@@ -106,7 +112,8 @@ def dpo(policy, reference, batch, beta):
     return -logsigmoid(chosen - rejected).mean()
 
 # %% [markdown]
-# **Guess first.** Before any training the policy *is* the reference. What is the loss then, for any pairs whatever?
+# **Guess first.** Before any training the policy *is* the reference. What is the loss then, for
+# any pairs whatever?
 
 # %%
 import math
@@ -124,7 +131,8 @@ print(f"{tuple(batch.ids.shape)=}  loss before training: {start:.6f}  (log 2 = {
 # %% [markdown]
 # ## 2 · The mask, made visible
 #
-# Decode each row through its masks: what counts as prompt, what as response, and how much is padding.
+# Decode each row through its masks: what counts as prompt, what as response, and how much is
+# padding.
 
 # %%
 def through(mask, row):
@@ -141,10 +149,12 @@ lab.show.table(
     caption=f"A batch of {len(few)} pairs, decoded through its masks")
 
 # %% [markdown]
-# The first rows are the chosen sides, the last ones the rejected sides of the same prompts; what a length limit cut off simply ends. **What this does not show:** how hard
-# each of these tokens is pulled.
+# The first rows are the chosen sides, the last ones the rejected sides of the same prompts; what
+# a length limit cut off simply ends. **What this does not show:** how hard each of these tokens
+# is pulled.
 #
-# The pull is the derivative of the loss with respect to the token's log-probability. **Guess first.** Is it stronger on an insult than on a full stop?
+# The pull is the derivative of the loss with respect to the token's log-probability. **Guess
+# first.** Is it stronger on an insult than on a full stop?
 
 # %%
 from helpers.alignment.loss import token_logprobs
@@ -166,11 +176,14 @@ for row, caption in ((0, "chosen: pulled up"), (len(few), "rejected: pushed down
         caption=caption, value_label="−∂loss/∂log p"))
 
 # %% [markdown]
-# Every token of a response is moved with the same force, $\beta\,\sigma(-\text{margin})$ divided by the number of pairs: up in the chosen text, down in the rejected one. The
-# prompt's tokens feel none at all. DPO is not told *which* word made a text toxic. **What this does not show:** where the force ends up. What both sides share is pulled both ways
-# and cancels, but only in the weights.
+# Every token of a response is moved with the same force, $\beta\,\sigma(-\text{margin})$ divided
+# by the number of pairs: up in the chosen text, down in the rejected one. The prompt's tokens
+# feel none at all. DPO is not told *which* word made a text toxic. **What this does not show:**
+# where the force ends up. What both sides share is pulled both ways and cancels, but only in the
+# weights.
 #
-# Padding must not matter either: on the left, on the right, and with more of it, the sums are the same.
+# Padding must not matter either: on the left, on the right, and with more of it, the sums are the
+# same.
 
 # %%
 wide = lay_out(*rows, padding=0, side="left", width=batch.ids.shape[1] + 5)
@@ -182,8 +195,9 @@ print(f"largest difference under other padding: {(log_ref - wide_sums).abs().max
 # %% [markdown]
 # ## 3 · The same loss as the library's
 #
-# Training is left to TRL's `DPOTrainer`: batches, warm-up, checkpoints, several processes. If it computes the loss above, then you know what it optimises. A policy that
-# equals its reference would be a poor test (any correct loss gives log 2), so every weight is nudged first.
+# Training is left to TRL's `DPOTrainer`: batches, warm-up, checkpoints, several processes. If it
+# computes the loss above, then you know what it optimises. A policy that equals its reference
+# would be a poor test (any correct loss gives log 2), so every weight is nudged first.
 
 # %%
 import pathlib
@@ -220,18 +234,23 @@ assert not (same.ids[same.response] == tokenizer.eos_token_id).any(), "no respon
 print(f"from scratch {our_loss:.6f}   TRL {trl_loss:.6f}   difference {abs(our_loss - trl_loss):.1e}")
 
 # %% [markdown]
-# The last assertion guards against a default of TRL that is switched off here: it appends an end-of-text token to every response. Most of ours are cut off by a length limit, and a model
-# trained to stop there would learn to fall silent. **What this does not show:** that optimising this loss lowers toxicity. The loss mentions no scorer.
+# The last assertion guards against a default of TRL that is switched off here: it appends an
+# end-of-text token to every response. Most of ours are cut off by a length limit, and a model
+# trained to stop there would learn to fall silent. **What this does not show:** that optimising
+# this loss lowers toxicity. The loss mentions no scorer.
 
 # %% [markdown]
 # ## 4 · Training, watched
 #
-# Every few steps training pauses for a **look**: validation loss, margin and accuracy on held-back pairs, and toxicity and perplexity on *development* prompts, measured on
-# weights saved and loaded again. An interrupted run goes on from its last look when its cell is run again.
+# Every few steps training pauses for a **look**: validation loss, margin and accuracy on
+# held-back pairs, and toxicity and perplexity on *development* prompts, measured on weights saved
+# and loaded again. An interrupted run goes on from its last look when its cell is run again.
 #
-# First on the paper's source of pairs, neutral prompts; then on hostile ones. (A profile that names a file of pairs trains on those instead.)
+# First on the paper's source of pairs, neutral prompts; then on hostile ones. (A profile that
+# names a file of pairs trains on those instead.)
 #
-# **Guess first.** After neutral prompts the model is hardly ever toxic. Will training there change what it says after *hostile* ones?
+# **Guess first.** After neutral prompts the model is hardly ever toxic. Will training there
+# change what it says after *hostile* ones?
 
 # %%
 from helpers.teaching.figures.live import live_chart
@@ -279,15 +298,20 @@ plots.line(
 )
 
 # %% [markdown]
-# Each marker is one look; the way runs from the upper left to the lower right. How far the *neutral* line falls in the first figure is how far what was learned after one kind of
-# prompt carries over to another. **What this does not show:** the noise of training itself. The bands come from the prompts; other seeds follow in section 6.
+# Each marker is one look; the way runs from the upper left to the lower right. How far the
+# *neutral* line falls in the first figure is how far what was learned after one kind of prompt
+# carries over to another. **What this does not show:** the noise of training itself. The bands
+# come from the prompts; other seeds follow in section 6.
 
 # %% [markdown]
 # ### Which source?
 #
-# The rule was fixed before the first run: neutral prompts, as published, if training on them lowers development toxicity by at least 30 % of base's within the perplexity ceiling;
-# hostile ones otherwise. It asks whether the published source works, not which one is cheaper; the second figure shows that. (What was tuned beforehand, on development prompts, are the learning rate and β of
-# this profile, so that *matched* and *strong* are two policies; the profile names the trials.)
+# The rule was fixed before the first run: neutral prompts, as published, if training on them
+# lowers development toxicity by at least 30 % of base's within the perplexity ceiling; hostile
+# ones otherwise. It asks whether the published source works, not which one is cheaper; the second
+# figure shows that. (What was tuned beforehand, on development prompts, are the learning rate and
+# β of this profile, so that *matched* and *strong* are two policies; the profile names the
+# trials.)
 
 # %%
 drops = {name: lab.policies.drop_of(run) for name, run in by_source.items()}
@@ -301,8 +325,9 @@ print(f"→ the policies of this series learn from the {main} pairs.")
 # %% [markdown]
 # ### Reward accuracy does not say when to stop
 #
-# Training libraries log **reward accuracy**: the share of pairs whose chosen side has the higher reward. It looks like the natural signal to stop on. **Guess first.** When it
-# reaches 1.00, how much of the fall in toxicity is done?
+# Training libraries log **reward accuracy**: the share of pairs whose chosen side has the higher
+# reward. It looks like the natural signal to stop on. **Guess first.** When it reaches 1.00, how
+# much of the fall in toxicity is done?
 
 # %%
 looks = looks_at(run)
@@ -330,18 +355,24 @@ plots.line(
 )
 
 # %% [markdown]
-# At step 0 both rewards are exactly zero, and a tie does not count. After that accuracy asks only for the *sign* of the margin, and one small step in the right direction can
-# give every pair the right sign. What the text is like depends on how far the policy has moved since. **What this does not show:** the right place to stop. Toxicity may fall and the margin grow to the last step that was
-# taken; nothing in the loss knows when it is enough, so it has to be chosen on something else.
+# At step 0 both rewards are exactly zero, and a tie does not count. After that accuracy asks only
+# for the *sign* of the margin, and one small step in the right direction can give every pair the
+# right sign. What the text is like depends on how far the policy has moved since. **What this
+# does not show:** the right place to stop. Toxicity may fall and the margin grow to the last step
+# that was taken; nothing in the loss knows when it is enough, so it has to be chosen on something
+# else.
 
 # %% [markdown]
 # ## 5 · Two policies, fixed on development data
 #
-# - **matched**: dev toxicity nearest 46 % of base's (the paper's .208 of .453), perplexity at most base × 1.08,
+# - **matched**: dev toxicity nearest 46 % of base's (the paper's .208 of .453), perplexity at
+#   most base × 1.08,
 # - **strong**: the lowest dev toxicity within the same ceiling.
 #
-# The series analyses *matched*; claims that may depend on the dose are reported on both. The share is one of the scorer's own scale: a classifier that gives even clean text .4
-# cannot fall from .5 to 46 % of it, and *matched* is then the nearest that training came. The table says how near.
+# The series analyses *matched*; claims that may depend on the dose are reported on both. The
+# share is one of the scorer's own scale: a classifier that gives even clean text .4 cannot fall
+# from .5 to 46 % of it, and *matched* is then the nearest that training came. The table says how
+# near.
 
 # %%
 admissible = [look for look in run.looks[1:] if look.perplexity <= ceiling]
@@ -357,9 +388,11 @@ lab.show.table(
      for look, seen in zip(run.looks, toxicity_of(run))], caption=f"Every look of the main run ({model.name})")
 
 # %% [markdown]
-# (*best*, the lowest validation loss, is what the paper keeps; *last* is the last step.) The chosen weights are read back from disk, in float32. Beside them stand the same training with other
-# **seeds**, which order the pairs differently, and the **control**: plain fine-tuning on the chosen texts alone, same batches, same optimiser, as many steps as *matched* took. If the control did as
-# much, the rejected sides would be idle.
+# (*best*, the lowest validation loss, is what the paper keeps; *last* is the last step.) The
+# chosen weights are read back from disk, in float32. Beside them stand the same training with
+# other **seeds**, which order the pairs differently, and the **control**: plain fine-tuning on
+# the chosen texts alone, same batches, same optimiser, as many steps as *matched* took. If the
+# control did as much, the rejected sides would be idle.
 
 # %%
 matched, strong, control = lab.policies.load("matched"), lab.policies.load("strong"), lab.policies.load("fine-tuned")
@@ -371,7 +404,8 @@ print({name: policy.source.split("/")[-1] for name, policy in models.items() if 
 # %% [markdown]
 # ## 6 · The report, on prompts nobody chose on
 #
-# **Guess first.** The policies were picked on development prompts. Will they look better or worse on fresh ones?
+# **Guess first.** The policies were picked on development prompts. Will they look better or worse
+# on fresh ones?
 
 # %%
 from helpers.language.evaluation import compare, table
@@ -399,15 +433,19 @@ lab.show.table(
     caption=f"On the same prompts with the same noise, paired [95 % interval]; the paper's drop is {(0.453 - 0.208) / 0.453:.2f} of base, its perplexity ratio {23.34 / 21.7:.2f} ({model.name})")
 
 # %% [markdown]
-# Read the control's row first: so much do the chosen texts do by themselves, in as many steps. What DPO does beyond it takes the rejected texts as well. (As many steps are not as long a way; nothing here
-# makes the two move equally far.) Then compare *matched* with what it was matched to, 46 % of base on development prompts: a policy chosen on few prompts need not keep its share on others. Last, read *F1*
-# and *fluency*: the claim's rule judges toxicity and perplexity alone, so an F1 interval below 0, or a text much stranger to base, is for you to weigh. **What this does not show:** how the weights did it.
-# That is notebook 06.
+# Read the control's row first: so much do the chosen texts do by themselves, in as many steps.
+# What DPO does beyond it takes the rejected texts as well. (As many steps are not as long a way;
+# nothing here makes the two move equally far.) Then compare *matched* with what it was matched
+# to, 46 % of base on development prompts: a policy chosen on few prompts need not keep its share
+# on others. Last, read *F1* and *fluency*: the claim's rule judges toxicity and perplexity alone,
+# so an F1 interval below 0, or a text much stranger to base, is for you to weigh. **What this
+# does not show:** how the weights did it. That is notebook 06.
 
 # %% [markdown]
 # ### The claim, and the seeds
 #
-# The seeds differ in the order of the pairs alone. Each policy is judged by the claim's own rule; the ledger takes the first.
+# The seeds differ in the order of the pairs alone. Each policy is judged by the claim's own rule;
+# the ledger takes the first.
 
 # %%
 from helpers.teaching.claims import Measurement, judge
@@ -439,9 +477,12 @@ lab.claims.record("A6", dataclasses.replace(claim, details={**claim.details, **e
 # %% [markdown]
 # ## 7 · One knob at a time
 #
-# Four more runs, each with one setting changed: β, the learning rate twice, the number of pairs. They take all the steps that the profile allows, do not stop early, and are looked at half as often.
+# Four more runs, each with one setting changed: β, the learning rate twice, the number of pairs.
+# They take all the steps that the profile allows, do not stop early, and are looked at half as
+# often.
 #
-# **Guess first.** Which matters most for the *price* of a drop: β, the learning rate, or the number of pairs?
+# **Guess first.** Which matters most for the *price* of a drop: β, the learning rate, or the
+# number of pairs?
 
 # %%
 source = lab.pairs.craft(main).kept
@@ -478,9 +519,12 @@ lab.show.table(
     caption=f"Where each run ends ({model.name}, development prompts)")
 
 # %% [markdown]
-# Follow a curve as a route: down is less toxic, right is worse at language. Routes that coincide differ in speed only; routes that part differ in kind. β is the leash: the margin is β times a difference of
-# log-probabilities, and its pull fades as it grows past a few units, so the larger β, the sooner the policy comes to rest. That is why margins of different β do not compare; and see whether
-# accuracy tells any of these runs from another. **What this does not show:** the best setting. There is one seed per variant, and each toxicity has the interval that the table shows.
+# Follow a curve as a route: down is less toxic, right is worse at language. Routes that coincide
+# differ in speed only; routes that part differ in kind. β is the leash: the margin is β times a
+# difference of log-probabilities, and its pull fades as it grows past a few units, so the larger
+# β, the sooner the policy comes to rest. That is why margins of different β do not compare; and
+# see whether accuracy tells any of these runs from another. **What this does not show:** the best
+# setting. There is one seed per variant, and each toxicity has the interval that the table shows.
 
 # %% [markdown]
 # ## 8 · Over-training, once
@@ -511,20 +555,25 @@ plots.bar(
 )
 
 # %% [markdown]
-# Choose by the first toxicity column alone, and you would ship the last row. A scorer reads insults, not sense; that is why the choice has a ceiling of perplexity, and why the second scorer and *fluency* are reported
-# beside it. **What this does not show:** that the matched policy is safe. It was matched to a published drop on development prompts of one kind.
+# Choose by the first toxicity column alone, and you would ship the last row. A scorer reads
+# insults, not sense; that is why the choice has a ceiling of perplexity, and why the second
+# scorer and *fluency* are reported beside it. **What this does not show:** that the matched
+# policy is safe. It was matched to a published drop on development prompts of one kind.
 
 # %% [markdown]
 # ## Your turn
 #
-# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN SOLUTION` and `### END SOLUTION`, write your own,
-# and run the cell: the check tries your function on fresh inputs and says what is off. The hint is folded below.
+# Each exercise ships with its solution. To try it yourself, delete the lines between `### BEGIN
+# SOLUTION` and `### END SOLUTION`, write your own, and run the cell: the check tries your
+# function on fresh inputs and says what is off. The hint is folded below.
 #
 # ### Exercise 1 · The log-probability of a response
 #
 # **Goal:** count the right tokens, and sum them. **Difficulty:** ●●○○○ **Minutes:** 8
 #
-# `logprobs[row, t]` is the log-probability of the token *at* position t. A row holds the prompt, then the response, then padding: the response stands at positions `prompts[row]` to `lengths[row] − 1`. Return log π(y | w) of each row.
+# `logprobs[row, t]` is the log-probability of the token *at* position t. A row holds the prompt,
+# then the response, then padding: the response stands at positions `prompts[row]` to
+# `lengths[row] − 1`. Return log π(y | w) of each row.
 
 # %%
 from jaxtyping import Float, Int
@@ -549,14 +598,16 @@ check_response_logprob(response_logprob_from)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# Compare `torch.arange(number of positions)` with both numbers of each row; `[:, None]` makes columns of them. A mean would favour short responses; the loss wants the sum.
+# Compare `torch.arange(number of positions)` with both numbers of each row; `[:, None]` makes
+# columns of them. A mean would favour short responses; the loss wants the sum.
 # </details>
 #
 # ### Exercise 2 · The loss of the sums
 #
 # **Goal:** every sign, and β, in its place. **Difficulty:** ●●○○○ **Minutes:** 8
 #
-# Each argument holds one summed log-probability per pair, of the chosen or the rejected response, under the policy or (`ref_`) the reference. Return the mean loss.
+# Each argument holds one summed log-probability per pair, of the chosen or the rejected response,
+# under the policy or (`ref_`) the reference. Return the mean loss.
 
 # %%
 from helpers.teaching.exercises import check_dpo_from_sums
@@ -578,14 +629,16 @@ check_dpo_from_sums(dpo_from_sums)
 # %% [markdown]
 # <details><summary>Hint</summary>
 #
-# A reward is β times how much likelier the policy makes a text than the reference does. The margin is the chosen text's reward minus the rejected one's.
+# A reward is β times how much likelier the policy makes a text than the reference does. The
+# margin is the chosen text's reward minus the rejected one's.
 # </details>
 #
 # ### Exercise 3 · Choose *matched*
 #
 # **Goal:** apply a rule without peeking. **Difficulty:** ●●○○○ **Minutes:** 8
 #
-# Index 0 is the base model. Among the others with perplexity at most `ceiling` × base's, return the index of the toxicity nearest `share` × base's.
+# Index 0 is the base model. Among the others with perplexity at most `ceiling` × base's, return
+# the index of the toxicity nearest `share` × base's.
 
 # %%
 from helpers.teaching.exercises import check_choose_matched
@@ -618,4 +671,5 @@ lab.claims_table("A6")
 # %% [markdown]
 # ## Where to go next
 #
-# The matched and the strong policy are on disk. Notebook 06, in preparation, opens them beside base and asks what is different inside.
+# The matched and the strong policy are on disk. Notebook 06, in preparation, opens them beside
+# base and asks what is different inside.
