@@ -95,8 +95,10 @@ print(lab.show.quote(prompt.text))
 # %%
 top = probabilities.topk(8)
 likeliest = zip(lab.base.token_strings(top.indices), top.values)
-lab.show.table([{"token": token, "probability": p} for token, p in likeliest],
-               caption=f"The eight likeliest next tokens ({lab.base.name})")
+lab.show.table(
+    [{"token": token, "probability": p} for token, p in likeliest],
+    caption=f"The eight likeliest next tokens ({lab.base.name})",
+)
 
 # %% [markdown]
 # The probabilities sum to one: the model, its tokenizer and your machine work together. **What
@@ -114,7 +116,11 @@ lab.show.table([{"token": token, "probability": p} for token, p in likeliest],
 # prompt? Write it down in the cell; the bars carry your guesses beside what was measured.
 
 # %%
-my_guess = {"hostile": 0.5, "friendly": 0.5, "neutral": 0.5}  # your shares, from 0 to 1; then run on
+my_guess = {
+    "hostile": 0.5,
+    "friendly": 0.5,
+    "neutral": 0.5,
+}  # your shares, from 0 to 1; then run on
 
 # %%
 from helpers.language.generation import continue_prompts
@@ -123,7 +129,9 @@ scorer, seed = lab.scorers[0], lab.profile.seed
 runs = {}
 for group in dict.fromkeys(prompt.group for prompt in lab.texts.prompts_dev):
     prompts = [prompt for prompt in lab.texts.prompts_dev if prompt.group == group][:100]
-    runs[group] = continue_prompts(lab.base, prompts, lab.profile.decoding, seed=seed, batch_size=50)
+    runs[group] = continue_prompts(
+        lab.base, prompts, lab.profile.decoding, seed=seed, batch_size=50
+    )
 scores = {group: scorer.score(run.texts) for group, run in runs.items()}
 
 # %%
@@ -133,17 +141,23 @@ from helpers.teaching.figures import plots
 rates = {group: bootstrap(values, seed=seed) for group, values in scores.items()}
 worst = max(rates, key=lambda group: rates[group].value)
 spoken = ", ".join(f"{group} {rate.value:.2f}" for group, rate in rates.items())
+finding = f"After {worst} prompts, mean toxicity is {rates[worst].value:.2f} ({lab.base.name})"
 plots.bar(
-    list(rates), {"measured": list(rates.values()), "guess": [my_guess.get(group, 0.5) for group in rates]},
-    title=f"After {worst} prompts, mean toxicity is {rates[worst].value:.2f} ({lab.base.name})",
-    x_label="kind of prompt", y_label=f"toxicity ({scorer.unit})",
+    list(rates),
+    {"measured": list(rates.values()), "guess": [my_guess.get(group, 0.5) for group in rates]},
+    title=finding,
+    x_label="kind of prompt",
+    y_label=f"toxicity ({scorer.unit})",
     alt=f"Bars of mean toxicity by kind of prompt with bootstrap 95 % intervals: {spoken}.",
 )
 
 # %%
 written = list(zip(runs[worst].prompts, runs[worst].texts, scores[worst]))[:8]
 lab.show.table(
-    [{"prompt": "…" + p.text[-60:], "continuation": text, "score": score} for p, text, score in written],
+    [
+        {"prompt": "…" + p.text[-60:], "continuation": text, "score": score}
+        for p, text, score in written
+    ],
     caption=f"Eight continuations after {worst} prompts, as they came (scorer: {scorer.name})",
 )
 
@@ -180,11 +194,16 @@ print(f"{tuple(final.shape)=}  relative error of the sum: {error:.1e}")
 # %%
 writes = {"attention": attention.norm(dim=-1), "MLP": mlp.norm(dim=-1)}
 longest = max(writes, key=lambda part: writes[part].max())
+finding = (
+    f"The longest single write, {writes[longest].max():.0f} units, is by {longest} in layer "
+    f"{writes[longest].argmax()} ({lab.base.name})"
+)
 plots.line(
-    list(layers), writes,
-    title=f"The longest single write, {writes[longest].max():.0f} units, is by {longest} in layer "
-          f"{writes[longest].argmax()} ({lab.base.name})",
-    x_label="layer (0 = first)", y_label="length of what is added (residual units)",
+    list(layers),
+    writes,
+    title=finding,
+    x_label="layer (0 = first)",
+    y_label="length of what is added (residual units)",
     alt="Length of what attention and MLP add to the residual stream at the last token, by layer.",
 )
 
@@ -278,7 +297,7 @@ from helpers.teaching.exercises import check_next_token_probability
 def next_token_probability(
     logits: Float[Tensor, "batch pos vocab"], mask: Bool[Tensor, "batch pos"], token: int
 ) -> Float[Tensor, " batch"]:
-    """Probability of `token` after each text. Padding is on the right; `mask` is True on real tokens."""
+    """Probability of `token` after each text, padded on the right; `mask`: True on real tokens."""
     ### BEGIN SOLUTION
     last = mask.sum(dim=1) - 1
     rows = torch.arange(len(mask), device=mask.device)

@@ -77,14 +77,21 @@ train, test = lab.texts.comments_train, lab.texts.comments_test
 # %%
 toxic_comment = next(comment for comment in train if comment.toxic)
 clean_comment = next(comment for comment in train if not comment.toxic)
-lab.show.table([{"label": "toxic", "comment": toxic_comment.text},
-                {"label": "clean", "comment": clean_comment.text}], caption="One comment of each kind")
-
+lab.show.table(
+    [
+        {"label": "toxic", "comment": toxic_comment.text},
+        {"label": "clean", "comment": clean_comment.text},
+    ],
+    caption="One comment of each kind",
+)
 
 # %%
 def pooled_by_hand(text: str):
     """The mean of the last layer's residual stream over positions 1, 2, … of one text."""
-    name, tokens = f"blocks.{last}.hook_resid_post", model.tokenise([text], max_tokens=model.context)
+    name, tokens = (
+        f"blocks.{last}.hook_resid_post",
+        model.tokenise([text], max_tokens=model.context),
+    )
     with torch.no_grad():
         _, cache = model.bridge.run_with_cache(tokens.ids, names_filter=name)
     return cache[name][0, 1:].mean(dim=0)
@@ -155,17 +162,28 @@ probe_auroc = auroc(probe, held_out, truth, seed=seed)
 shuffled = shuffled_control(seen, data.toxic_train, held_out, truth, seed=seed, penalty=penalty)
 clean = always_clean(truth, seed=seed)
 lab.show.table(
-    [{"method": "probe", "accuracy": probe_accuracy, "AUROC": probe_auroc},
-     {"method": "shuffled labels, 20 probes", "accuracy": shuffled.accuracy, "AUROC": shuffled.auroc},
-     {"method": "always say clean", "accuracy": clean, "AUROC": 0.5}],
-    caption=f"Held-out comments, {model.name}: value [95 % interval]")
+    [
+        {"method": "probe", "accuracy": probe_accuracy, "AUROC": probe_auroc},
+        {
+            "method": "shuffled labels, 20 probes",
+            "accuracy": shuffled.accuracy,
+            "AUROC": shuffled.auroc,
+        },
+        {"method": "always say clean", "accuracy": clean, "AUROC": 0.5},
+    ],
+    caption=f"Held-out comments, {model.name}: value [95 % interval]",
+)
 
 # %%
 logits = probe.logit(held_out)
+finding = (
+    f"{probe_accuracy.value:.0%} of held-out comments fall on the right side of zero ({model.name})"
+)
 plots.histogram(
     {"toxic": logits[truth], "clean": logits[~truth]},
-    title=f"{probe_accuracy.value:.0%} of held-out comments fall on the right side of zero ({model.name})",
-    x_label="probe logit (log-odds of toxic)", y_label="density of comments",
+    title=finding,
+    x_label="probe logit (log-odds of toxic)",
+    y_label="density of comments",
     alt="Densities of the probe's logit on held-out comments, toxic and clean.",
 )
 
@@ -179,10 +197,18 @@ plots.histogram(
 # %%
 from helpers.teaching.claims import Measurement
 
-found = Measurement(probe_accuracy.value, probe_accuracy.bounds, "accuracy", shuffled.accuracy.high,
-                    shuffled.accuracy.bounds, {"always_clean": clean.high})
+found = Measurement(
+    probe_accuracy.value,
+    probe_accuracy.bounds,
+    "accuracy",
+    shuffled.accuracy.high,
+    shuffled.accuracy.bounds,
+    {"always_clean": clean.high},
+)
 print(lab.claims.record("A1", found, part="accuracy"))
-found = Measurement(probe_auroc.value, probe_auroc.bounds, "AUROC", shuffled.auroc.high, shuffled.auroc.bounds)
+found = Measurement(
+    probe_auroc.value, probe_auroc.bounds, "AUROC", shuffled.auroc.high, shuffled.auroc.bounds
+)
 print(lab.claims.record("A1", found, part="auroc"))
 
 # %% [markdown]
@@ -195,7 +221,10 @@ print(lab.claims.record("A1", found, part="auroc"))
 # %%
 from helpers.intervals import bootstrap
 
-kinds = [f"unseen {c.held_out}, {'toxic' if c.toxic else 'clean'}" if c.held_out else c.group for c in test]
+kinds = [
+    f"unseen {c.held_out}, {'toxic' if c.toxic else 'clean'}" if c.held_out else c.group
+    for c in test
+]
 right = (logits > 0) == truth
 by_group = {}
 for kind in sorted(set(kinds)):
@@ -204,11 +233,17 @@ for kind in sorted(set(kinds)):
         by_group[kind] = bootstrap(right[rows], seed=seed)
 lowest = min(by_group, key=lambda kind: by_group[kind].value)
 highest = max(by_group, key=lambda kind: by_group[kind].value)
+finding = (
+    f"Accuracy runs from {by_group[lowest].value:.2f} ({lowest}) to "
+    f"{by_group[highest].value:.2f} "
+    f"({highest}), {model.name}"
+)
 plots.bar(
-    list(by_group), {"accuracy": list(by_group.values())},
-    title=f"Accuracy runs from {by_group[lowest].value:.2f} ({lowest}) to {by_group[highest].value:.2f} "
-          f"({highest}), {model.name}",
-    x_label="kind of comment", y_label="share on the right side",
+    list(by_group),
+    {"accuracy": list(by_group.values())},
+    title=finding,
+    x_label="kind of comment",
+    y_label="share on the right side",
     alt="Bars of the probe's held-out accuracy for each kind of comment, with 95 % intervals.",
 )
 
@@ -228,19 +263,28 @@ plots.bar(
 layers = range(model.n_layers)
 fits = [fit_probe(data.train[:, i], data.toxic_train, penalty=penalty, layer=i) for i in layers]
 areas = [auroc(fits[i], data.test[:, i], truth, seed=seed) for i in layers]
+finding = (
+    f"AUROC is {areas[0].value:.2f} after layer 0 and {areas[last].value:.2f} after the "
+    f"last ({model.name})"
+)
 plots.line(
-    list(layers), {"probe": areas},
-    title=f"AUROC is {areas[0].value:.2f} after layer 0 and {areas[last].value:.2f} after the last ({model.name})",
-    x_label="layer whose output is read", y_label="AUROC on held-out comments",
+    list(layers),
+    {"probe": areas},
+    title=finding,
+    x_label="layer whose output is read",
+    y_label="AUROC on held-out comments",
     alt="AUROC of a probe fitted on each layer's output, with a bootstrap 95 % band.",
 )
 
 # %%
 turn = [(fit.direction @ fits[last].direction).item() for fit in fits]
+finding = f"Layer 0's probe has cosine {turn[0]:.2f} with the last layer's ({model.name})"
 plots.line(
-    list(layers), {"cosine": turn},
-    title=f"Layer 0's probe has cosine {turn[0]:.2f} with the last layer's ({model.name})",
-    x_label="layer whose output is read", y_label="cosine with the last layer's probe",
+    list(layers),
+    {"cosine": turn},
+    title=finding,
+    x_label="layer whose output is read",
+    y_label="cosine with the last layer's probe",
     alt="Cosine between each layer's probe direction and the last layer's.",
 )
 
@@ -261,16 +305,20 @@ from einops import reduce
 tokens, name = lab.measures.tokenise_comments(test[:64]), f"blocks.{last}.hook_resid_post"
 with torch.no_grad():
     _, cache = model.bridge.run_with_cache(
-        tokens.ids, attention_mask=tokens.mask.long(), names_filter=name)
+        tokens.ids, attention_mask=tokens.mask.long(), names_filter=name
+    )
 norms = cache[name].norm(dim=-1).masked_fill(~tokens.mask, 0)
 by_position = (reduce(norms, "text pos -> pos", "sum") / tokens.mask.sum(dim=0)).cpu()[:16]
 
 # %%
 times = by_position[0] / by_position[1:].mean()
+finding = f"At position 0 the stream is {times:.1f} times as long as after it ({model.name})"
 plots.line(
-    list(range(len(by_position))), {"mean length": by_position},
-    title=f"At position 0 the stream is {times:.1f} times as long as after it ({model.name})",
-    x_label="position in the text (0 = first token)", y_label="length of the residual stream",
+    list(range(len(by_position))),
+    {"mean length": by_position},
+    title=finding,
+    x_label="position in the text (0 = first token)",
+    y_label="length of the residual stream",
     alt="Mean norm of the last residual stream at each of the first sixteen positions.",
 )
 
@@ -290,10 +338,15 @@ for pooling in ("mean", "mean_all", "last", "first"):
     read = lab.measures.read_comments(pooling)
     x, x_test = read.train[:500, -1], read.test[:, -1]
     found = auroc(fit_probe(x, few_toxic, penalty=penalty), x_test, truth, seed=seed)
-    length = cross_val_score(RidgeCV(np.logspace(-2, 4, 7)), x.numpy(), one_over_length.numpy(), cv=5)
+    length = cross_val_score(
+        RidgeCV(np.logspace(-2, 4, 7)), x.numpy(), one_over_length.numpy(), cv=5
+    )
     rows.append(
-        {"pooling": pooling, "AUROC for toxicity": found, "R² for 1/length": float(length.mean())})
-lab.show.table(rows, caption="What each pooling lets a linear read-out see (500 comments; R² cross-validated)")
+        {"pooling": pooling, "AUROC for toxicity": found, "R² for 1/length": float(length.mean())}
+    )
+lab.show.table(
+    rows, caption="What each pooling lets a linear read-out see (500 comments; R² cross-validated)"
+)
 
 # %% [markdown]
 # `mean` leaves position 0 out and is what the series uses; `mean_all` keeps it; `last` and
@@ -326,37 +379,57 @@ values = model.value_vectors.cpu()
 
 
 def reads_toxic(direction):
-    """Toxic share of the top ten tokens: the direction's own, and its ten nearest value vectors'."""
+    """Toxic share of the top ten tokens: the direction's, and its ten nearest value vectors'."""
     nearest = vectors_of(values, top_neurons(cosines(values, direction), 10))
-    return lab.measures.toxic_share(direction[None]).item(), lab.measures.toxic_share(nearest).mean().item()
+    return lab.measures.toxic_share(direction[None]).item(), lab.measures.toxic_share(
+        nearest
+    ).mean().item()
 
 
 directions = [reads_toxic(row.probe.direction) for row in sweep]
 
 # %%
 best, fixed = max(range(len(sweep)), key=lambda i: sweep[i].accuracy.value), penalties.index(1.0)
+finding = (
+    f"Accuracy is best at λ = {penalties[best]:g}, {sweep[best].accuracy.value:.3f}, with "
+    f"a toxic share of "
+    f"{directions[best][0]:.0%}; at λ = 1 it is {sweep[fixed].accuracy.value:.3f} with "
+    f"{directions[fixed][0]:.0%} ({model.name})"
+)
 plots.line(
-    penalties, {"held-out accuracy": [row.accuracy for row in sweep],
-                "toxic share of the direction's words": [own for own, _ in directions],
-                "toxic share of its ten nearest value vectors'": [near for _, near in directions]},
+    penalties,
+    {
+        "held-out accuracy": [row.accuracy for row in sweep],
+        "toxic share of the direction's words": [own for own, _ in directions],
+        "toxic share of its ten nearest value vectors'": [near for _, near in directions],
+    },
     log_x=True,
-    title=f"Accuracy is best at λ = {penalties[best]:g}, {sweep[best].accuracy.value:.3f}, with a toxic share of "
-          f"{directions[best][0]:.0%}; at λ = 1 it is {sweep[fixed].accuracy.value:.3f} with "
-          f"{directions[fixed][0]:.0%} ({model.name})",
-    x_label="penalty λ (log scale)", y_label="share",
+    title=finding,
+    x_label="penalty λ (log scale)",
+    y_label="share",
     alt="Held-out accuracy and two measures of how toxic the direction reads, against the penalty.",
 )
 
 # %%
 default = equivalent_penalty(1.0, len(train), common_scale(seen))
 untuned = mean_difference(seen, data.toxic_train)
-three = {"scikit-learn's default": fit_probe(seen, data.toxic_train, penalty=default).direction,
-         "mean difference, nothing tuned": untuned, "λ = 1, the series' choice": probe.direction}
+three = {
+    "scikit-learn's default": fit_probe(seen, data.toxic_train, penalty=default).direction,
+    "mean difference, nothing tuned": untuned,
+    "λ = 1, the series' choice": probe.direction,
+}
 rows = []
 for name, d in three.items():
     own, near = reads_toxic(d)
-    rows.append({"direction": name, "AUROC": auroc(d, held_out, truth, seed=seed), "toxic share": own,
-                 "nearest vectors' share": near, "cosine with mean difference": d @ untuned})
+    rows.append(
+        {
+            "direction": name,
+            "AUROC": auroc(d, held_out, truth, seed=seed),
+            "toxic share": own,
+            "nearest vectors' share": near,
+            "cosine with mean difference": d @ untuned,
+        }
+    )
 lab.show.table(rows, caption=f"Three ways to get a direction ({model.name})")
 
 # %% [markdown]
@@ -377,10 +450,14 @@ lab.show.table(rows, caption=f"Three ways to get a direction ({model.name})")
 from helpers.mechanism.vectors import project_to_vocabulary, top_tokens
 
 logits_added = project_to_vocabulary(model, probe.direction.to(model.device))
-up, down = (model.token_strings(top_tokens(logits_added, 12, lab.measures.used_tokens, largest=largest))
-            for largest in (True, False))
-lab.show.table([{"toward toxic": a, "away from it": b} for a, b in zip(up, down)],
-               caption=f"Tokens that the probe direction raises and lowers most ({model.name})")
+up, down = (
+    model.token_strings(top_tokens(logits_added, 12, lab.measures.used_tokens, largest=largest))
+    for largest in (True, False)
+)
+lab.show.table(
+    [{"toward toxic": a, "away from it": b} for a, b in zip(up, down)],
+    caption=f"Tokens that the probe direction raises and lowers most ({model.name})",
+)
 
 # %% [markdown]
 # The left column is what the probe would have the model say. The right one is worth a second
@@ -396,20 +473,33 @@ lab.show.table([{"toward toxic": a, "away from it": b} for a, b in zip(up, down)
 # about, tells whether the recipe finds just anything.
 
 # %%
-count, count_test = (lab.measures.tokenise_comments(part).mask.sum(dim=1).cpu() for part in (train, test))
+count, count_test = (
+    lab.measures.tokenise_comments(part).mask.sum(dim=1).cpu() for part in (train, test)
+)
 median = count.float().median()
-labels = {"toxic": (data.toxic_train, truth), "longer than the median": (count > median, count_test > median),
-          "even number of tokens": (count % 2 == 0, count_test % 2 == 0)}
-readable = {name: auroc(fit_probe(seen, y, penalty=penalty), held_out, y_test, seed=seed)
-            for name, (y, y_test) in labels.items()}
+labels = {
+    "toxic": (data.toxic_train, truth),
+    "longer than the median": (count > median, count_test > median),
+    "even number of tokens": (count % 2 == 0, count_test % 2 == 0),
+}
+readable = {
+    name: auroc(fit_probe(seen, y, penalty=penalty), held_out, y_test, seed=seed)
+    for name, (y, y_test) in labels.items()
+}
 
 # %%
+finding = (
+    f"The same recipe reads “longer than the median” with AUROC "
+    f"{readable['longer than the median'].value:.2f} and parity with "
+    f"{readable['even number of tokens'].value:.2f} ({model.name})"
+)
 plots.bar(
-    list(readable), {"AUROC": list(readable.values())},
-    title=f"The same recipe reads “longer than the median” with AUROC "
-          f"{readable['longer than the median'].value:.2f} and parity with "
-          f"{readable['even number of tokens'].value:.2f} ({model.name})",
-    x_label="label", y_label="AUROC on held-out comments", reference={"chance": 0.5},
+    list(readable),
+    {"AUROC": list(readable.values())},
+    title=finding,
+    x_label="label",
+    y_label="AUROC on held-out comments",
+    reference={"chance": 0.5},
     alt="AUROC of probes for toxicity, text length and parity of the token count, with intervals.",
 )
 

@@ -118,15 +118,22 @@ random_direction = torch.randn(model.d_model, generator=torch.Generator().manual
 control = cosines(values, random_direction.to(model.device))
 toxic_neurons = top_neurons(cosine, lab.profile.vectors.top)
 best = toxic_neurons[0]
-print(f"best neuron {best}: {cosine.max():.3f}; best for a random direction: {control.max():.3f}; "
-      f"1/√d = {model.d_model ** -0.5:.3f}")
+print(
+    f"best neuron {best}: {cosine.max():.3f}; best for a random direction: {control.max():.3f}; "
+    f"1/√d = {model.d_model**-0.5:.3f}"
+)
 
 # %%
+finding = (
+    f"{best} has cosine {cosine.max():.2f} with the probe; of {cosine.numel():,} neurons "
+    f"the best for a "
+    f"random direction has {control.max():.2f} ({model.name})"
+)
 plots.histogram(
     {"the probe": cosine.flatten(), "a random direction": control.flatten()},
-    title=f"{best} has cosine {cosine.max():.2f} with the probe; of {cosine.numel():,} neurons the best for a "
-          f"random direction has {control.max():.2f} ({model.name})",
-    x_label="cosine of the value vector with the direction", y_label="density of neurons",
+    title=finding,
+    x_label="cosine of the value vector with the direction",
+    y_label="density of neurons",
     marks={str(neuron): cosine[neuron.layer, neuron.index] for neuron in toxic_neurons[:3]},
     alt="Densities of all value vectors' cosines with the probe and with a random direction.",
 )
@@ -145,10 +152,14 @@ plots.histogram(
 from helpers.mechanism.vectors import project_to_vocabulary, top_tokens, vectors_of
 
 logits_added = project_to_vocabulary(model, vectors_of(values, [best])[0])
-up, down = (model.token_strings(top_tokens(logits_added, 10, lab.measures.used_tokens, largest=largest))
-            for largest in (True, False))
-lab.show.table([{"raised": a, "lowered": b} for a, b in zip(up, down)],
-               caption=f"What the value vector of {best} raises and lowers most ({model.name})")
+up, down = (
+    model.token_strings(top_tokens(logits_added, 10, lab.measures.used_tokens, largest=largest))
+    for largest in (True, False)
+)
+lab.show.table(
+    [{"raised": a, "lowered": b} for a, b in zip(up, down)],
+    caption=f"What the value vector of {best} raises and lowers most ({model.name})",
+)
 
 # %% [markdown]
 # `lab.measures.top_words` does the same for many vectors at once, `lab.measures.toxic_share`
@@ -157,12 +168,24 @@ lab.show.table([{"raised": a, "lowered": b} for a, b in zip(up, down)],
 # %%
 ten, count = toxic_neurons[:10], lab.profile.vectors.shown_tokens
 vectors = vectors_of(values, ten)
-raises, lowers = lab.measures.top_words(vectors, count), lab.measures.top_words(vectors, 5, largest=False)
+raises, lowers = (
+    lab.measures.top_words(vectors, count),
+    lab.measures.top_words(vectors, 5, largest=False),
+)
 rows = zip(ten, lab.measures.toxic_share(vectors), raises, lowers)
 lab.show.table(
-    [{"neuron": str(n), "cosine": cosine[n.layer, n.index], "toxic share": share, "raises": up, "lowers": down}
-     for n, share, up, down in rows],
-    caption=f"The ten value vectors nearest the probe ({model.name})")
+    [
+        {
+            "neuron": str(n),
+            "cosine": cosine[n.layer, n.index],
+            "toxic share": share,
+            "raises": up,
+            "lowers": down,
+        }
+        for n, share, up, down in rows
+    ],
+    caption=f"The ten value vectors nearest the probe ({model.name})",
+)
 
 # %% [markdown]
 # Read the rows, not only the share: a vector can promote toxic words of one kind only, or words
@@ -187,31 +210,50 @@ results = {}
 for k in (10, 64):
     chosen, randoms = toxic_neurons[:k], []
     for draw in range(10):
-        randoms += matched_random(chosen, d_mlp=model.d_mlp, seed=seed + draw, exclude=toxic_neurons)
-    results[k] = [bootstrap(lab.measures.toxic_share(vectors_of(values, group)), seed=seed) for group in (chosen, randoms)]
+        randoms += matched_random(
+            chosen, d_mlp=model.d_mlp, seed=seed + draw, exclude=toxic_neurons
+        )
+    results[k] = [
+        bootstrap(lab.measures.toxic_share(vectors_of(values, group)), seed=seed)
+        for group in (chosen, randoms)
+    ]
 lab.show.table(
-    [{"neurons": f"top {k} by cosine", "toxic share": top, "random, same layers": rand}
-     for k, (top, rand) in results.items()],
-    caption=f"Toxic share of the top ten tokens: value [95 % interval over neurons], {model.name}")
+    [
+        {"neurons": f"top {k} by cosine", "toxic share": top, "random, same layers": rand}
+        for k, (top, rand) in results.items()
+    ],
+    caption=f"Toxic share of the top ten tokens: value [95 % interval over neurons], {model.name}",
+)
 
 # %%
 all_shares = lab.measures.toxic_share(vectors_of(values, toxic_neurons))
 running = all_shares.cumsum(0) / torch.arange(1, len(all_shares) + 1)
+finding = (
+    f"A list of ten is {running[9]:.0%} toxic words, one of 64 {running[63]:.0%} ({model.name})"
+)
 plots.line(
-    list(range(1, len(running) + 1)), {"top k by cosine": running},
+    list(range(1, len(running) + 1)),
+    {"top k by cosine": running},
     reference={"random": results[64][1].value},
-    title=f"A list of ten is {running[9]:.0%} toxic words, one of 64 {running[63]:.0%} ({model.name})",
-    x_label="length k of the list", y_label="toxic share of top ten tokens, mean over the list",
-    alt="Mean toxic share of the k nearest value vectors' top tokens against k, and of random ones.",
+    title=finding,
+    x_label="length k of the list",
+    y_label="toxic share of top ten tokens, mean over the list",
+    alt="Mean toxic share of the k nearest value vectors' top tokens against k, and of random "
+    "ones.",
 )
 
 # %%
 shares64 = all_shares[:64]
+finding = (
+    f"Of the top 64, {(shares64 > 0.5).sum()} have a toxic majority among their words and "
+    f"{(shares64 == 0).sum()} have no toxic word ({model.name})"
+)
 plots.histogram(
-    {"top 64": shares64}, bins=11,
-    title=f"Of the top 64, {(shares64 > 0.5).sum()} have a toxic majority among their words and "
-          f"{(shares64 == 0).sum()} have no toxic word ({model.name})",
-    x_label="toxic share of a vector's own top ten tokens", y_label="density of neurons",
+    {"top 64": shares64},
+    bins=11,
+    title=finding,
+    x_label="toxic share of a vector's own top ten tokens",
+    y_label="density of neurons",
     alt="Histogram of the toxic share of each of the 64 nearest value vectors' top ten tokens.",
 )
 
@@ -238,11 +280,16 @@ for k, (top, rand) in results.items():
 from helpers.mechanism.vectors import layer_histogram
 
 where = layer_histogram(toxic_neurons, model.n_layers)
+finding = (
+    f"Layer {where.argmax()} holds {where.max()} of the top {len(toxic_neurons)}; "
+    f"{(where > 0).sum()} of {model.n_layers} layers hold some ({model.name})"
+)
 plots.bar(
-    [str(layer) for layer in range(model.n_layers)], {"neurons": where},
-    title=f"Layer {where.argmax()} holds {where.max()} of the top {len(toxic_neurons)}; "
-          f"{(where > 0).sum()} of {model.n_layers} layers hold some ({model.name})",
-    x_label="layer", y_label=f"neurons among the top {len(toxic_neurons)}",
+    [str(layer) for layer in range(model.n_layers)],
+    {"neurons": where},
+    title=finding,
+    x_label="layer",
+    y_label=f"neurons among the top {len(toxic_neurons)}",
     reference={"even spread": len(toxic_neurons) / model.n_layers},
     alt="Number of the top neurons in each layer; a line marks an even spread.",
 )
@@ -264,10 +311,16 @@ from helpers.mechanism.vectors import svd_directions
 pool = top_neurons(cosine, lab.profile.vectors.svd)
 shared = svd_directions(vectors_of(values, pool), direction, 3)
 shared_share = lab.measures.toxic_share(shared)
-rows = zip(("U0", "U1", "U2"), shared @ direction, shared_share, lab.measures.top_words(shared, count))
-lab.show.table([{"direction": name, "cosine with probe": c, "toxic share": share, "raises": words}
-                for name, c, share, words in rows],
-               caption=f"The three strongest shared directions of the top {len(pool)} ({model.name})")
+rows = zip(
+    ("U0", "U1", "U2"), shared @ direction, shared_share, lab.measures.top_words(shared, count)
+)
+lab.show.table(
+    [
+        {"direction": name, "cosine with probe": c, "toxic share": share, "raises": words}
+        for name, c, share, words in rows
+    ],
+    caption=f"The three strongest shared directions of the top {len(pool)} ({model.name})",
+)
 
 # %%
 from helpers.intervals import percentile_interval
@@ -279,11 +332,17 @@ for draw in range(50):
 random_shares = [percentile_interval(shares.mean(), shares) for shares in torch.stack(draws, dim=1)]
 
 # %%
+finding = (
+    f"U0's top ten tokens are {shared_share[0]:.0%} toxic; the same SVD of random neurons "
+    f"gives "
+    f"{random_shares[0].value:.0%} ({model.name})"
+)
 plots.bar(
-    ["U0", "U1", "U2"], {"toxic neurons": shared_share, "random neurons": random_shares},
-    title=f"U0's top ten tokens are {shared_share[0]:.0%} toxic; the same SVD of random neurons gives "
-          f"{random_shares[0].value:.0%} ({model.name})",
-    x_label="shared direction", y_label="toxic share of top ten tokens",
+    ["U0", "U1", "U2"],
+    {"toxic neurons": shared_share, "random neurons": random_shares},
+    title=finding,
+    x_label="shared direction",
+    y_label="toxic share of top ten tokens",
     alt="Toxic share of the top ten tokens of U0, U1, U2, beside fifty draws of random neurons.",
 )
 
@@ -301,9 +360,19 @@ for i, null in enumerate(random_shares):
 # %%
 rows = []
 for i, ids in enumerate(lab.measures.top_ids(shared, count)):
-    counts = {family: int(words[ids].sum()) for family, words in lab.measures.toxic_families.items()}
-    rows.append({"direction": f"U{i}", **counts, "none of them": int((~lab.measures.toxic_tokens[ids]).sum())})
-lab.show.table(rows, caption=f"Families among the top {count} tokens of each direction ({model.name})")
+    counts = {
+        family: int(words[ids].sum()) for family, words in lab.measures.toxic_families.items()
+    }
+    rows.append(
+        {
+            "direction": f"U{i}",
+            **counts,
+            "none of them": int((~lab.measures.toxic_tokens[ids]).sum()),
+        }
+    )
+lab.show.table(
+    rows, caption=f"Families among the top {count} tokens of each direction ({model.name})"
+)
 
 # %% [markdown]
 # Read along the rows: a direction with one non-zero family has specialised; one without any toxic
@@ -322,8 +391,12 @@ from helpers.mechanism.activations import neuron_activations
 
 neuron = best  # try another: Neuron.parse("L3.17")
 fired = neuron_activations(model, tokens, [neuron])[0, :, 0]
-lab.show.tokens(model.token_strings(tokens.ids[0]), fired.tolist(), value_label="activation",
-                caption=f"Activation of {neuron} ({model.name})")
+lab.show.tokens(
+    model.token_strings(tokens.ids[0]),
+    fired.tolist(),
+    value_label="activation",
+    caption=f"Activation of {neuron} ({model.name})",
+)
 
 # %%
 from helpers.mechanism.activations import mean_activations
@@ -331,10 +404,16 @@ from helpers.mechanism.activations import mean_activations
 prompts = [prompt.text for prompt in lab.texts.eliciting("dev")[:64]]
 prompt_tokens = model.tokenise(prompts, max_tokens=lab.profile.decoding.max_prompt_tokens)
 average = mean_activations(model, prompt_tokens, toxic_neurons[:64])
+finding = (
+    f"{(average > 0).sum()} of the 64 nearest neurons are active on average on the prompts "
+    f"({model.name})"
+)
 plots.histogram(
-    {"top 64": average}, bins=24,
-    title=f"{(average > 0).sum()} of the 64 nearest neurons are active on average on the prompts ({model.name})",
-    x_label="mean activation m on the prompts", y_label="density of neurons",
+    {"top 64": average},
+    bins=24,
+    title=finding,
+    x_label="mean activation m on the prompts",
+    y_label="density of neurons",
     alt="Distribution of the mean activation of the 64 nearest neurons over the prompts' tokens.",
 )
 
@@ -422,7 +501,7 @@ from helpers.teaching.exercises import check_first_svd_direction
 def first_svd_direction(
     vectors: Float[Tensor, "n d_model"], toward: Float[Tensor, " d_model"]
 ) -> Float[Tensor, " d_model"]:
-    """First right singular vector of the row-normalised, uncentred vectors, turned toward `toward`."""
+    """First right singular vector of the unit-length, uncentred rows, turned toward `toward`."""
     ### BEGIN SOLUTION
     rows = vectors / vectors.norm(dim=-1, keepdim=True)
     first = torch.linalg.svd(rows, full_matrices=False).Vh[0]

@@ -85,7 +85,6 @@ alpha = 0.3 * stream_norm
 print(f"mean length of the last residual stream: {stream_norm:.1f};  α = {alpha:.1f}")
 lab.show.quote(prompt.text)
 
-
 # %%
 def minus_w(residual, hook):
     """Returns the residual stream with α·Ŵ taken off at every position."""
@@ -98,8 +97,12 @@ untouched = model.logits(tokens)
 before, after = untouched[0, -1].softmax(-1), by_hand[0, -1].softmax(-1)
 top = before.topk(8).indices
 lab.show.table(
-    [{"token": t, "before": before[i], "after": after[i]} for t, i in zip(model.token_strings(top), top)],
-    caption=f"The eight likeliest next tokens, before and after subtracting ({model.name})")
+    [
+        {"token": t, "before": before[i], "after": after[i]}
+        for t, i in zip(model.token_strings(top), top)
+    ],
+    caption=f"The eight likeliest next tokens, before and after subtracting ({model.name})",
+)
 
 # %% [markdown]
 # The helper `subtract_direction` is the same edit as a context manager: it also acts during
@@ -116,10 +119,15 @@ try:
         raise KeyError("a block that fails")
 except KeyError:
     pass
-assert torch.allclose(helper, by_hand, atol=1e-4), "the helper must do what we did, at every position"
+assert torch.allclose(helper, by_hand, atol=1e-4), (
+    "the helper must do what we did, at every position"
+)
 assert torch.equal(model.logits(tokens), untouched), "nothing may stay behind"
 toxic = lab.measures.toxic_tokens.to(model.device)
-print(f"probability of a toxic word next: {before[toxic].sum():.3f} before, {after[toxic].sum():.3f} after")
+print(
+    f"probability of a toxic word next: {before[toxic].sum():.3f} before, "
+    f"{after[toxic].sum():.3f} after"
+)
 
 # %% [markdown]
 # One prompt again, so an anecdote. **What this does not show:** what happens over a whole
@@ -168,7 +176,6 @@ print(f"best value vector: {ranked[0]}")
 for name, vector in directions.items():
     print(f"cosine of {name} with W: {vector @ direction:.2f}")
 
-
 # %%
 def steered(name, vector, strength, *, layer=last, split="dev", mode="sweep"):
     """Evaluation with `strength` × the stream's length × vector subtracted at one layer."""
@@ -178,22 +185,33 @@ def steered(name, vector, strength, *, layer=last, split="dev", mode="sweep"):
 
 strengths = lab.profile.steering.strengths
 sweeps = {name: [steered(name, d, s) for s in strengths] for name, d in directions.items()}
-control = {s: [steered(f"random {i}", r, s) for i, r in enumerate(randoms)] for s in strengths[1::2]}
+control = {
+    s: [steered(f"random {i}", r, s) for i, r in enumerate(randoms)] for s in strengths[1::2]
+}
 
 # %%
 ceiling = 1.075 * base.perplexity.value
 random_runs = [run for runs in control.values() for run in runs]
-inside = [run for runs in sweeps.values() for run in [base, *runs] if run.perplexity.value <= ceiling]
+inside = [
+    run for runs in sweeps.values() for run in [base, *runs] if run.perplexity.value <= ceiling
+]
 lowest = min(inside, key=lambda run: run.toxicity.value)
 lowest_random = min(run.toxicity.value for run in random_runs)
 curves = {name: [base, *runs] for name, runs in sweeps.items()} | {"random": random_runs}
+finding = (
+    f"Within the perplexity budget, “{lowest.label}” takes toxicity from "
+    f"{base.toxicity.value:.2f} to "
+    f"{lowest.toxicity.value:.2f}; no random direction gets below {lowest_random:.2f} "
+    f"({model.name})"
+)
 plots.line(
     {name: [e.perplexity.value for e in runs] for name, runs in curves.items()},
     {name: [e.toxicity.value for e in runs] for name, runs in curves.items()},
-    points=("random",), limits={"base × 1.075": ceiling},
-    title=f"Within the perplexity budget, “{lowest.label}” takes toxicity from {base.toxicity.value:.2f} to "
-          f"{lowest.toxicity.value:.2f}; no random direction gets below {lowest_random:.2f} ({model.name})",
-    x_label="perplexity on plain text", y_label=f"toxicity ({lab.scorers[0].unit})",
+    points=("random",),
+    limits={"base × 1.075": ceiling},
+    title=finding,
+    x_label="perplexity on plain text",
+    y_label=f"toxicity ({lab.scorers[0].unit})",
     alt="Toxicity against perplexity for growing strengths of three directions and random ones.",
 )
 
@@ -214,7 +232,7 @@ plots.line(
 
 # %%
 def largest_within(runs):
-    """The largest strength of a sweep that keeps perplexity under the ceiling; the smallest if none does."""
+    """The largest strength that keeps perplexity under the ceiling; the smallest if none does."""
     inside = [s for s, run in zip(strengths, runs) if run.perplexity.value <= ceiling]
     return max(inside, default=strengths[0])
 
@@ -223,25 +241,45 @@ chosen = {name: largest_within(runs) for name, runs in sweeps.items()}
 fresh = {"split": "eval", "mode": "report"}
 report_base = lab.evaluate("base", **fresh)
 report = {name: steered(name, d, chosen[name], **fresh) for name, d in directions.items()}
-report_random = {s: [steered(f"random {i}", r, s, **fresh) for i, r in enumerate(randoms)]
-                 for s in set(chosen.values())}
+report_random = {
+    s: [steered(f"random {i}", r, s, **fresh) for i, r in enumerate(randoms)]
+    for s in set(chosen.values())
+}
 print({name: f"{strength:g}" for name, strength in chosen.items()}, "× the stream's length")
 
 # %%
-lab.show.table(table([report_base, *report.values(), *report_random[chosen["W"]]]),
-               caption=f"{len(report_base.prompt_ids)} evaluation prompts ({model.name}), 95 % intervals")
+lab.show.table(
+    table([report_base, *report.values(), *report_random[chosen["W"]]]),
+    caption=f"{len(report_base.prompt_ids)} evaluation prompts ({model.name}), 95 % intervals",
+)
 
 # %%
-paper = {"none": (0.453, 21.7), "W": (0.245, 23.56), "best value vector": (0.305, 23.30), "U0": (0.268, 23.48)}
+paper = {
+    "none": (0.453, 21.7),
+    "W": (0.245, 23.56),
+    "best value vector": (0.305, 23.30),
+    "U0": (0.268, 23.48),
+}
 against = {name: compare(report_base, run) for name, run in report.items()}
 rows = []
 for name, change in against.items():
     toxicity, perplexity = (now / before for now, before in zip(paper[name], paper["none"]))
-    rows.append({"subtracted": name, "drop": change.drop, "share of base": change.drop.value / report_base.toxicity.value,
-                 "perplexity ratio": change.changes["perplexity"].value,
-                 "share of base, paper": 1 - toxicity, "perplexity ratio, paper": perplexity})
-lab.show.table(rows, caption=f"Drop of toxicity ({lab.scorers[0].name} scorer, {model.name}) beside paper A, table 2 "
-                             "(GPT2-medium, Perspective)")
+    rows.append(
+        {
+            "subtracted": name,
+            "drop": change.drop,
+            "share of base": change.drop.value / report_base.toxicity.value,
+            "perplexity ratio": change.changes["perplexity"].value,
+            "share of base, paper": 1 - toxicity,
+            "perplexity ratio, paper": perplexity,
+        }
+    )
+lab.show.table(
+    rows,
+    caption=f"Drop of toxicity ({lab.scorers[0].name} scorer, {model.name}) beside paper A, table "
+    f"2 "
+    "(GPT2-medium, Perspective)",
+)
 
 # %% [markdown]
 # The drops are *paired*: both conditions continue the same prompts with the same random noise, so
@@ -255,10 +293,19 @@ from helpers.teaching.claims import Measurement
 for name, change in against.items():
     drops = [compare(report_base, run).drop for run in report_random[chosen[name]]]
     band = min(d.low for d in drops), max(d.high for d in drops)
-    details = {"perplexity_ratio": change.changes["perplexity"].value,
-               "f1_difference": change.changes["F1"].value, "strength": chosen[name]}
-    found = Measurement(change.drop.value, change.drop.bounds, "paired drop of toxicity",
-                        sum(d.value for d in drops) / len(drops), band, details)
+    details = {
+        "perplexity_ratio": change.changes["perplexity"].value,
+        "f1_difference": change.changes["F1"].value,
+        "strength": chosen[name],
+    }
+    found = Measurement(
+        change.drop.value,
+        change.drop.bounds,
+        "paired drop of toxicity",
+        sum(d.value for d in drops) / len(drops),
+        band,
+        details,
+    )
     print(lab.claims.record("A4", found, part=name))
 
 # %% [markdown]
@@ -270,9 +317,15 @@ for name, change in against.items():
 
 # %%
 lab.show.table(
-    [{"subtracted": name, **{scorer: change.changes[scorer] for scorer in report_base.toxicity_names}}
-     for name, change in against.items()],
-    caption="Change of toxicity (after − before) by both scorers, with paired 95 % intervals")
+    [
+        {
+            "subtracted": name,
+            **{scorer: change.changes[scorer] for scorer in report_base.toxicity_names},
+        }
+        for name, change in against.items()
+    ],
+    caption="Change of toxicity (after − before) by both scorers, with paired 95 % intervals",
+)
 
 # %% [markdown]
 # ## 5 · Adding instead of subtracting
@@ -288,13 +341,16 @@ calm = [p for p in others if p.group not in ("hostile", "challenging")][:64]
 plain = lab.evaluate("base", prompts=calm)
 with add_direction(model, direction, chosen["W"] * stream_norm, layer=last):
     added = lab.evaluate(f"+ {chosen['W']:g} W", prompts=calm)
-lab.show.table(table([plain, added]), caption=f"{len(calm)} prompts that do not ask for it ({model.name})")
+lab.show.table(
+    table([plain, added]), caption=f"{len(calm)} prompts that do not ask for it ({model.name})"
+)
 
 # %%
 lab.show.side_by_side(
     {"base": plain.continuations.texts[:6], "plus W": added.continuations.texts[:6]},
     labels=["…" + p.text[-40:] for p in calm[:6]],
-    caption="The same prompts, the same noise, with and without the direction")
+    caption="The same prompts, the same noise, with and without the direction",
+)
 
 # %% [markdown]
 # Read the pairs as text before you read the numbers. **What this does not show:** that toxicity
@@ -318,11 +374,18 @@ for layer in places:
 
 # %%
 first, end = (by_layer[layer] for layer in (places[0], last))
+finding = (
+    f"Subtracting Ŵ after layer 0 leaves {first.toxicity.value:.2f} at perplexity "
+    f"{first.perplexity.value:.2f}; "
+    f"after the last, {end.toxicity.value:.2f} at {end.perplexity.value:.2f} ({model.name})"
+)
 plots.line(
-    places, {"toxicity": [run.toxicity for run in by_layer.values()]}, reference={"base": base.toxicity.value},
-    title=f"Subtracting Ŵ after layer 0 leaves {first.toxicity.value:.2f} at perplexity {first.perplexity.value:.2f}; "
-          f"after the last, {end.toxicity.value:.2f} at {end.perplexity.value:.2f} ({model.name})",
-    x_label="layer after which Ŵ is subtracted", y_label=f"toxicity ({lab.scorers[0].unit})",
+    places,
+    {"toxicity": [run.toxicity for run in by_layer.values()]},
+    reference={"base": base.toxicity.value},
+    title=finding,
+    x_label="layer after which Ŵ is subtracted",
+    y_label=f"toxicity ({lab.scorers[0].unit})",
     alt="Toxicity when the probe direction is subtracted after different layers, with 95 % bands.",
 )
 
@@ -345,19 +408,33 @@ runs = {"base": base, "at the operating point": chosen_run, "at twice that": str
 lab.show.side_by_side(
     {name: run.continuations.texts[:6] for name, run in runs.items()},
     labels=["…" + p.text[-40:] for p in base.continuations.prompts[:6]],
-    caption=f"The same prompts and the same noise, growing strength ({model.name})")
+    caption=f"The same prompts and the same noise, growing strength ({model.name})",
+)
 
 # %%
-by_strength = dict(sorted({0.0: base, **dict(zip(strengths, sweeps["W"])), 2 * chosen["W"]: strong}.items()))
+by_strength = dict(
+    sorted({0.0: base, **dict(zip(strengths, sweeps["W"])), 2 * chosen["W"]: strong}.items())
+)
 fluency = [run.fluency.value / base.fluency.value for run in by_strength.values()]
+finding = (
+    f"At twice the operating point toxicity is {strong.toxicity.value:.2f}, and the text is "
+    f"{strong.fluency.value / base.fluency.value:.1f} times as surprising to the base model "
+    f"({model.name})"
+)
 plots.line(
     list(by_strength),
-    {"toxicity / base": [run.toxicity.value / base.toxicity.value for run in by_strength.values()],
-     "perplexity / base": [run.perplexity.value / base.perplexity.value for run in by_strength.values()],
-     "fluency / base": fluency},
-    title=f"At twice the operating point toxicity is {strong.toxicity.value:.2f}, and the text is "
-          f"{strong.fluency.value / base.fluency.value:.1f} times as surprising to the base model ({model.name})",
-    x_label="strength (in lengths of the residual stream)", y_label="ratio to base",
+    {
+        "toxicity / base": [
+            run.toxicity.value / base.toxicity.value for run in by_strength.values()
+        ],
+        "perplexity / base": [
+            run.perplexity.value / base.perplexity.value for run in by_strength.values()
+        ],
+        "fluency / base": fluency,
+    },
+    title=finding,
+    x_label="strength (in lengths of the residual stream)",
+    y_label="ratio to base",
     alt="Toxicity, perplexity and fluency relative to base, against the strength of subtraction.",
 )
 

@@ -55,9 +55,11 @@ import helpers.colab  # installs what is missing on Colab; does nothing elsewher
 from helpers.lab import Lab
 
 # %% tags=["parameters"]
-PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+PROFILE = None  # "pocket", "gpt2-medium" or a TOML file; None: $TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
-PROMPT = 1  # which neutral prompt sections 1 and 2 steer; picked because something happens, try others
+PROMPT = (
+    1  # which neutral prompt sections 1 and 2 steer; picked because something happens, try others
+)
 
 # %%
 lab = Lab.start("04_preference_pairs", PROFILE, unmask=UNMASK)
@@ -67,7 +69,12 @@ import torch
 
 from helpers.teaching.figures import plots
 
-model, probe, settings, seed = lab.base, lab.measures.fit_probe(), lab.profile.pplm, lab.profile.seed
+model, probe, settings, seed = (
+    lab.base,
+    lab.measures.fit_probe(),
+    lab.profile.pplm,
+    lab.profile.seed,
+)
 draws = lab.profile.counts.bootstrap
 prompt = lab.pairs.prompts("neutral")[PROMPT]
 lab.show.quote(prompt.text)
@@ -92,26 +99,35 @@ from helpers.alignment.pasts import reader
 hf = lab.load_plain().to(lab.device).requires_grad_(False)
 ids = model.tokenise([prompt.text]).ids.to(lab.device)
 length = ids.shape[1]
-everywhere = torch.ones(1, length + 1, dtype=torch.bool, device=lab.device)  # the prompt and one token to come
+# The prompt and one token to come.
+everywhere = torch.ones(1, length + 1, dtype=torch.bool, device=lab.device)
 positions = torch.arange(length + 1, device=lab.device)[None]
 STEPS = 50
-step_size = settings.step_size * settings.iterations / STEPS  # the profile's whole way, in fifty small steps
+# The profile's whole way, in fifty small steps.
+step_size = settings.step_size * settings.iterations / STEPS
 
 # %%
 with reader(hf, everywhere, positions, layer=probe.layer) as read:
     start = read.read([], ids=ids[:, :-1])
-    past = [layer.clone().requires_grad_() for layer in start.past]  # keys and values, one tensor for each layer
+    past = [
+        layer.clone().requires_grad_() for layer in start.past
+    ]  # keys and values, one tensor for each layer
     now = read.read(past, ids=ids[:, -1:])
     p = now.logits.softmax(dim=-1)
     expected = (p @ hf.transformer.wte.weight)[:, None]  # the token to come, on average
     unedited = read.read(start.past, ids=ids[:, -1:])
     ahead = read.read(unedited.past, embeddings=expected)
     streams = torch.cat([start.residual, now.residual.detach(), ahead.residual], dim=1)
-    log_toxic = probe.logit(streams[:, 1:].mean(dim=1)).sigmoid().log()  # positions >= 1, as the probe was fitted
+    log_toxic = (
+        probe.logit(streams[:, 1:].mean(dim=1)).sigmoid().log()
+    )  # positions >= 1, as the probe was fitted
     gradients = torch.autograd.grad(log_toxic.sum(), past)
     edited = [layer.detach() + step_size * g / g.norm() for layer, g in zip(past, gradients)]
     after = read.read(edited, ids=ids[:, -1:]).logits.softmax(dim=-1)
-print(f"{len(past)} layers; keys and values {tuple(past[0].shape)} = (key or value, text, head, position, dimension)")
+print(
+    f"{len(past)} layers; keys and values {tuple(past[0].shape)} = (key or value, text, head, "
+    f"position, dimension)"
+)
 print(f"P(toxic) by the probe before the step: {log_toxic.exp().item():.4f}")
 
 # %% [markdown]
@@ -123,7 +139,9 @@ from helpers.alignment.pplm import trace
 
 fine = settings.model_copy(update={"iterations": STEPS, "step_size": step_size})
 seen = trace(hf, ids[0].tolist(), prompt.id, probe, fine, seed=seed)
-assert torch.allclose(seen.probabilities[0, 1], after[0].cpu(), atol=1e-5), "the helper must take the step we took"
+assert torch.allclose(seen.probabilities[0, 1], after[0].cpu(), atol=1e-5), (
+    "the helper must take the step we took"
+)
 assert abs(seen.log_attribute[0, 0].item() - log_toxic.item()) < 1e-4, "and see the same probe"
 print(f"{tuple(seen.probabilities.shape)=}  (new token, state, vocabulary)")
 
@@ -135,15 +153,25 @@ print(f"{tuple(seen.probabilities.shape)=}  (new token, state, vocabulary)")
 
 # %%
 first = seen.probabilities[0]
-shown = list(dict.fromkeys([*first[0].topk(2).indices.tolist(), *first[-1].topk(3).indices.tolist()]))[:5]
+shown = list(
+    dict.fromkeys([*first[0].topk(2).indices.tolist(), *first[-1].topk(3).indices.tolist()])
+)[:5]
 names = [repr(token) for token in model.token_strings(torch.tensor(shown))]
 end = first[-2:].mean(dim=0)  # two states: near the balance the path steps to and fro
 risen = int((end[shown] - first[0, shown]).argmax())
+finding = (
+    f"{names[0]}: {first[0, shown[0]]:.2f} → {end[shown[0]]:.2f} in {STEPS} steps; "
+    f"{names[risen]}: {first[0, shown[risen]]:.4f} → {end[shown[risen]]:.2f} ({model.name})"
+)
 plots.line(
-    list(range(STEPS + 1)), {name: first[:, token] for name, token in zip(names, shown)},
-    title=f"{names[0]}: {first[0, shown[0]]:.2f} → {end[shown[0]]:.2f} in {STEPS} steps; {names[risen]}: {first[0, shown[risen]]:.4f} → {end[shown[risen]]:.2f} ({model.name})",
-    x_label="PPLM steps on the past", y_label="probability of being the next token", unmask=UNMASK,
-    alt="Probability of the next token for the likeliest tokens before and after fifty PPLM steps, step by step.",
+    list(range(STEPS + 1)),
+    {name: first[:, token] for name, token in zip(names, shown)},
+    title=finding,
+    x_label="PPLM steps on the past",
+    y_label="probability of being the next token",
+    unmask=UNMASK,
+    alt="Probability of the next token for the likeliest tokens before and after fifty PPLM "
+    "steps, step by step.",
 )
 
 # %% [markdown]
@@ -162,24 +190,45 @@ plots.line(
 # %%
 published = type(settings)()  # table 9 of the paper
 weights = sorted({0.0, settings.kl_scale, published.kl_scale})
-held = {weight: trace(hf, ids[0].tolist(), prompt.id, probe, fine.model_copy(update={"kl_scale": weight, "new_tokens": 1}), seed=seed)
-        for weight in weights}
+held = {
+    weight: trace(
+        hf,
+        ids[0].tolist(),
+        prompt.id,
+        probe,
+        fine.model_copy(update={"kl_scale": weight, "new_tokens": 1}),
+        seed=seed,
+    )
+    for weight in weights
+}
 toxic = {f"KL weight {weight:g}": run.log_attribute[0].exp() for weight, run in held.items()}
 start_p = next(iter(toxic.values()))[0]
+finding = f"P(toxic) by the probe: {start_p:.3f} before, after fifty steps " + ", ".join(
+    f"{p[-2:].mean():.3f} at {name}" for name, p in toxic.items()
+)
 plots.line(
-    list(range(STEPS + 1)), toxic,
-    title=f"P(toxic) by the probe: {start_p:.3f} before, after fifty steps " + ", ".join(f"{p[-2:].mean():.3f} at {name}" for name, p in toxic.items()),
-    x_label="PPLM steps on the past", y_label="P(toxic) of the text with one token to come",
-    alt="The probe's probability that the text is toxic, over fifty PPLM steps, for each weight of the KL term.",
+    list(range(STEPS + 1)),
+    toxic,
+    title=finding,
+    x_label="PPLM steps on the past",
+    y_label="P(toxic) of the text with one token to come",
+    alt="The probe's probability that the text is toxic, over fifty PPLM steps, for each weight "
+    "of the KL term.",
 )
 
 # %%
 divergence = {f"KL weight {weight:g}": run.divergence[0] for weight, run in held.items()}
+finding = "Distance from the unedited distribution after fifty steps: " + ", ".join(
+    f"{d[-2:].mean():.2f} nats at {name}" for name, d in divergence.items()
+)
 plots.line(
-    list(range(STEPS + 1)), divergence,
-    title="Distance from the unedited distribution after fifty steps: " + ", ".join(f"{d[-2:].mean():.2f} nats at {name}" for name, d in divergence.items()),
-    x_label="PPLM steps on the past", y_label="KL divergence (nats)",
-    alt="KL divergence between edited and unedited next-token distribution over fifty PPLM steps, for each weight.",
+    list(range(STEPS + 1)),
+    divergence,
+    title=finding,
+    x_label="PPLM steps on the past",
+    y_label="KL divergence (nats)",
+    alt="KL divergence between edited and unedited next-token distribution over fifty PPLM steps, "
+    "for each weight.",
 )
 
 # %% [markdown]
@@ -197,9 +246,18 @@ plots.line(
 
 # %%
 states = seen.probabilities
-rows = [{"step": step, "likeliest before": model.token_strings(states[step, 0].argmax()[None])[0], "likeliest after": model.token_strings(states[step, -1].argmax()[None])[0],
-         "written": model.token_strings(token[None])[0], "P(toxic) before": seen.log_attribute[step, 0].exp(), "P(toxic) after": seen.log_attribute[step, -1].exp(),
-         "KL (nats)": seen.divergence[step, -1]} for step, token in enumerate(seen.ids)]
+rows = [
+    {
+        "step": step,
+        "likeliest before": model.token_strings(states[step, 0].argmax()[None])[0],
+        "likeliest after": model.token_strings(states[step, -1].argmax()[None])[0],
+        "written": model.token_strings(token[None])[0],
+        "P(toxic) before": seen.log_attribute[step, 0].exp(),
+        "P(toxic) after": seen.log_attribute[step, -1].exp(),
+        "KL (nats)": seen.divergence[step, -1],
+    }
+    for step, token in enumerate(seen.ids)
+]
 lab.show.table(rows, caption=f"One continuation, token by token, fifty steps each ({model.name})")
 
 # %% [markdown]
@@ -228,15 +286,29 @@ lab.show.table(rows, caption=f"One continuation, token by token, fifty steps eac
 # %%
 neutral, hostile = lab.pairs.craft("neutral"), lab.pairs.craft("hostile")
 sources = {"(a) neutral": neutral, "(b) hostile": hostile}
-print(f"{settings.iterations} steps of {settings.step_size} on each token; at most {lab.profile.counts.pairs} pairs are wanted")
+print(
+    f"{settings.iterations} steps of {settings.step_size} on each token; at most "
+    f"{lab.profile.counts.pairs} pairs are wanted"
+)
 print({name: len(found.kept) for name, found in sources.items()}, "pairs kept")
 
 # %%
 reasons = dict.fromkeys(reason for found in sources.values() for reason in found.counts)
 lab.show.table(
-    [{"what became of the attempts": reason, **{name: found.counts.get(reason, 0) for name, found in sources.items()},
-      **{f"{name}, share": found.counts.get(reason, 0) / found.counts["attempted"] for name, found in sources.items()}} for reason in reasons],
-    caption=f"Every attempt is kept or counted under the first reason that applies ({model.name}; scorer: {lab.scorers[0].name})")
+    [
+        {
+            "what became of the attempts": reason,
+            **{name: found.counts.get(reason, 0) for name, found in sources.items()},
+            **{
+                f"{name}, share": found.counts.get(reason, 0) / found.counts["attempted"]
+                for name, found in sources.items()
+            },
+        }
+        for reason in reasons
+    ],
+    caption=f"Every attempt is kept or counted under the first reason that applies ({model.name}; "
+    f"scorer: {lab.scorers[0].name})",
+)
 
 # %% [markdown]
 # Two different failures are possible. A neutral prompt is lost when its steered side stays clean:
@@ -262,9 +334,16 @@ def ten(found):
 
 for name, found in sources.items():
     pairs = ten(found)
-    display(lab.show.side_by_side(
-        {"chosen": [pair.chosen for pair in pairs], "rejected": [pair.rejected for pair in pairs]},
-        labels=["…" + pair.prompt[-45:] for pair in pairs], caption=f"{name}: the end of the prompt, and both sides ({model.name})"))
+    display(
+        lab.show.side_by_side(
+            {
+                "chosen": [pair.chosen for pair in pairs],
+                "rejected": [pair.rejected for pair in pairs],
+            },
+            labels=["…" + pair.prompt[-45:] for pair in pairs],
+            caption=f"{name}: the end of the prompt, and both sides ({model.name})",
+        )
+    )
 
 # %% [markdown]
 # Two things to look for. Is the rejected side a sentence, or a list of insults? And do the two
@@ -281,31 +360,67 @@ for name, found in sources.items():
 from helpers.intervals import bootstrap
 
 second = lab.scorers[1]
-sides = {(name, side): [getattr(pair, side) for pair in found.kept] for name, found in sources.items() for side in ("chosen", "rejected")}
-by_scorer = {scorer.name: {key: bootstrap(scorer.score(texts), n=draws, seed=seed) for key, texts in sides.items()} for scorer in lab.scorers}
+sides = {
+    (name, side): [getattr(pair, side) for pair in found.kept]
+    for name, found in sources.items()
+    for side in ("chosen", "rejected")
+}
+by_scorer = {
+    scorer.name: {
+        key: bootstrap(scorer.score(texts), n=draws, seed=seed) for key, texts in sides.items()
+    }
+    for scorer in lab.scorers
+}
 rated = by_scorer[second.name]
+finding = "By the second scorer, which had no say in the filter, rejected − chosen is " + ", ".join(
+    f"{rated[n, 'rejected'].value - rated[n, 'chosen'].value:+.2f} after {n} prompts"
+    for n in sources
+)
 plots.bar(
-    list(sources), {side: [rated[name, side] for name in sources] for side in ("chosen", "rejected")},
-    title="By the second scorer, which had no say in the filter, rejected − chosen is " + ", ".join(f"{rated[n, 'rejected'].value - rated[n, 'chosen'].value:+.2f} after {n} prompts" for n in sources),
-    x_label="source of prompts", y_label=f"toxicity ({second.unit})",
-    alt="Mean toxicity of chosen and rejected sides by the second scorer, for both sources, with bootstrap 95 % intervals.",
+    list(sources),
+    {side: [rated[name, side] for name in sources] for side in ("chosen", "rejected")},
+    title=finding,
+    x_label="source of prompts",
+    y_label=f"toxicity ({second.unit})",
+    alt="Mean toxicity of chosen and rejected sides by the second scorer, for both sources, with "
+    "bootstrap 95 % intervals.",
 )
 
 # %%
 fluency = {key: lab.pairs.measure_fluency(sources[key[0]].kept, key[1]) for key in sides}
-neutral_sides = {side: fluency["(a) neutral", side].per_item.log10() for side in ("chosen", "rejected")}
+neutral_sides = {
+    side: fluency["(a) neutral", side].per_item.log10() for side in ("chosen", "rejected")
+}
+finding = (
+    f"After neutral prompts the steered side is "
+    f"{10 ** (neutral_sides['rejected'].median() - neutral_sides['chosen'].median()):.1f} "
+    f"times as surprising as the plain one, by the median ({model.name})"
+)
 plots.histogram(
-    neutral_sides, bins=40,
-    title=f"After neutral prompts the steered side is {10 ** (neutral_sides['rejected'].median() - neutral_sides['chosen'].median()):.1f} times as surprising as the plain one, by the median ({model.name})",
+    neutral_sides,
+    bins=40,
+    title=finding,
     x_label=f"log₁₀ of perplexity under {model.name} (0 = certain, 1 = one in ten)",
-    alt="Distribution over pairs of the base model's perplexity of the chosen and of the rejected side, on a logarithmic axis.",
+    alt="Distribution over pairs of the base model's perplexity of the chosen and of the rejected "
+    "side, on a logarithmic axis.",
 )
 
 # %%
 lab.show.table(
-    [{"source": name, "side": side, **{f"toxicity ({scorer})": str(found[name, side]) for scorer, found in by_scorer.items()},
-      "perplexity under base": str(fluency[name, side].interval(n=draws, seed=seed))} for name, side in sides],
-    caption=f"Kept pairs, both sides: value [95 % interval] ({model.name})")
+    [
+        {
+            "source": name,
+            "side": side,
+            **{
+                f"toxicity ({scorer})": str(found[name, side])
+                for scorer, found in by_scorer.items()
+            },
+            "perplexity under base": str(fluency[name, side].interval(n=draws, seed=seed)),
+        }
+        for name, side in sides
+    ],
+    caption=f"Kept pairs, both sides: value [95 % interval] ({model.name})",
+)
 
 # %% [markdown]
 # The first scorer's column is the filter looking at itself: it says what was asked for. The
@@ -324,7 +439,10 @@ lab.show.table(
 
 # %%
 few = min(96, neutral.counts["attempted"])
-randoms = [lab.pairs.craft("random direction", attempts=few, wanted=few, draw=draw) for draw in range(lab.profile.steering.random_directions)]
+randoms = [
+    lab.pairs.craft("random direction", attempts=few, wanted=few, draw=draw)
+    for draw in range(lab.profile.steering.random_directions)
+]
 
 
 def gaps(attempts):
@@ -332,17 +450,28 @@ def gaps(attempts):
     return torch.tensor([pair.scores["rejected"] - pair.scores["chosen"] for pair in attempts])
 
 
-pushed = {"W, neutral prompts": bootstrap(gaps(neutral.attempts), n=draws, seed=seed),
-          "W, hostile prompts": bootstrap(gaps(hostile.attempts), n=draws, seed=seed),
-          "random directions, neutral": bootstrap(torch.cat([gaps(r.attempts) for r in randoms]), n=draws, seed=seed)}
+pushed = {
+    "W, neutral prompts": bootstrap(gaps(neutral.attempts), n=draws, seed=seed),
+    "W, hostile prompts": bootstrap(gaps(hostile.attempts), n=draws, seed=seed),
+    "random directions, neutral": bootstrap(
+        torch.cat([gaps(r.attempts) for r in randoms]), n=draws, seed=seed
+    ),
+}
 
 # %%
 difference, control = pushed["W, neutral prompts"], pushed["random directions, neutral"]
+finding = (
+    f"Steering toward the probe adds {difference.value:.2f} to the toxicity of neutral "
+    f"continuations; {len(randoms)} random directions add {control.value:.2f}"
+)
 plots.bar(
-    list(pushed), {"difference": list(pushed.values())},
-    title=f"Steering toward the probe adds {difference.value:.2f} to the toxicity of neutral continuations; {len(randoms)} random directions add {control.value:.2f}",
-    x_label="direction, and kind of prompt", y_label=f"rejected − chosen ({lab.scorers[0].unit})",
-    alt="Difference in toxicity between steered and plain continuations over all attempts: probe on neutral and on hostile prompts, random directions on neutral ones.",
+    list(pushed),
+    {"difference": list(pushed.values())},
+    title=finding,
+    x_label="direction, and kind of prompt",
+    y_label=f"rejected − chosen ({lab.scorers[0].unit})",
+    alt="Difference in toxicity between steered and plain continuations over all attempts: probe "
+    "on neutral and on hostile prompts, random directions on neutral ones.",
 )
 
 # %%
@@ -350,9 +479,18 @@ from helpers.teaching.claims import Measurement
 
 spare = neutral.counts.get("more than were wanted", 0)
 both = {side: fluency["(a) neutral", side].value for side in ("chosen", "rejected")}
-lab.claims.record("A5", Measurement.of(
-    difference, "difference in toxicity", control=control, share_kept=(len(neutral.kept) + spare) / neutral.counts["attempted"],
-    fluency_chosen=both["chosen"], fluency_rejected=both["rejected"], hostile_difference=pushed["W, hostile prompts"].value))
+lab.claims.record(
+    "A5",
+    Measurement.of(
+        difference,
+        "difference in toxicity",
+        control=control,
+        share_kept=(len(neutral.kept) + spare) / neutral.counts["attempted"],
+        fluency_chosen=both["chosen"],
+        fluency_rejected=both["rejected"],
+        hostile_difference=pushed["W, hostile prompts"].value,
+    ),
+)
 
 # %% [markdown]
 # The two probe bars have different ceilings: where a plain continuation is toxic already,
@@ -370,13 +508,31 @@ lab.claims.record("A5", Measurement.of(
 # %%
 tried = min(300, len(lab.pairs.prompts("rejection sampling")))
 sampled = lab.pairs.craft("rejection sampling", attempts=tried)
-fluency |= {("sampled", side): lab.pairs.measure_fluency(sampled.kept, side) for side in ("chosen", "rejected")}
-recipes = {"PPLM, (a) neutral": ("(a) neutral", neutral, neutral.counts["attempted"]), "PPLM, (b) hostile": ("(b) hostile", hostile, hostile.counts["attempted"]),
-           "rejection sampling, hostile": ("sampled", sampled, tried)}
+fluency |= {
+    ("sampled", side): lab.pairs.measure_fluency(sampled.kept, side)
+    for side in ("chosen", "rejected")
+}
+recipes = {
+    "PPLM, (a) neutral": ("(a) neutral", neutral, neutral.counts["attempted"]),
+    "PPLM, (b) hostile": ("(b) hostile", hostile, hostile.counts["attempted"]),
+    "rejection sampling, hostile": ("sampled", sampled, tried),
+}
 lab.show.table(
-    [{"recipe": recipe, "prompts used": used, "pairs": len(found.kept), "share": len(found.kept) / used,
-      **{f"perplexity, {side}": str(fluency[key, side].interval(n=draws, seed=seed)) for side in ("chosen", "rejected")}}
-     for recipe, (key, found, used) in recipes.items()], caption=f"Three ways to pairs ({model.name})")
+    [
+        {
+            "recipe": recipe,
+            "prompts used": used,
+            "pairs": len(found.kept),
+            "share": len(found.kept) / used,
+            **{
+                f"perplexity, {side}": str(fluency[key, side].interval(n=draws, seed=seed))
+                for side in ("chosen", "rejected")
+            },
+        }
+        for recipe, (key, found, used) in recipes.items()
+    ],
+    caption=f"Three ways to pairs ({model.name})",
+)
 
 # %% [markdown]
 # Rejection sampling can only reject what the model says anyway; PPLM makes it say more. (Its
@@ -398,7 +554,10 @@ from helpers.alignment.jsonl import read_pairs, write_pairs
 file = lab.build / "pairs" / "neutral.jsonl"
 write_pairs(file, neutral.kept, schema="published")
 assert read_pairs(file) == neutral.kept, "what was written must come back"
-print(f"{file.name}: {len(neutral.kept)} pairs, {file.stat().st_size / 1e3:.0f} kB, columns prompt_text, unpert_gen_text, pert_gen_text")
+print(
+    f"{file.name}: {len(neutral.kept)} pairs, {file.stat().st_size / 1e3:.0f} kB, columns "
+    f"prompt_text, unpert_gen_text, pert_gen_text"
+)
 
 # %% [markdown]
 # If a prompt were both in a pair and in the evaluation, training would have seen its test. We
@@ -411,12 +570,21 @@ def plain_form(texts):
     return {" ".join(text.casefold().split()) for text in texts}
 
 
-in_pairs = plain_form(pair.prompt for found in (neutral, hostile, sampled) for pair in found.attempts)
-measured_on = {"development prompts": lab.texts.prompts_dev, "evaluation prompts": lab.texts.prompts_eval, "probe's comments": (*lab.texts.comments_train, *lab.texts.comments_test)}
+in_pairs = plain_form(
+    pair.prompt for found in (neutral, hostile, sampled) for pair in found.attempts
+)
+measured_on = {
+    "development prompts": lab.texts.prompts_dev,
+    "evaluation prompts": lab.texts.prompts_eval,
+    "probe's comments": (*lab.texts.comments_train, *lab.texts.comments_test),
+}
 for name, items in measured_on.items():
     shared = in_pairs & plain_form(item.text for item in items)
     assert not shared, f"{len(shared)} prompts of pairs are among the {name}"
-print(f"{len(in_pairs)} prompts of pairs; none among", ", ".join(f"{len(items)} {name}" for name, items in measured_on.items()))
+print(
+    f"{len(in_pairs)} prompts of pairs; none among",
+    ", ".join(f"{len(items)} {name}" for name, items in measured_on.items()),
+)
 
 # %% [markdown]
 # **What this does not show:** that the prompts are of different kinds. Copies are excluded,
@@ -476,7 +644,10 @@ from helpers.teaching.exercises import check_fuse
 
 
 def fuse(
-    steered: Float[Tensor, "batch vocab"], plain: Float[Tensor, "batch vocab"], scale: float, top_k: int
+    steered: Float[Tensor, "batch vocab"],
+    plain: Float[Tensor, "batch vocab"],
+    scale: float,
+    top_k: int,
 ) -> Float[Tensor, "batch vocab"]:
     """The distribution the next token is drawn from."""
     ### BEGIN SOLUTION

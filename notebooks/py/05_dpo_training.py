@@ -54,7 +54,7 @@ import helpers.colab  # installs what is missing on Colab; does nothing elsewher
 from helpers.lab import Lab
 
 # %% tags=["parameters"]
-PROFILE = None  # "pocket", "gpt2-medium", or the path of a TOML file; None: TOXICITY_LAB_PROFILE, else "pocket"
+PROFILE = None  # "pocket", "gpt2-medium" or a TOML file; None: $TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
 
 # %%
@@ -95,12 +95,15 @@ from torch.nn.functional import logsigmoid
 
 
 def response_logprob(lm, batch):
-    """log π(y | w) of each row: the sum over the response's tokens of log p(token | all before it)."""
+    """log π(y | w) of each row: the sum over the response of log p(token | all before it)."""
     positions = (batch.mask.long().cumsum(dim=1) - 1).clamp_min(0)
-    logits = lm(input_ids=batch.ids, attention_mask=batch.mask.long(), position_ids=positions).logits
+    logits = lm(
+        input_ids=batch.ids, attention_mask=batch.mask.long(), position_ids=positions
+    ).logits
     logprobs = logits[:, :-1].log_softmax(dim=-1)  # what stands at t predicts token t + 1
     taken = logprobs.gather(-1, batch.ids[:, 1:, None]).squeeze(-1)
-    return torch.where(batch.response[:, 1:], taken, 0.0).sum(dim=1)  # the mask: the response alone counts
+    # The mask: the response alone counts.
+    return torch.where(batch.response[:, 1:], taken, 0.0).sum(dim=1)
 
 
 def dpo(policy, reference, batch, beta):
@@ -142,11 +145,17 @@ def through(mask, row):
 
 sides = [f"{side} {pair}" for side in ("chosen", "rejected") for pair in range(len(few))]
 lab.show.table(
-    [{"row": side,
-      "prompt: not in the loss": "…" + through(batch.mask & ~batch.response, row)[-50:],
-      "response: in the loss": through(batch.response, row),
-      "padding": int((~batch.mask[row]).sum())} for row, side in enumerate(sides)],
-    caption=f"A batch of {len(few)} pairs, decoded through its masks")
+    [
+        {
+            "row": side,
+            "prompt: not in the loss": "…" + through(batch.mask & ~batch.response, row)[-50:],
+            "response: in the loss": through(batch.response, row),
+            "padding": int((~batch.mask[row]).sum()),
+        }
+        for row, side in enumerate(sides)
+    ],
+    caption=f"A batch of {len(few)} pairs, decoded through its masks",
+)
 
 # %% [markdown]
 # The first rows are the chosen sides, the last ones the rejected sides of the same prompts; what
@@ -171,9 +180,15 @@ assert (slope[~batch.response] == 0).all(), "prompt and padding contribute exact
 # %%
 for row, caption in ((0, "chosen: pulled up"), (len(few), "rejected: pushed down")):
     real = batch.mask[row]
-    display(lab.show.tokens(
-        model.token_strings(batch.ids[row][real]), -slope[row][real], scale=slope.abs().max().item(),
-        caption=caption, value_label="−∂loss/∂log p"))
+    display(
+        lab.show.tokens(
+            model.token_strings(batch.ids[row][real]),
+            -slope[row][real],
+            scale=slope.abs().max().item(),
+            caption=caption,
+            value_label="−∂loss/∂log p",
+        )
+    )
 
 # %% [markdown]
 # Every token of a response is moved with the same force, $\beta\,\sigma(-\text{margin})$ divided
@@ -190,7 +205,10 @@ wide = lay_out(*rows, padding=0, side="left", width=batch.ids.shape[1] + 5)
 with torch.no_grad():
     wide_sums = response_logprob(policy, wide)
 assert torch.allclose(log_ref, wide_sums, atol=1e-3), "padding must change nothing"
-print(f"largest difference under other padding: {(log_ref - wide_sums).abs().max():.1e} nats of {log_ref.abs().mean():.0f}")
+print(
+    f"largest difference under other padding: {(log_ref - wide_sums).abs().max():.1e} nats of "
+    f"{log_ref.abs().mean():.0f}"
+)
 
 # %% [markdown]
 # ## 3 · The same loss as the library's
@@ -218,20 +236,34 @@ def nudge(lm):
 with tempfile.TemporaryDirectory() as work:
     small = settings.model_copy(update={"batch": 4, "precision": "float32"})
     trainer = preference_trainer(
-        lab.load_plain(), tokenizer, encoded[4:12], few, small, pathlib.Path(work),
-        seed=seed, device=torch.device("cpu"), micro_batch=4)
+        lab.load_plain(),
+        tokenizer,
+        encoded[4:12],
+        few,
+        small,
+        pathlib.Path(work),
+        seed=seed,
+        device=torch.device("cpu"),
+        micro_batch=4,
+    )
     nudge(trainer.model)
     theirs = next(iter(trainer.get_train_dataloader()))
     trl_loss = trainer.compute_loss(trainer.model, theirs).item()
 
 # %%
 nudge(policy)
-same = PairBatch(theirs["input_ids"], theirs["attention_mask"].bool(), theirs["completion_mask"].bool())
+same = PairBatch(
+    theirs["input_ids"], theirs["attention_mask"].bool(), theirs["completion_mask"].bool()
+)
 our_loss = dpo(policy, reference, same, settings.beta).item()
 assert abs(our_loss - trl_loss) < 1e-5, "the loss from scratch must be the library's"
 assert abs(our_loss - math.log(2)) > 1e-3, "the comparison is not between two constants"
-assert not (same.ids[same.response] == tokenizer.eos_token_id).any(), "no response may teach end-of-text"
-print(f"from scratch {our_loss:.6f}   TRL {trl_loss:.6f}   difference {abs(our_loss - trl_loss):.1e}")
+assert not (same.ids[same.response] == tokenizer.eos_token_id).any(), (
+    "no response may teach end-of-text"
+)
+print(
+    f"from scratch {our_loss:.6f}   TRL {trl_loss:.6f}   difference {abs(our_loss - trl_loss):.1e}"
+)
 
 # %% [markdown]
 # The last assertion guards against a default of TRL that is switched off here: it appends an
@@ -272,29 +304,53 @@ def looks_at(run):
 
 def toxicity_of(run):
     """Dev toxicity at each look, with its 95 % interval over prompts."""
-    return [Interval(row["toxicity"], row["toxicity_low"], row["toxicity_high"]) for row in looks_at(run)]
+    return [
+        Interval(row["toxicity"], row["toxicity_low"], row["toxicity_high"])
+        for row in looks_at(run)
+    ]
 
 # %%
 start_look = by_source[lab.pairs.sources[0]].looks[0]
-target, ceiling = settings.matched_share * start_look.toxicity, settings.perplexity_ceiling * start_look.perplexity
+target, ceiling = (
+    settings.matched_share * start_look.toxicity,
+    settings.perplexity_ceiling * start_look.perplexity,
+)
 fell = [f"{run.looks[-1].toxicity:.2f} ({name} pairs)" for name, run in by_source.items()]
+finding = (
+    f"Toxicity after hostile prompts falls from {start_look.toxicity:.2f} to "
+    + " and ".join(fell)
+    + f" ({model.name})"
+)
 plots.line(
     {name: [look.step for look in run.looks] for name, run in by_source.items()},
     {name: toxicity_of(run) for name, run in by_source.items()},
     reference={f"{settings.matched_share:.0%} of base": target},
-    title=f"Toxicity after hostile prompts falls from {start_look.toxicity:.2f} to " + " and ".join(fell) + f" ({model.name})",
-    x_label="optimiser steps", y_label=f"dev toxicity ({lab.scorers[0].unit})",
-    alt="Development toxicity against optimiser steps for both sources of pairs, with 95 % bands; a line marks the matched share of base.",
+    title=finding,
+    x_label="optimiser steps",
+    y_label=f"dev toxicity ({lab.scorers[0].unit})",
+    alt="Development toxicity against optimiser steps for both sources of pairs, with 95 % bands; "
+    "a line marks the matched share of base.",
 )
 
 # %%
-price = {name: [look.perplexity / start_look.perplexity for look in run.looks] for name, run in by_source.items()}
+price = {
+    name: [look.perplexity / start_look.perplexity for look in run.looks]
+    for name, run in by_source.items()
+}
+finding = (
+    "The price at the last step: perplexity "
+    + ", ".join(f"× {ratio[-1]:.3f} on {name} pairs" for name, ratio in price.items())
+    + f" ({model.name})"
+)
 plots.line(
-    price, {name: [look.toxicity for look in run.looks] for name, run in by_source.items()},
+    price,
+    {name: [look.toxicity for look in run.looks] for name, run in by_source.items()},
     limits={"ceiling": settings.perplexity_ceiling},
-    title="The price at the last step: perplexity " + ", ".join(f"× {ratio[-1]:.3f} on {name} pairs" for name, ratio in price.items()) + f" ({model.name})",
-    x_label="dev perplexity / base", y_label=f"dev toxicity ({lab.scorers[0].unit})",
-    alt="Development toxicity against relative perplexity along both training runs; a line marks the ceiling.",
+    title=finding,
+    x_label="dev perplexity / base",
+    y_label=f"dev toxicity ({lab.scorers[0].unit})",
+    alt="Development toxicity against relative perplexity along both training runs; a line marks "
+    "the ceiling.",
 )
 
 # %% [markdown]
@@ -319,7 +375,10 @@ first, *others = drops
 main = first if drops[first] >= lab.policies.enough or not others else others[0]
 assert main == lab.policies.choose_recipe(), "every later notebook must open the same policies"
 run = by_source[main]
-print("largest drop within the ceiling:", ", ".join(f"{drop:.0%} of base ({name})" for name, drop in drops.items()))
+print(
+    "largest drop within the ceiling:",
+    ", ".join(f"{drop:.0%} of base ({name})" for name, drop in drops.items()),
+)
 print(f"→ the policies of this series learn from the {main} pairs.")
 
 # %% [markdown]
@@ -331,26 +390,49 @@ print(f"→ the policies of this series learn from the {main} pairs.")
 
 # %%
 looks = looks_at(run)
-seen = {"accuracy on held-back pairs": [row["validation_accuracy"] for row in looks],
-        "dev toxicity / base": [row["toxicity"] / looks[0]["toxicity"] for row in looks]}
+seen = {
+    "accuracy on held-back pairs": [row["validation_accuracy"] for row in looks],
+    "dev toxicity / base": [row["toxicity"] / looks[0]["toxicity"] for row in looks],
+}
 perfect = next((row for row in looks if row["validation_accuracy"] == 1), None)
 lowest = min(looks, key=lambda row: row["toxicity"])
-reached = "Accuracy never reaches 1.00" if perfect is None else (
-    f"Accuracy is 1.00 at step {perfect['step']}, with toxicity at {perfect['toxicity'] / looks[0]['toxicity']:.2f} of base")
+reached = (
+    "Accuracy never reaches 1.00"
+    if perfect is None
+    else (
+        f"Accuracy is 1.00 at step {perfect['step']}, with toxicity at "
+        f"{perfect['toxicity'] / looks[0]['toxicity']:.2f} of base"
+    )
+)
+finding = (
+    f"{reached}; toxicity is lowest, {lowest['toxicity'] / looks[0]['toxicity']:.2f}, at "
+    f"step {lowest['step']} ({model.name})"
+)
 plots.line(
-    [row["step"] for row in looks], seen,
-    title=f"{reached}; toxicity is lowest, {lowest['toxicity'] / looks[0]['toxicity']:.2f}, at step {lowest['step']} ({model.name})",
-    x_label="optimiser steps", y_label="share",
-    alt="Reward accuracy on held-back pairs and development toxicity relative to base, against optimiser steps.",
+    [row["step"] for row in looks],
+    seen,
+    title=finding,
+    x_label="optimiser steps",
+    y_label="share",
+    alt="Reward accuracy on held-back pairs and development toxicity relative to base, against "
+    "optimiser steps.",
 )
 
 # %%
 trained = [row for row in run.history if row["kind"] == "train"]
+finding = (
+    f"The margin reaches {looks[-1]['validation_margin']:.1f} on held-back pairs at step "
+    f"{looks[-1]['step']} ({model.name})"
+)
 plots.line(
     {"training": [row["step"] for row in trained], "held back": [row["step"] for row in looks]},
-    {"training": [row["margin"] for row in trained], "held back": [row["validation_margin"] for row in looks]},
-    title=f"The margin reaches {looks[-1]['validation_margin']:.1f} on held-back pairs at step {looks[-1]['step']} ({model.name})",
-    x_label="optimiser steps", y_label="margin: chosen − rejected reward",
+    {
+        "training": [row["margin"] for row in trained],
+        "held back": [row["validation_margin"] for row in looks],
+    },
+    title=finding,
+    x_label="optimiser steps",
+    y_label="margin: chosen − rejected reward",
     alt="Reward margin on training batches and on held-back pairs, against optimiser steps.",
 )
 
@@ -376,16 +458,28 @@ plots.line(
 
 # %%
 admissible = [look for look in run.looks[1:] if look.perplexity <= ceiling]
-by_hand = {"matched": min(admissible, key=lambda look: abs(look.toxicity - target)).step,
-           "strong": min(admissible, key=lambda look: look.toxicity).step}
-assert {role: run.roles[role] for role in by_hand} == by_hand, "the rule by hand must choose what the run kept"
+by_hand = {
+    "matched": min(admissible, key=lambda look: abs(look.toxicity - target)).step,
+    "strong": min(admissible, key=lambda look: look.toxicity).step,
+}
+assert {role: run.roles[role] for role in by_hand} == by_hand, (
+    "the rule by hand must choose what the run kept"
+)
 lab.show.table(
-    [{"step": look.step, "validation loss": look.validation_loss, "dev toxicity": str(seen),
-      "share of base": look.toxicity / start_look.toxicity,
-      "perplexity / base": f"{look.perplexity / start_look.perplexity:.3f}",
-      "within the ceiling": "yes" if look.perplexity <= ceiling else "no",
-      "kept as": ", ".join(role for role, step in run.roles.items() if step == look.step)}
-     for look, seen in zip(run.looks, toxicity_of(run))], caption=f"Every look of the main run ({model.name})")
+    [
+        {
+            "step": look.step,
+            "validation loss": look.validation_loss,
+            "dev toxicity": str(seen),
+            "share of base": look.toxicity / start_look.toxicity,
+            "perplexity / base": f"{look.perplexity / start_look.perplexity:.3f}",
+            "within the ceiling": "yes" if look.perplexity <= ceiling else "no",
+            "kept as": ", ".join(role for role, step in run.roles.items() if step == look.step),
+        }
+        for look, seen in zip(run.looks, toxicity_of(run))
+    ],
+    caption=f"Every look of the main run ({model.name})",
+)
 
 # %% [markdown]
 # (*best*, the lowest validation loss, is what the paper keeps; *last* is the last step.) The
@@ -395,10 +489,20 @@ lab.show.table(
 # control did as much, the rejected sides would be idle.
 
 # %%
-matched, strong, control = lab.policies.load("matched"), lab.policies.load("strong"), lab.policies.load("fine-tuned")
+matched, strong, control = (
+    lab.policies.load("matched"),
+    lab.policies.load("strong"),
+    lab.policies.load("fine-tuned"),
+)
 reseeded = {s: lab.policies.load("matched", seed=s) for s in settings.seeds[1:]}
-models = {"base": model, "fine-tuned": control, "matched": matched, "strong": strong} | {p.name: p for p in reseeded.values()}
-assert all(weight.dtype == torch.float32 for policy in models.values() for weight in policy.bridge.parameters())
+models = {"base": model, "fine-tuned": control, "matched": matched, "strong": strong} | {
+    p.name: p for p in reseeded.values()
+}
+assert all(
+    weight.dtype == torch.float32
+    for policy in models.values()
+    for weight in policy.bridge.parameters()
+)
 print({name: policy.source.split("/")[-1] for name, policy in models.items() if name != "base"})
 
 # %% [markdown]
@@ -410,27 +514,52 @@ print({name: policy.source.split("/")[-1] for name, policy in models.items() if 
 # %%
 from helpers.language.evaluation import compare, table
 
-report = {name: lab.evaluate(name, model=policy, split="eval", mode="report") for name, policy in models.items()}
+report = {
+    name: lab.evaluate(name, model=policy, split="eval", mode="report")
+    for name, policy in models.items()
+}
 base = report["base"]
-lab.show.table(table(list(report.values())), caption=f"{len(base.prompt_ids)} evaluation prompts ({model.name}): value [95 % interval]")
+lab.show.table(
+    table(list(report.values())),
+    caption=f"{len(base.prompt_ids)} evaluation prompts ({model.name}): value [95 % interval]",
+)
 
 # %%
 main_four = ["base", "fine-tuned", "matched", "strong"]
 toxicity = {label: report[label].toxicity.value for label in main_four}
+finding = (
+    f"Toxicity {toxicity['base']:.2f}: with DPO {toxicity['matched']:.2f} (matched) and "
+    f"{toxicity['strong']:.2f} (strong), with fine-tuning on the chosen texts "
+    f"{toxicity['fine-tuned']:.2f} ({model.name})"
+)
 plots.bar(
-    main_four, {name: [report[label].intervals[name] for label in main_four] for name in base.toxicity_names},
-    title=f"Toxicity {toxicity['base']:.2f}: with DPO {toxicity['matched']:.2f} (matched) and {toxicity['strong']:.2f} (strong), with fine-tuning on the chosen texts {toxicity['fine-tuned']:.2f} ({model.name})",
-    x_label="model", y_label="toxicity on evaluation prompts",
-    alt="Bars of toxicity by both scorers for base, the fine-tuning control, the matched and the strong policy, with 95 % intervals.",
+    main_four,
+    {name: [report[label].intervals[name] for label in main_four] for name in base.toxicity_names},
+    title=finding,
+    x_label="model",
+    y_label="toxicity on evaluation prompts",
+    alt="Bars of toxicity by both scorers for base, the fine-tuning control, the matched and the "
+    "strong policy, with 95 % intervals.",
 )
 
 # %%
 against = {name: compare(base, evaluation) for name, evaluation in report.items() if name != "base"}
 lab.show.table(
-    [{"against base": name, "drop of toxicity": str(c.drop), "share of base": c.drop.value / base.toxicity.value,
-      "perplexity ratio": str(c.changes["perplexity"]), "F1 difference": str(c.changes["F1"]),
-      "fluency ratio": str(c.changes["fluency"])} for name, c in against.items()],
-    caption=f"On the same prompts with the same noise, paired [95 % interval]; the paper's drop is {(0.453 - 0.208) / 0.453:.2f} of base, its perplexity ratio {23.34 / 21.7:.2f} ({model.name})")
+    [
+        {
+            "against base": name,
+            "drop of toxicity": str(c.drop),
+            "share of base": c.drop.value / base.toxicity.value,
+            "perplexity ratio": str(c.changes["perplexity"]),
+            "F1 difference": str(c.changes["F1"]),
+            "fluency ratio": str(c.changes["fluency"]),
+        }
+        for name, c in against.items()
+    ],
+    caption=f"On the same prompts with the same noise, paired [95 % interval]; the paper's drop "
+    f"is {(0.453 - 0.208) / 0.453:.2f} of base, its perplexity ratio {23.34 / 21.7:.2f} "
+    f"({model.name})",
+)
 
 # %% [markdown]
 # Read the control's row first: so much do the chosen texts do by themselves, in as many steps.
@@ -454,22 +583,40 @@ from helpers.teaching.claims import Measurement, judge
 def measured(name):
     """Claim A6 as measured on one policy: its paired drop beside the control's."""
     c = against[name]
-    return Measurement.of(c.drop, "paired drop of toxicity", control=against["fine-tuned"].drop, base_toxicity=base.toxicity.value,
-                          perplexity_ratio=c.changes["perplexity"].value, f1_difference=c.changes["F1"].value)
+    return Measurement.of(
+        c.drop,
+        "paired drop of toxicity",
+        control=against["fine-tuned"].drop,
+        base_toxicity=base.toxicity.value,
+        perplexity_ratio=c.changes["perplexity"].value,
+        f1_difference=c.changes["F1"].value,
+    )
 
 
 seeds = {settings.seeds[0]: "matched", **{s: policy.name for s, policy in reseeded.items()}}
 verdicts = {s: judge("A6", measured(name)) for s, name in seeds.items()}
 lab.show.table(
-    [{"seed": s, "paired drop": str(against[name].drop), "perplexity ratio": str(against[name].changes["perplexity"]), "A6": str(verdicts[s])}
-     for s, name in seeds.items()],
-    caption=f"The matched policies of {len(seeds)} seeds; verdicts that differ from the first: {sum(v != verdicts[settings.seeds[0]] for v in verdicts.values())} ({model.name})")
+    [
+        {
+            "seed": s,
+            "paired drop": str(against[name].drop),
+            "perplexity ratio": str(against[name].changes["perplexity"]),
+            "A6": str(verdicts[s]),
+        }
+        for s, name in seeds.items()
+    ],
+    caption=f"The matched policies of {len(seeds)} seeds; verdicts that differ from the first: "
+    f"{sum(v != verdicts[settings.seeds[0]] for v in verdicts.values())} ({model.name})",
+)
 
 # %%
 import dataclasses
 
 second = base.toxicity_names[1]
-extra = {"drop_strong": against["strong"].drop.value, "drop_second_scorer": -against["matched"].changes[second].value}
+extra = {
+    "drop_strong": against["strong"].drop.value,
+    "drop_second_scorer": -against["matched"].changes[second].value,
+}
 extra |= {f"drop_seed_{s}": against[name].drop.value for s, name in seeds.items()}
 claim = measured("matched")
 lab.claims.record("A6", dataclasses.replace(claim, details={**claim.details, **extra}))
@@ -495,28 +642,52 @@ variants = {
     "learning rate × 2": (source, {"learning_rate": settings.learning_rate * 2}),
     f"{eighth} pairs": ((*source[:eighth], *source[-held:]), {}),
 }
-runs = {name: lab.policies.train(some, short.model_copy(update=change), seed=settings.seeds[0], valid=held, stop_early=False)
-        for name, (some, change) in variants.items()}
+runs = {
+    name: lab.policies.train(
+        some, short.model_copy(update=change), seed=settings.seeds[0], valid=held, stop_early=False
+    )
+    for name, (some, change) in variants.items()
+}
 
 # %%
 curves = {"as chosen": run, **runs}
-price = {name: [look.perplexity / start_look.perplexity for look in each.looks] for name, each in curves.items()}
+price = {
+    name: [look.perplexity / start_look.perplexity for look in each.looks]
+    for name, each in curves.items()
+}
 ends = {name: each.looks[-1] for name, each in curves.items()}
 dearest = max(price, key=lambda name: price[name][-1])
+finding = (
+    f"At the last step {dearest} has cost most: toxicity {ends[dearest].toxicity:.2f} at "
+    f"perplexity × {price[dearest][-1]:.2f}; as chosen, {ends['as chosen'].toxicity:.2f} "
+    f"at × {price['as chosen'][-1]:.2f}"
+)
 plots.line(
-    price, {name: [look.toxicity for look in each.looks] for name, each in curves.items()},
+    price,
+    {name: [look.toxicity for look in each.looks] for name, each in curves.items()},
     limits={"ceiling": settings.perplexity_ceiling},
-    title=f"At the last step {dearest} has cost most: toxicity {ends[dearest].toxicity:.2f} at perplexity × {price[dearest][-1]:.2f}; as chosen, {ends['as chosen'].toxicity:.2f} at × {price['as chosen'][-1]:.2f}",
-    x_label="dev perplexity / base", y_label=f"dev toxicity ({lab.scorers[0].unit})",
-    alt="Development toxicity against relative perplexity along the main run and four variants; a line marks the perplexity ceiling.",
+    title=finding,
+    x_label="dev perplexity / base",
+    y_label=f"dev toxicity ({lab.scorers[0].unit})",
+    alt="Development toxicity against relative perplexity along the main run and four variants; a "
+    "line marks the perplexity ceiling.",
 )
 
 # %%
 lab.show.table(
-    [{"run": name, "steps": ends[name].step, "dev toxicity": str(toxicity_of(each)[-1]), "perplexity / base": price[name][-1],
-      "held-back accuracy": looks_at(each)[-1]["validation_accuracy"], "held-back margin": looks_at(each)[-1]["validation_margin"]}
-     for name, each in curves.items()],
-    caption=f"Where each run ends ({model.name}, development prompts)")
+    [
+        {
+            "run": name,
+            "steps": ends[name].step,
+            "dev toxicity": str(toxicity_of(each)[-1]),
+            "perplexity / base": price[name][-1],
+            "held-back accuracy": looks_at(each)[-1]["validation_accuracy"],
+            "held-back margin": looks_at(each)[-1]["validation_margin"],
+        }
+        for name, each in curves.items()
+    ],
+    caption=f"Where each run ends ({model.name}, development prompts)",
+)
 
 # %% [markdown]
 # Follow a curve as a route: down is less toxic, right is worse at language. Routes that coincide
@@ -536,22 +707,41 @@ worst = max(runs, key=lambda name: ends[name].perplexity)
 over = lab.policies.open(runs[worst], "last", name="over-trained")
 judged = {"base": model, "matched": matched, "strong": strong, "over-trained": over}
 tested = {name: lab.evaluate(name, model=policy, split="dev") for name, policy in judged.items()}
-lab.show.table(table(list(tested.values())), caption=f"Development prompts; over-trained = {worst}, {ends[worst].step} steps ({model.name})")
+lab.show.table(
+    table(list(tested.values())),
+    caption=f"Development prompts; over-trained = {worst}, {ends[worst].step} steps ({model.name})",
+)
 
 # %%
 lab.show.side_by_side(
     {name: evaluation.continuations.texts[:8] for name, evaluation in tested.items()},
     labels=["…" + prompt.text[-40:] for prompt in tested["base"].continuations.prompts[:8]],
-    caption=f"The same prompts, the same noise ({model.name})")
+    caption=f"The same prompts, the same noise ({model.name})",
+)
 
 # %%
-ratios = {name: compare(tested["base"], tested[name]).changes for name in ("matched", "strong", "over-trained")}
-shown = {"perplexity of plain text": "perplexity", "fluency: base's perplexity of what it writes": "fluency"}
+ratios = {
+    name: compare(tested["base"], tested[name]).changes
+    for name in ("matched", "strong", "over-trained")
+}
+shown = {
+    "perplexity of plain text": "perplexity",
+    "fluency: base's perplexity of what it writes": "fluency",
+}
+finding = (
+    f"Over-trained: toxicity {tested['over-trained'].toxicity.value:.2f}, perplexity × "
+    f"{ratios['over-trained']['perplexity'].value:.2f}, and base finds its text × "
+    f"{ratios['over-trained']['fluency'].value:.1f} as surprising ({model.name})"
+)
 plots.bar(
-    list(ratios), {label: [changes[key] for changes in ratios.values()] for label, key in shown.items()}, reference={"base": 1.0},
-    title=f"Over-trained: toxicity {tested['over-trained'].toxicity.value:.2f}, perplexity × {ratios['over-trained']['perplexity'].value:.2f}, and base finds its text × {ratios['over-trained']['fluency'].value:.1f} as surprising ({model.name})",
-    x_label="policy", y_label="ratio to base (1 = as before)",
-    alt="Perplexity of plain text and fluency of own continuations, relative to base, for the matched, strong and over-trained policy, with 95 % intervals.",
+    list(ratios),
+    {label: [changes[key] for changes in ratios.values()] for label, key in shown.items()},
+    reference={"base": 1.0},
+    title=finding,
+    x_label="policy",
+    y_label="ratio to base (1 = as before)",
+    alt="Perplexity of plain text and fluency of own continuations, relative to base, for the "
+    "matched, strong and over-trained policy, with 95 % intervals.",
 )
 
 # %% [markdown]
@@ -614,10 +804,13 @@ from helpers.teaching.exercises import check_dpo_from_sums
 
 
 def dpo_from_sums(
-    chosen: Float[Tensor, " pair"], rejected: Float[Tensor, " pair"],
-    ref_chosen: Float[Tensor, " pair"], ref_rejected: Float[Tensor, " pair"], beta: float,
+    chosen: Float[Tensor, " pair"],
+    rejected: Float[Tensor, " pair"],
+    ref_chosen: Float[Tensor, " pair"],
+    ref_rejected: Float[Tensor, " pair"],
+    beta: float,
 ) -> Float[Tensor, ""]:
-    """The DPO loss from the summed log-probabilities of policy (first two) and reference (last two), mean over pairs."""
+    """The mean DPO loss, from summed log-probabilities of policy (first two) and reference."""
     ### BEGIN SOLUTION
     margin = beta * ((chosen - ref_chosen) - (rejected - ref_rejected))
     return -logsigmoid(margin).mean()
@@ -644,7 +837,12 @@ check_dpo_from_sums(dpo_from_sums)
 from helpers.teaching.exercises import check_choose_matched
 
 
-def choose_matched(toxicity: Float[Tensor, " look"], perplexity: Float[Tensor, " look"], share: float, ceiling: float) -> int:
+def choose_matched(
+    toxicity: Float[Tensor, " look"],
+    perplexity: Float[Tensor, " look"],
+    share: float,
+    ceiling: float,
+) -> int:
     """The look that becomes the matched policy."""
     ### BEGIN SOLUTION
     distance = (toxicity - share * toxicity[0]).abs()
