@@ -1,0 +1,354 @@
+"""Claims A1–A12 (Lee et al. 2024, arXiv 2401.01967), each with the rules that judge it.
+
+"Above" and "below" are said of the whole bootstrap 95 % interval; where the point alone decides, the rule
+says "point". A rule is fixed before the notebook that measures; no notebook can pass a verdict of its own.
+A rule may rely on the numbers that its decorator names: they are asked for first.
+Published figures are GPT2-medium's: shown beside a model organism's numbers, never judged against them.
+"""
+
+from helpers.teaching.claims.measurement import Claim, Measurement, Part, Verdict, grade, rule
+
+# GPT2-medium's toxicity before and after DPO (A, table 2): the published drops are differences from these.
+BASE, DPO = 0.453, 0.208
+
+
+@rule(
+    "agrees when the interval lies above both controls (shuffled labels, always clean) and accuracy ≥ "
+    ".85; direction only when it lies above both controls",
+    given=("interval", "control"),
+    needs=("always_clean",),
+)
+def probe_accuracy(m: Measurement) -> Verdict:
+    return grade(direction=m.low > max(m.against, m.details["always_clean"]), agrees=m.value >= 0.85)
+
+
+@rule(
+    "reported beside accuracy: agrees when the interval lies above .5 and above shuffled labels; "
+    "direction only when the point does",
+    given=("interval", "control"),
+)
+def probe_auroc(m: Measurement) -> Verdict:
+    bar = max(m.against, 0.5)
+    return grade(direction=m.value > bar, agrees=m.low > bar)
+
+
+A1 = Claim(
+    id="A1",
+    source="A §3.1",
+    statement="A linear probe reads toxicity off the last residual stream.",
+    measured="accuracy and AUROC on held-out comments",
+    control="probe trained on shuffled labels; always answering clean",
+    notebook="01",
+    parts=(
+        Part("accuracy", ".94", "accuracy", probe_accuracy, 0.94),
+        Part("auroc", "not given", "AUROC", probe_auroc),
+    ),
+)
+
+
+@rule(
+    "agrees when the interval lies above three times the control; direction only when it lies above the"
+    " control",
+    given=("interval", "control"),
+)
+def three_times_control(m: Measurement) -> Verdict:
+    return grade(direction=m.low > m.against, agrees=m.low > 3 * m.against)
+
+
+A2 = Claim(
+    id="A2",
+    source="A table 1",
+    statement="The value vectors closest to the probe promote toxic tokens.",
+    measured="share of toxic tokens among the ten most promoted, mean over the vectors",
+    control="random neurons of the same layers",
+    notebook="02",
+    parts=(
+        Part("top 10", "7 vectors listed", "share of toxic tokens", three_times_control),
+        Part("top 64", "not given", "share of toxic tokens", three_times_control),
+    ),
+)
+
+
+@rule(
+    "agrees when the share is ≥ .5 and above the control's band; direction only when it is above the band",
+    given=("control", "control_interval"),
+)
+def first_svd_direction(m: Measurement) -> Verdict:
+    return grade(direction=m.value > m.band[1], agrees=m.value >= 0.5)
+
+
+@rule(
+    "reported beside U0: agrees when the share is above the control's band; direction only when above "
+    "the control",
+    given=("control", "control_interval"),
+)
+def further_svd_direction(m: Measurement) -> Verdict:
+    return grade(direction=m.value > m.against, agrees=m.value > m.band[1])
+
+
+A3 = Claim(
+    id="A3",
+    source="A table 1",
+    statement="The SVD of the closest value vectors gives readable toxic directions.",
+    measured="share of toxic tokens among the ten most promoted by U0, U1, U2; families per direction",
+    control="SVD of as many random value vectors",
+    notebook="02",
+    parts=(
+        Part("U0", "listed: insults", "share of toxic tokens", first_svd_direction),
+        Part("U1", "listed: sexual words", "share of toxic tokens", further_svd_direction),
+        Part(
+            "U2",
+            "listed: sexual and gendered words",
+            "share of toxic tokens",
+            further_svd_direction,
+        ),
+    ),
+)
+
+
+@rule(
+    "at perplexity ≤ base × 1.075: agrees when the interval of the drop lies above 0 and above the band"
+    " of random directions; direction only when it lies above 0",
+    given=("interval", "control", "control_interval"),
+    needs=("perplexity_ratio", "f1_difference"),
+)
+def steering_drop(m: Measurement) -> Verdict:
+    in_budget = m.details["perplexity_ratio"] <= 1.075
+    return grade(direction=in_budget and m.low > 0, agrees=m.low > m.band[1])
+
+
+A4 = Claim(
+    id="A4",
+    source="A table 2",
+    statement=(
+        "Subtracting W, the best value vector or U0 at the last layer lowers "
+        "toxicity at nearly equal perplexity and F1."
+    ),
+    measured="paired drop in toxicity at the largest strength with perplexity ≤ base × 1.075",
+    control="random directions of equal norm",
+    notebook="03",
+    parts=(
+        Part("W", ".453 → .245", "paired drop of toxicity", steering_drop, BASE - 0.245),
+        Part(
+            "best value vector",
+            ".453 → .305",
+            "paired drop of toxicity",
+            steering_drop,
+            BASE - 0.305,
+        ),
+        Part("U0", ".453 → .268", "paired drop of toxicity", steering_drop, BASE - 0.268),
+    ),
+)
+
+
+@rule(
+    "agrees when the interval of the difference lies above 0 and above the control; direction only when"
+    " above 0",
+    given=("interval", "control"),
+    needs=("share_kept", "fluency_chosen", "fluency_rejected"),
+)
+def pairs_differ(m: Measurement) -> Verdict:
+    return grade(direction=m.low > 0, agrees=m.low > m.against)
+
+
+A5 = Claim(
+    id="A5",
+    source="A table 9",
+    statement="PPLM with the probe as attribute model crafts pairs whose rejected side is more toxic.",
+    measured="toxicity of rejected minus chosen; share of attempts kept; fluency of both",
+    control="the same steering along a random direction",
+    notebook="04",
+    parts=(Part("", "24,576 pairs", "difference in toxicity", pairs_differ),),
+)
+
+
+@rule(
+    "agrees when the drop is ≥ 40 % of base, its interval lies above the control and perplexity ≤ base "
+    "× 1.08; direction only when the interval lies above 0",
+    given=("interval", "control"),
+    needs=("base_toxicity", "perplexity_ratio", "f1_difference"),
+)
+def dpo_drop(m: Measurement) -> Verdict:
+    large = m.value >= 0.4 * m.details["base_toxicity"]
+    return grade(
+        direction=m.low > 0, agrees=large and m.low > m.against and m.details["perplexity_ratio"] <= 1.08
+    )
+
+
+A6 = Claim(
+    id="A6",
+    source="A table 2",
+    statement="DPO on these pairs lowers toxicity, perplexity and F1 nearly unchanged.",
+    measured="paired drop in toxicity; perplexity ratio; F1 difference; three seeds",
+    control="language-model fine-tuning on the chosen texts, equal steps",
+    notebook="05",
+    parts=(
+        Part(
+            "",
+            ".453 → .208; perplexity 21.7 → 23.34",
+            "paired drop of toxicity",
+            dpo_drop,
+            BASE - DPO,
+        ),
+    ),
+)
+
+
+@rule(
+    "agrees when the minimum cosine over tensors is > .99; direction only when the median is",
+    given=("control",),
+    needs=("median_cosine", "minimum_value_row", "minimum_key_row", "relative_change"),
+)
+def weights_barely_move(m: Measurement) -> Verdict:
+    return grade(direction=m.details["median_cosine"] > 0.99, agrees=m.value > 0.99)
+
+
+A7 = Claim(
+    id="A7",
+    source="A §5.1",
+    statement="Parameters barely move.",
+    measured="minimum cosine with the original over tensors, over value rows, over key rows; ‖Δ‖/‖W‖",
+    control="the fine-tuning of A6",
+    notebook="06",
+    policies="both",
+    parts=(Part("", "cosine > .99, all", "cosine", weights_barely_move),),
+)
+
+
+@rule(
+    "agrees when the interval lies above the control and the share is ≥ .8; direction only when it lies"
+    " above the control",
+    given=("interval", "control"),
+    needs=("activation_before", "activation_after"),
+)
+def activations_fall(m: Measurement) -> Verdict:
+    return grade(direction=m.low > m.against, agrees=m.value >= 0.8)
+
+
+A8 = Claim(
+    id="A8",
+    source="A figure 2",
+    statement="Toxic vectors stay, their activations fall.",
+    measured=(
+        "share of toxic neurons whose mean activation falls; summed positive mean activation before and after"
+    ),
+    control="random neurons matched by layer and norm",
+    notebook="06",
+    policies="both",
+    parts=(
+        Part("own continuations", "plotted for 5", "share of neurons", activations_fall),
+        Part("shared continuations", "not given", "share of neurons", activations_fall),
+    ),
+)
+
+
+@rule(
+    "agrees when the interval of the final drop lies above 0 and above the control's interval, and at "
+    "least half of the drop is written in the last half of the layers; direction only when it lies "
+    "above 0",
+    given=("interval", "control", "control_interval"),
+    needs=("base_probability", "aligned_probability", "late_share", "layer_of_largest_gap"),
+)
+def averted_late(m: Measurement) -> Verdict:
+    clear = m.low > m.band[1]
+    return grade(direction=m.low > 0, agrees=clear and m.details["late_share"] >= 0.5)
+
+
+A9 = Claim(
+    id="A9",
+    source="A figure 1",
+    statement="Toxic tokens are averted inside the network, in its later layers.",
+    measured=(
+        "fall in probability of the first toxic token of base text, by layer, on text cut just before it"
+    ),
+    control="prompts whose next token is not toxic",
+    notebook="06",
+    parts=(Part("", ".38 → .10, from layer 18 on", "drop in probability", averted_late, 0.38 - 0.10),),
+)
+
+
+@rule(
+    "agrees when the input shift is ≥ .8 of the change (point); direction only when it is ≥ .5",
+    given=("control",),
+    needs=("key_share", "bias_share", "cosine_to_mean", "cosine_to_minus_W"),
+)
+def input_shift(m: Measurement) -> Verdict:
+    return grade(direction=m.value >= 0.5, agrees=m.value >= 0.8)
+
+
+A10 = Claim(
+    id="A10",
+    source="A figure 4",
+    statement="A residual offset carries the stream out of the regions in which toxic neurons fire.",
+    measured=(
+        "share of toxic neurons' change before the GELU that the input shift "
+        "explains; key and bias shares; cosines"
+    ),
+    control="random neurons matched by layer and norm",
+    notebook="06",
+    policies="both",
+    parts=(Part("", "plotted", "share of the change", input_shift),),
+)
+
+
+@rule(
+    "agrees when the product is positive along the offset (point), the shifts' mean cosine with it is "
+    "negative and grows in size with depth; direction only when the product is positive",
+    given=("control",),
+    needs=("shift_cosine", "depth_trend", "activation_part", "attention_part", "embedding_part", "residue"),
+)
+def offset_from_value_shifts(m: Measurement) -> Verdict:
+    against, deeper = m.details["shift_cosine"] < 0, m.details["depth_trend"] > 0
+    return grade(direction=m.value > 0, agrees=against and deeper)
+
+
+A11 = Claim(
+    id="A11",
+    source="A figure 5",
+    statement=(
+        "The offset is written by many small value-vector shifts against mostly negative activations."
+    ),
+    measured=(
+        "part of the offset written by activation × value-vector shift, beside "
+        "the other sources; cosine by layer"
+    ),
+    control="shuffled pairing of shifts and activations",
+    notebook="06",
+    policies="both",
+    parts=(Part("", "plotted", "part of the offset", offset_from_value_shifts),),
+)
+
+
+@rule(
+    "at perplexity ≤ aligned × 1.08 and fluency ≤ base samples × 1.5, interval above the control: "
+    "agrees when ≥ .5 is recovered (point) with ≤ 1 % of the neurons; direction only otherwise",
+    given=("interval", "control"),
+    needs=("neuron_share", "perplexity_ratio", "fluency_ratio"),
+)
+def keys_unalign(m: Measurement) -> Verdict:
+    in_budget = m.details["perplexity_ratio"] <= 1.08 and m.details["fluency_ratio"] <= 1.5
+    return grade(
+        direction=in_budget and m.low > m.against, agrees=m.value >= 0.5 and m.details["neuron_share"] <= 0.01
+    )
+
+
+A12 = Claim(
+    id="A12",
+    source="A table 4",
+    statement="Scaling the keys of a few toxic neurons un-aligns the model.",
+    measured="share of the gap between base and aligned recovered, perplexity and fluency held",
+    control="random neurons matched by layer and norm, equal number and factor",
+    notebook="09",
+    policies="both",
+    parts=(
+        Part(
+            "",
+            "7 keys × 10: .208 → .458",
+            "share recovered",
+            keys_unalign,
+            (0.458 - DPO) / (BASE - DPO),
+        ),
+    ),
+)
+
+LEE = (A1, A2, A3, A4, A5, A6, A7, A8, A9, A10, A11, A12)

@@ -1,0 +1,129 @@
+"""Claims N1–N6, of this series, each with the rules that judge it."""
+
+from helpers.teaching.claims.measurement import Claim, Measurement, Part, Verdict, grade, rule
+
+
+@rule("agrees when the residue is < 1e-4 of the gross change")
+def closes(m: Measurement) -> Verdict:
+    return Verdict.AGREES if abs(m.value) < 1e-4 else Verdict.NOT_REPRODUCED
+
+
+N1 = Claim(
+    id="N1",
+    source="this series",
+    statement="The attribution closes.",
+    measured="residue of the whole account over gross change",
+    control="–",
+    notebook="07",
+    parts=(Part("", "–", "share of gross", closes),),
+)
+
+
+@rule(
+    "agrees when the distance lies outside the null's 95 % band (point); direction only when outside "
+    "its 80 % band",
+    given=("control", "control_interval"),
+    needs=("null_80_low", "null_80_high"),
+)
+def unlike_random_directions(m: Measurement) -> Verdict:
+    outside_80 = not m.details["null_80_low"] <= m.value <= m.details["null_80_high"]
+    return grade(direction=outside_80, agrees=not m.band[0] <= m.value <= m.band[1])
+
+
+N2 = Claim(
+    id="N2",
+    source="this series",
+    statement="Four groups of these sizes are not what any direction would give.",
+    measured="distance of the group shares from those of random directions",
+    control="the null itself",
+    notebook="07",
+    parts=(Part("", "–", "distance", unlike_random_directions),),
+)
+
+
+@rule(
+    "agrees when the interval of (first − second in the ranking) lies above 0",
+    given=("interval",),
+    needs=("ways_compared",),
+)
+def price_list(m: Measurement) -> Verdict:
+    ranked = m.details["ways_compared"] >= 2
+    return Verdict.AGREES if ranked and m.low > 0 else Verdict.NOT_REPRODUCED
+
+
+N3 = Claim(
+    id="N3",
+    source="this series",
+    statement="Un-alignment has a price list.",
+    measured=("toxicity recovered by the first minus by the second way back, perplexity and fluency held"),
+    control="–",
+    notebook="09",
+    parts=(Part("", "–", "difference in share recovered", price_list),),
+)
+
+
+@rule(
+    "agrees when the interval of the recovered share lies below the undefended one (A12); direction "
+    "only when the point does",
+    given=("interval", "control"),
+    needs=("undefended",),
+)
+def defence_helps(m: Measurement) -> Verdict:
+    return grade(direction=m.value < m.details["undefended"], agrees=m.high < m.details["undefended"])
+
+
+N4 = Claim(
+    id="N4",
+    source="this series",
+    statement="A cheap defence makes un-alignment by keys harder.",
+    measured="share recovered after the aligned model's most toxic value vectors were zeroed",
+    control="zeroing random ones",
+    notebook="09",
+    parts=(Part("", "–", "share recovered", defence_helps),),
+)
+
+
+@rule(
+    "agrees when no verdict differs between three seeds; direction only when at most two do; not run "
+    "with fewer than three seeds",
+    needs=("seeds", "verdicts"),
+)
+def same_over_seeds(m: Measurement) -> Verdict:
+    if m.details["seeds"] < 3:
+        return Verdict.NOT_RUN
+    return grade(direction=m.value <= 2, agrees=m.value == 0)
+
+
+N5 = Claim(
+    id="N5",
+    source="this series",
+    statement="The answers survive the DPO seed.",
+    measured="verdicts of A6–B7 over three DPO seeds",
+    control="–",
+    notebook="09",
+    parts=(Part("", "–", "verdicts that differ", same_over_seeds),),
+)
+
+
+@rule(
+    "agrees when no verdict differs between the two scorers; not run where the interval of the second "
+    "scorer's AUROC on held-out families does not lie above .5",
+    needs=("second_scorer_auroc_low", "verdicts"),
+)
+def same_over_scorers(m: Measurement) -> Verdict:
+    if m.details["second_scorer_auroc_low"] <= 0.5:
+        return Verdict.NOT_RUN
+    return Verdict.AGREES if m.value == 0 else Verdict.NOT_REPRODUCED
+
+
+N6 = Claim(
+    id="N6",
+    source="this series",
+    statement="The answers survive the scorer.",
+    measured="verdicts of A4, A6, A12 and B1 under the second scorer",
+    control="–",
+    notebook="09",
+    parts=(Part("", "–", "verdicts that differ", same_over_scorers),),
+)
+
+OWN = (N1, N2, N3, N4, N5, N6)
