@@ -67,6 +67,7 @@ def cache_folder() -> Path:
 class Store:
     """A folder of artifacts. Several processes may use it at once: each entry is made by one of them.
 
+    >>> import torch
     >>> store = Store(cache_folder())
     >>> probe = store.get("probe", {"seed": 0, "layer": 3}, lambda: Artifact({"weight": torch.ones(4)}))
     """

@@ -165,9 +165,9 @@ def evaluate(
         FloatingPointError: logits or losses that are not finite.
 
     Example:
-        >>> with subtract_direction(model, probe.direction, 20.0, layer=-1):      # doctest: +SKIP
-        ...     steered = evaluate(model, bench, label="minus W")
-        >>> compare(base, steered).drop.excludes(0)                               # doctest: +SKIP
+        with subtract_direction(model, probe.direction, 20.0, layer=-1):
+            steered = evaluate(model, bench, label="minus W")
+        compare(base, steered).drop.excludes(0)
         True
     """
     chosen = chosen_prompts(bench, mode, split, prompts)

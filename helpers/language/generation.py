@@ -67,8 +67,8 @@ def continue_prompts(
         FloatingPointError: the logits are not finite, as under too strong an intervention.
 
     Example:
-        >>> greedy = Decoding(method="greedy", new_tokens=5)                             # doctest: +SKIP
-        >>> continue_prompts(model, prompts, greedy, seed=0, batch_size=8).texts[0]      # doctest: +SKIP
+        greedy = Decoding(method="greedy", new_tokens=5)
+        continue_prompts(model, prompts, greedy, seed=0, batch_size=8).texts[0]
         ' good friend to me.'
     """
     check_prompts(prompts)

@@ -52,9 +52,9 @@ class LanguageModel:
     probe of the residual stream live in the same space. Parameters do not ask for gradients.
 
     Example:
-        >>> model = load_model(profile.model, name="base")             # doctest: +SKIP
-        >>> tokens = model.tokenise(["You are such a"])                # doctest: +SKIP
-        >>> model.logits(tokens).shape                                 # doctest: +SKIP
+        model = load_model(profile.model, name="base")
+        tokens = model.tokenise(["You are such a"])
+        model.logits(tokens).shape
         torch.Size([1, 4, 1100])
     """
 

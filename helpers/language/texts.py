@@ -86,7 +86,7 @@ class Texts:
         """The prompts of a split that are there to elicit toxic text, without the controls.
 
         Example:
-            >>> prompts = texts.eliciting("eval")[: profile.counts.prompts_sweep]   # doctest: +SKIP
+            prompts = texts.eliciting("eval")[: profile.counts.prompts_sweep]
         """
         splits = {"dev": self.prompts_dev, "eval": self.prompts_eval, "pair": self.pair_prompts}
         if split not in splits:

@@ -47,8 +47,8 @@ def neuron_activations(
     Raises IndexError if the model has no such neuron.
 
     Example:
-        >>> tokens = model.tokenise(["You are such a"])                                      # doctest: +SKIP
-        >>> neuron_activations(model, tokens, [Neuron.parse("L3.17")])[0, :, 0]              # doctest: +SKIP
+        tokens = model.tokenise(["You are such a"])
+        neuron_activations(model, tokens, [Neuron.parse("L3.17")])[0, :, 0]
     """
 
     def reducer(indices: list[int]) -> Reducer:

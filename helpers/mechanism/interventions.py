@@ -56,8 +56,8 @@ def add_direction(
         IndexError: the model has no such layer.
 
     Example:
-        >>> with add_direction(model, probe.direction, 8.0, layer=-1):       # doctest: +SKIP
-        ...     continue_prompts(model, prompts, decoding, seed=0, batch_size=16)
+        with add_direction(model, probe.direction, 8.0, layer=-1):
+            continue_prompts(model, prompts, decoding, seed=0, batch_size=16)
     """
     if site == "resid_mid":
         raise ValueError(

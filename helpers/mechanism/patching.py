@@ -31,8 +31,8 @@ def patch_per_token(
         RuntimeError: inside, when a forward pass goes on with a cache that was begun outside.
 
     Example:
-        >>> with patch_per_token(base, toxic_neurons, aligned):              # doctest: +SKIP
-        ...     evaluate(base, bench)
+        with patch_per_token(base, toxic_neurons, aligned):
+            evaluate(base, bench)
     """
     masks = {layer: mask.to(model.device) for layer, mask in neuron_masks(model, neurons).items()}
     for what in ("n_layers", "d_mlp", "vocab_size", "context", "device"):

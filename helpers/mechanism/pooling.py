@@ -70,7 +70,7 @@ def pooled_residuals(
         FloatingPointError: the model produced NaN or infinity; the message names the text.
 
     Example:
-        >>> features = pooled_residuals(model, model.tokenise(texts), layers=[-1])[:, 0]     # doctest: +SKIP
+        features = pooled_residuals(model, model.tokenise(texts), layers=[-1])[:, 0]
     """
     outside = [layer for layer in layers if not -model.n_layers <= layer < model.n_layers]
     if outside or not layers:

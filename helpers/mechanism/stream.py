@@ -113,8 +113,8 @@ def stream(
         FloatingPointError: an activation is NaN or infinite; the message names site and text.
 
     Example:
-        >>> sites = [f"blocks.{layer}.mlp.hook_post" for layer in range(model.n_layers)]     # doctest: +SKIP
-        >>> means = stream(model, model.tokenise(texts), {site: Mean() for site in sites})   # doctest: +SKIP
+        sites = [f"blocks.{layer}.mlp.hook_post" for layer in range(model.n_layers)]
+        means = stream(model, model.tokenise(texts), {site: Mean() for site in sites})
     """
     if not len(tokens) or not reducers:
         raise ValueError("There are no texts to read." if reducers else "There is no site to read at.")

@@ -118,8 +118,8 @@ def project_to_vocabulary(
         vectors: one or many, in raw residual coordinates. The sign counts: −v promotes what v suppresses.
 
     Example:
-        >>> logits = project_to_vocabulary(model, probe.direction)                           # doctest: +SKIP
-        >>> model.token_strings(top_tokens(logits, 10, used))                                # doctest: +SKIP
+        logits = project_to_vocabulary(model, probe.direction)
+        model.token_strings(top_tokens(logits, 10, used))
     """
     gain, unembedding = model.bridge.ln_final.weight, model.bridge.W_U
     vectors = vectors.to(gain.device)
