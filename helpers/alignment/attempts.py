@@ -24,8 +24,8 @@ class AttemptLog:
     A batch is written in one piece and flushed to disk. What a killed or failed write leaves behind is a last
     line without its end, which is cut off when the log is opened again.
 
-    >>> log = AttemptLog(folder / "attempts.jsonl", {"seed": 0})        # doctest: +SKIP
-    >>> log.append([Pair("a", "You are", " kind.", " rude.")])          # doctest: +SKIP
+    log = AttemptLog(folder / "attempts.jsonl", {"seed": 0})
+    log.append([Pair("a", "You are", " kind.", " rude.")])
     """
 
     def __init__(self, file: Path, made_with: Mapping[str, Any]) -> None:

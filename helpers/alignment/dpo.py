@@ -72,9 +72,9 @@ def train(
         OSError: the disk is full. What was finished stays in `work`.
 
     Example:
-        >>> held = {"pairs": pairs[:-64], "valid": pairs[-64:]}
-        >>> run = train(source, **held, settings=settings, folder=folder, work=work, seed=0)  # doctest: +SKIP
-        >>> run.roles  # doctest: +SKIP
+        held = {"pairs": pairs[:-64], "valid": pairs[-64:]}
+        run = train(source, **held, settings=settings, folder=folder, work=work, seed=0)
+        run.roles
         {'matched': 30, 'strong': 60, 'best': 80, 'last': 80}
     """
     hf, tokenizer = load_hf(source)

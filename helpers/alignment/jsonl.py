@@ -26,7 +26,7 @@ def write_pairs(path: Path, pairs: Sequence[Pair], *, schema: Schema = "ours") -
     The file appears complete or not at all.
 
     Example:
-        >>> write_pairs(folder / "pairs.jsonl", pairs, schema="published")      # doctest: +SKIP
+        write_pairs(folder / "pairs.jsonl", pairs, schema="published")
     """
     columns = SCHEMAS[schema]
     lines = [

@@ -251,8 +251,8 @@ def trace(
     """Steers one prompt of at least two tokens and keeps every intermediate state.
 
     Example:
-        >>> seen = trace(hf, ids, "lesson", lab.probe, settings, seed=0)      # doctest: +SKIP
-        >>> seen.probabilities[0, :, shown_tokens]                            # doctest: +SKIP
+        seen = trace(hf, ids, "lesson", lab.probe, settings, seed=0)
+        seen.probabilities[0, :, shown_tokens]
     """
     if len(prompt_ids) < 2:
         raise ValueError(

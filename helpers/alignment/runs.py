@@ -39,8 +39,8 @@ class TrainingRun:
         stopped: why training ended.
 
     Example:
-        >>> run = read_run(folder)                                          # doctest: +SKIP
-        >>> matched = load_model(run.policy("matched"), name="matched")     # doctest: +SKIP
+        run = read_run(folder)
+        matched = load_model(run.policy("matched"), name="matched")
     """
 
     folder: Path
