@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -13,6 +12,7 @@ from typing import Any
 from transformers import GPT2LMHeadModel
 
 from helpers.alignment.encoding import PairError
+from helpers.artifacts import disk_full_said
 from helpers.language.texts import Pair
 from helpers.mechanism.probe import Probe
 from helpers.profiles import PPLM
@@ -44,7 +44,7 @@ class AttemptLog:
             self._write(json.dumps({"made_with": made_with}) + "\n")
 
     def append(self, attempts: Sequence[Pair]) -> None:
-        """Adds a batch. Raises OSError, with advice, if the disk is full; what was there before stays."""
+        """Adds a batch. Raises `DiskFull`, if the disk is full; what was there before stays."""
         rows = [
             {"id": pair.id, "prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
             for pair in attempts
@@ -78,19 +78,17 @@ class AttemptLog:
             )
 
     def _write(self, text: str) -> None:
-        try:
-            with self.file.open("ab") as file:
-                file.write(text.encode("utf-8"))
-                file.flush()
-                os.fsync(file.fileno())
-        except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-                raise
-            raise OSError(
-                error.errno,
-                f"No space left on the disk of {self.file}. The {len(self.done)} attempts before this batch "
-                "are safe; make room and run again to go on from them",
-            ) from error
+        advice = (
+            f"The {len(self.done)} attempts before this batch are safe; make room and run again "
+            "to go on from them."
+        )
+        with (
+            disk_full_said("writing attempts", self.file.parent, advice),
+            self.file.open("ab") as file,
+        ):
+            file.write(text.encode("utf-8"))
+            file.flush()
+            os.fsync(file.fileno())
 
 
 def ingredients(hf: GPT2LMHeadModel, attribute: Probe, settings: PPLM, seed: int) -> dict[str, Any]:

@@ -16,15 +16,18 @@ from transformers import GPT2LMHeadModel, TrainerCallback
 
 from helpers.alignment.attempts import model_digest
 from helpers.alignment.encoding import EncodedPair, encode_pairs
-from helpers.alignment.journal import Journal, full_disk_said, publish, save_weights
+from helpers.alignment.journal import Journal, publish, save_weights
 from helpers.alignment.runs import Row, TrainingRun, Watch, looks_of, read_run, reason_to_stop
 from helpers.alignment.trl_adapter import PreferenceTrainer, preference_trainer, reference_of
+from helpers.artifacts import disk_full_said
 from helpers.language.models import load_hf, quiet
 from helpers.language.texts import Pair
 from helpers.profiles import DPO, ModelSource
 
 ProbeDev = Callable[[GPT2LMHeadModel], Mapping[str, float]]
 """Measures a model (fresh, its own to change) on development data: "toxicity", "perplexity", …"""
+
+FINISHED_KEPT = "What was finished is there: make room and run again to go on from the last look."
 
 
 def train(
@@ -69,7 +72,7 @@ def train(
         PairError: pairs that cannot be trained on.
         ValueError: too few pairs for a batch, or `probe_dev` leaves out what policies are chosen by.
         FloatingPointError: the loss is not finite; the learning rate is too high.
-        OSError: the disk is full. What was finished stays in `work`.
+        DiskFull: the disk is full. What was finished stays in `work`.
 
     Example:
         held = {"pairs": pairs[:-64], "valid": pairs[-64:]}
@@ -85,7 +88,7 @@ def train(
         encode_pairs(valid, tokenizer, settings, context),
     )
     journal = Journal(work, _made_with(hf, encoded, settings, seed, objective))
-    with full_disk_said(work):
+    with disk_full_said("training", work, FINISHED_KEPT):
         trainer = preference_trainer(
             hf, tokenizer, *encoded, settings, work,
             seed=seed, device=torch.device(device), micro_batch=micro_batch, objective=objective,

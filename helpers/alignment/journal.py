@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError
 from transformers import GPT2LMHeadModel
 
-from helpers.alignment.jsonl import write_whole
 from helpers.alignment.runs import Row, TrainingRun, looks_of, roles_of, step_name, write_run
+from helpers.artifacts import write_json
 from helpers.language.models import quiet
 from helpers.profiles import DPO
 
@@ -54,7 +51,7 @@ class Journal:
 
     def keep_reference(self, logps: Any) -> None:
         """Keeps them for a run that goes on."""
-        write_whole(self.work / "reference.json", json.dumps({"made_with": self.made_with, "logps": logps}))
+        write_json(self.work / "reference.json", {"made_with": self.made_with, "logps": logps})
 
     def drop_unfinished(self) -> None:
         """Removes checkpoints that a killed run may have left in pieces."""
@@ -87,7 +84,7 @@ class Journal:
             "finished": self.finished,
             "stopped": self.stopped,
         }
-        write_whole(self.work / "journal.json", json.dumps(state))
+        write_json(self.work / "journal.json", state)
 
 
 def save_weights(model: GPT2LMHeadModel, beside: Sequence[Any], folder: Path) -> None:
@@ -113,22 +110,3 @@ def publish(journal: Journal, settings: DPO, folder: Path) -> None:
     for step in {step for step in roles.values() if step is not None}:
         shutil.copytree(journal.candidate(step), folder / step_name(step), dirs_exist_ok=True)
     write_run(TrainingRun(folder, tuple(journal.history), roles, journal.stopped))
-
-
-@contextmanager
-def full_disk_said(work: Path) -> Iterator[None]:
-    """Makes a full disk an OSError that says where the finished part is; other errors pass as they are."""
-    try:
-        yield
-    except (OSError, SafetensorError, RuntimeError) as error:
-        # Three writers, three ways to say so: Python, safetensors, PyTorch's zip file writer.
-        said = any(
-            words in str(error) for words in ("os error 28", "PytorchStreamWriter", "inline_container.cc")
-        )
-        if not said and not (isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)):
-            raise
-        raise OSError(
-            errno.ENOSPC,
-            f"No space left while training ({error}). What was finished is in {work}: make room there and "
-            "run again to go on from the last look",
-        ) from error

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from helpers.alignment.encoding import PairError
+from helpers.artifacts import write_whole
 from helpers.language.texts import Pair
 
 Schema = Literal["ours", "published"]
@@ -108,17 +108,3 @@ def _text(row: Mapping[str, object], column: str, where: str) -> str:
 def _without_prompt(pair: Pair) -> Pair:
     cut = len(pair.prompt)
     return Pair(pair.id, pair.prompt, pair.chosen[cut:], pair.rejected[cut:], pair.scores)
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Writes a file that appears complete or not at all, even if the disk is full or the process killed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with part.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

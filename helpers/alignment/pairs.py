@@ -164,7 +164,7 @@ def craft(
     Raises:
         PairError: the folder holds attempts that were made otherwise, or damaged ones.
         ValueError: a prompt does not fit the context; two prompts have one id.
-        OSError: the disk is full; names the file. Finished batches stay.
+        DiskFull: the disk is full. Finished batches stay.
     """
     rules = rules or PairRules()
     names = [prompt.id for prompt in prompts]

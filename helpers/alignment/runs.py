@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from helpers.alignment.jsonl import write_whole
 from helpers.alignment.policies import Look, choose_policies, lowest_validation_loss
+from helpers.artifacts import write_json
 from helpers.profiles import DPO, ModelSource
 
 Row = dict[str, Any]
@@ -115,7 +115,7 @@ def step_name(step: int) -> str:
 def write_run(run: TrainingRun) -> None:
     """Writes `run.json`, the last file of a finished run."""
     content = {"history": run.history, "roles": run.roles, "stopped": run.stopped}
-    write_whole(run.folder / "run.json", json.dumps(content, indent=1))
+    write_json(run.folder / "run.json", content)
 
 
 def read_run(folder: Path) -> TrainingRun:

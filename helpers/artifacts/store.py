@@ -11,7 +11,6 @@ A damaged one is noticed by its checksums and made again, with a warning.
 """
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import os
@@ -27,15 +26,19 @@ from typing import Any, TypeVar
 
 import safetensors.torch
 from filelock import FileLock, Timeout
-from safetensors import SafetensorError
 from torch import Tensor
 
+from helpers.artifacts.files import disk_full_said
 from helpers.artifacts.fingerprint import canonical, digest, fingerprint
 
 T = TypeVar("T")
 
 FORMAT = 1
 ARTIFACT_FILES = ("data.json", "tensors.safetensors")
+NOTHING_KEPT = (
+    "Nothing of it was kept. Make room there, or set TOXICITY_LAB_CACHE to a folder on a larger disk, "
+    "and rerun."
+)
 REFUSED = {".bin", ".ckpt", ".joblib", ".npy", ".npz", ".pickle", ".pkl", ".pt", ".pth"}
 
 
@@ -52,10 +55,6 @@ class Artifact:
 
 class StoreWarning(UserWarning):
     """Something the reader should know about the cache; the result is right all the same."""
-
-
-class StoreFull(OSError):
-    """The disk filled up while an entry was written; nothing of it was kept."""
 
 
 def cache_folder() -> Path:
@@ -81,7 +80,7 @@ class Store:
         """The artifact of these ingredients; `make` is called only if there is none intact.
 
         `kind` is a short name such as "probe". What is returned was read from disk, on the first call too.
-        Raises `StoreFull` when the disk is full, and whatever `make` raises; neither leaves an entry behind.
+        Raises `DiskFull` when the disk is full, and whatever `make` raises; neither leaves an entry behind.
         """
         def write(place: Path) -> None:
             artifact = make()
@@ -118,7 +117,7 @@ class Store:
         head = {"format": FORMAT, "kind": kind, "fingerprint": key, "ingredients": plain}
         shelf = self.root / kind
         entry = shelf / key
-        with _full_disk_said(f"{kind} {key}", self.root):
+        with disk_full_said(f"making {kind} {key}", self.root, NOTHING_KEPT):
             shelf.mkdir(parents=True, exist_ok=True)
             self._sweep()
             with _locked(shelf / f".lock-{key}", f"{kind} {key}"):
@@ -242,24 +241,3 @@ def _flush(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-@contextmanager
-def _full_disk_said(what: str, root: Path) -> Iterator[None]:
-    try:
-        yield
-    except StoreFull:
-        raise
-    except (OSError, SafetensorError) as error:
-        # safetensors reports the system's error number in its text only.
-        number = error.errno if isinstance(error, OSError) else None
-        said = re.search(r"os error (\d+)", str(error)) if number is None else None
-        number = int(said.group(1)) if said else number
-        if number not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        free = shutil.disk_usage(root).free / 1e9 if root.exists() else 0.0
-        raise StoreFull(
-            errno.ENOSPC,
-            f"no space left while making {what} ({error}); {free:.2f} GB are free in {root}. Nothing of it "
-            "was kept. Make room there, or set TOXICITY_LAB_CACHE to a folder on a larger disk, and rerun.",
-        ) from error

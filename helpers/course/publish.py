@@ -12,6 +12,7 @@ from typing import Any
 import nbformat
 from nbformat import NotebookNode
 
+from helpers.artifacts import write_json
 from helpers.course.cover import SOURCE as COVER
 from helpers.course.cover import cover
 from helpers.course.execute import Interrupted, execute, write
@@ -22,7 +23,7 @@ from helpers.course.run import Screen, read_timings, show_failure, timing, write
 from helpers.course.series import NOTEBOOKS, ROOT, SOURCES, heading, running_order
 from helpers.course.tables import between, notebook_table, repository, rewrite
 from helpers.profiles import POCKET
-from helpers.teaching.claims import NOT_RUN, merge, render_table, write_rows
+from helpers.teaching.claims import NOT_RUN, merge, render_table
 
 START = "00_start_here"
 WORK = ROOT / "build" / "publish"
@@ -55,7 +56,7 @@ def seed_fragments(executed: set[str]) -> None:
         if row["verdict"] != NOT_RUN and row["notebook"] not in executed:
             by_notebook.setdefault(row["notebook"], []).append(row)
     for name, kept in by_notebook.items():
-        write_rows(WORK / "claims" / f"{name}.json", kept)
+        write_json(WORK / "claims" / f"{name}.json", kept)
 
 
 def publish(only: str) -> int:
@@ -82,7 +83,7 @@ def publish(only: str) -> int:
     screen = Screen([path.stem for path in sources])
     for source in sources:
         notebook = read_source(source)
-        write_rows(WORK / "claims.json", merge(WORK / "claims"))
+        write_json(WORK / "claims.json", merge(WORK / "claims"))
         screen.start(source.stem)
         try:
             outcome = execute(notebook, NOTEBOOKS, env, screen.cell)
@@ -98,7 +99,7 @@ def publish(only: str) -> int:
         if not only:
             timings[source.stem] = {key: value for key, value in timing(outcome).items() if key != "finished"}
     entries = merge(WORK / "claims")
-    write_rows(NOTEBOOKS / "claims.json", entries)
+    write_json(NOTEBOOKS / "claims.json", entries)
     if not only:
         write_timings(NOTEBOOKS / "timings.json", POCKET.name, timings)
     render(entries, timings)

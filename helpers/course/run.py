@@ -16,12 +16,13 @@ from pathlib import Path
 import nbformat
 import psutil
 
+from helpers.artifacts import write_json
 from helpers.course import pages
 from helpers.course.execute import Failure, Interrupted, Outcome, execute, write
 from helpers.course.mathml import EquationError
 from helpers.course.series import NOTEBOOKS, ROOT, running_order
 from helpers.profiles import Profile, ProfileError, check_profile, load_profile
-from helpers.teaching.claims import label, merge, value_text, write_rows
+from helpers.teaching.claims import label, merge, value_text
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def write_timings(path: Path, profile: str, rows: Mapping[str, Mapping[str, obje
         "machine": machine(),
         "notebooks": {name: rows[name] for name in sorted(rows)},
     }
-    path.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    write_json(path, record)
 
 
 def timing(outcome: Outcome) -> dict[str, float]:
@@ -158,7 +159,7 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         # 00 shows the table of all claims, so what the others found is merged before it starts.
-        write_rows(build / "claims.json", merge(build / "claims"))
+        write_json(build / "claims.json", merge(build / "claims"))
         screen.start(path.stem)
         try:
             outcome = execute(notebook, source, request.env, screen.cell)
@@ -185,7 +186,7 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
             failures.append(name)
             print(f"\n    {name} has no page: {error}\n", file=sys.stderr)
     entries = merge(build / "claims")
-    write_rows(build / "claims.json", entries)
+    write_json(build / "claims.json", entries)
     pages.write_index(build, request.profile.label)
     report(entries, request, failures, time.monotonic() - begin)
     return 130 if interrupted else int(bool(failures))

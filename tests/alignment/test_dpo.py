@@ -255,25 +255,10 @@ def test_a_full_disk_says_so_and_loses_nothing(model, tmp_path, run, monkeypatch
         save(weights_of, beside, folder)
 
     monkeypatch.setattr("helpers.alignment.dpo.save_weights", full)
-    with pytest.raises(OSError, match="make room there and run again") as caught:
+    with pytest.raises(OSError, match="What was finished is there: make room") as caught:
         trained(model, tmp_path)
     assert caught.value.errno == errno.ENOSPC and (tmp_path / "work" / "journal.json").is_file()
     assert same(weights(trained(model, tmp_path)), weights(run[0]))
-
-
-@pytest.mark.parametrize(
-    "error",
-    [
-        journal_module.SafetensorError("I/O error: No space left on device (os error 28)"),
-        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 139392 vs 139284"),
-    ],
-)
-def test_every_writers_way_to_say_full_is_understood(tmp_path, error):
-    with pytest.raises(OSError, match="No space left") as caught, journal_module.full_disk_said(tmp_path):
-        raise error
-    assert caught.value.errno == errno.ENOSPC
-    with pytest.raises(RuntimeError, match="unrelated"), journal_module.full_disk_said(tmp_path):
-        raise RuntimeError("unrelated")
 
 
 def test_another_runs_work_is_not_continued(model, tmp_path, run):

@@ -1,12 +1,9 @@
 """Pairs as files: both schemas there and back, and messages for files that are not right."""
 
-import errno
 import json
-import os
 
 import pytest
 
-from helpers.alignment import jsonl
 from helpers.alignment.encoding import PairError
 from helpers.alignment.jsonl import read_pairs, write_pairs
 from helpers.language.texts import Pair
@@ -79,16 +76,3 @@ def test_files_that_are_not_right(tmp_path, rows, message):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no pair file"):
         read_pairs(tmp_path / "absent.jsonl")
-
-
-def test_a_full_disk_leaves_the_old_file_whole(tmp_path, monkeypatch):
-    file = tmp_path / "pairs.jsonl"
-    write_pairs(file, PAIRS)
-
-    def full(handle):
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr(jsonl.os, "fsync", full)
-    with pytest.raises(OSError, match="No space left"):
-        write_pairs(file, PAIRS[:1])
-    assert read_pairs(file) == PAIRS and [path.name for path in tmp_path.iterdir()] == ["pairs.jsonl"]

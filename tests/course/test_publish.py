@@ -131,7 +131,8 @@ def test_a_path_of_the_machine_is_not_stored(
 def test_only_some_keeps_the_claims_and_minutes_of_the_others(
     project: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from helpers.teaching.claims.ledger import Ledger, Measurement, find_claim, merge, write_rows
+    from helpers.artifacts import write_json
+    from helpers.teaching.claims.ledger import Ledger, Measurement, find_claim, merge
 
     ran = simulate(monkeypatch)
     publish.main()
@@ -140,7 +141,7 @@ def test_only_some_keeps_the_claims_and_minutes_of_the_others(
     details = {key: 0.5 for key in part.rule.needs}
     measured = Measurement(0.9, (0.88, 0.92), control=0.5, control_interval=(0.4, 0.6), details=details)
     Ledger(project / "fragments", "01_one", "pocket").record("A1", measured, part="accuracy")
-    write_rows(project / "notebooks" / "claims.json", merge(project / "fragments"))
+    write_json(project / "notebooks" / "claims.json", merge(project / "fragments"))
     timings = (project / "notebooks" / "timings.json").read_bytes()
     ran.clear()
     monkeypatch.setenv("ONLY", "02")

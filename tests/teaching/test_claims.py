@@ -14,7 +14,6 @@ from helpers.teaching.claims.ledger import (
     compare,
     merge,
     render_table,
-    write_rows,
 )
 
 SCHEMA = {
@@ -125,16 +124,6 @@ def test_published_figure_is_compared_only_in_the_published_setting(tmp_path):
     }
     exact = Measurement(0.92, None, control=0.9, details=cosines)
     assert ledger.record("A7", exact, policy="matched").figure == ""
-
-
-def test_a_failed_write_keeps_the_old_fragment(tmp_path, monkeypatch):
-    path = tmp_path / "01.json"
-    write_rows(path, [{"id": "old"}])
-    monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("No space left on device")))
-    with pytest.raises(OSError, match="No space"):
-        write_rows(path, [{"id": "new"}])
-    assert json.loads(path.read_text()) == [{"id": "old"}]
-    assert list(tmp_path.iterdir()) == [path]
 
 
 def ledger_folder(folder: Path) -> Path:

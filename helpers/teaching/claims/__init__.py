@@ -1,6 +1,6 @@
 """The ledger: claims with their rules, measurements, verdicts, and the tables made of them."""
 
-from helpers.teaching.claims.ledger import Ledger, judge, merge, write_rows
+from helpers.teaching.claims.ledger import Ledger, judge, merge
 from helpers.teaching.claims.measurement import Measurement, Verdict
 from helpers.teaching.claims.table import NOT_RUN, label, notebook_table, render_table, value_text
 
@@ -15,5 +15,4 @@ __all__ = [
     "notebook_table",
     "render_table",
     "value_text",
-    "write_rows",
 ]

@@ -1,13 +1,11 @@
 """The ledger: records measurements, lets each claim's rule judge them, merges the notebooks' shares."""
 
 import json
-import os
 import re
-import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from helpers.artifacts import write_json
 from helpers.teaching.claims.measurement import Claim, Measurement, Part, Verdict
 from helpers.teaching.claims.registry import CLAIMS, find_claim
 from helpers.teaching.claims.table import (
@@ -23,7 +21,7 @@ from helpers.teaching.display.show import Html
 
 __all__ = [
     "CLAIMS", "Claim", "Entry", "Ledger", "Measurement", "Part", "Verdict",
-    "compare", "judge", "merge", "render_table", "write_rows",
+    "compare", "judge", "merge", "render_table",
 ]  # fmt: skip
 
 
@@ -121,7 +119,7 @@ class Ledger:
         )  # fmt: skip
         key = (entry.id, entry.part, entry.policy)
         self.entries = [old for old in self.entries if (old.id, old.part, old.policy) != key] + [entry]
-        write_rows(self.path, [asdict(old) for old in self.entries])
+        write_json(self.path, [asdict(old) for old in self.entries])
         return entry
 
     def table(self) -> Html:
@@ -146,21 +144,6 @@ def _against_figure(measurement: Measurement, published: float | None) -> str:
         side = "inside" if measurement.low <= published <= measurement.high else "outside"
         return f"published {published:.3g}: {side} the interval"
     return f"published {published:.3g}: differs by {measurement.value - published:+.2g}"
-
-
-def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Writes rows as JSON beside the file, then renames: a reader finds the old rows or the new."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(list(rows), file, ensure_ascii=False, indent=1)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def merge(folder: Path) -> list[Row]:
