@@ -13,14 +13,15 @@ import re
 import threading
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-import huggingface_hub
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HTTPError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -28,15 +29,10 @@ from huggingface_hub.errors import (
 
 Kind = Literal["model", "dataset"]
 
-MODEL_FILES = ("config.json", "model*.safetensors", "tokenizer.json|merges.txt")
+MODEL_FILES = ("config.json", "model*.safetensors", "tokenizer.json|vocab.json&merges.txt")
 MODEL_EXTRAS = (
-    "model.safetensors.index.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "vocab.json",
-    "merges.txt",
-    "vocab.txt",
-)
+    "model.safetensors.index.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt"
+)  # fmt: skip
 ANSWER_SECONDS = 4.0
 """How long the hub may take to say what it holds; an error within five seconds is the promise."""
 
@@ -69,40 +65,37 @@ def snapshot(
     Args:
         revision: a full commit hash. None means: the one recorded in revisions.json, else whatever `main`
             is in the cache or on the hub, with a warning.
-        files: patterns that must each match a file; "a|b" asks for either.
+        files: patterns that must each match a file; "a|b&c" asks for a, or for b and c.
         extras: patterns that are fetched too where they exist.
 
     Raises:
         HubError: the hub did not answer, has no such repository or revision, or the revision lacks a file.
     """
     revision = pinned(repository, revision, kind)
-    folder = _cached_folder(repository, revision, kind)
-    if folder is not None and not _missing(
-        [path.relative_to(folder).as_posix() for path in _files_in(folder)], files
-    ):
-        return folder
+    patterns = [single for pattern in (*files, *extras) for single in re.split("[|&]", pattern)]
+
+    def fetch(**how: Any) -> Path | None:
+        """The folder, or None where it lacks a file: the library serves what it has if the hub goes away."""
+        folder = Path(snapshot_download(repository, repo_type=kind, allow_patterns=patterns, **how))
+        names = [path.relative_to(folder).as_posix() for path in _files_in(folder)]
+        return None if _missing(names, files) else folder
+
+    with suppress(LocalEntryNotFoundError):  # raised too where an earlier download was interrupted
+        if folder := fetch(revision=revision, local_files_only=True):
+            return folder
     wanted = f"{kind} {repository} at {revision or 'its newest revision'}"
     if constants.is_offline_mode():
         raise _out_of_reach(wanted, "HF_HUB_OFFLINE is set and it is not in the cache")
     commit, listing = _ask(repository, revision, kind, wanted)
-    missing = _missing(listing, files)
-    if missing:
+    if missing := _missing(listing, files):
         shown = ", ".join(listing[:20]) + (" …" if len(listing) > 20 else "")
         raise HubError(f"The {wanted} has no file {missing[0]!r}. It has: {shown or 'nothing'}.")
-    for name in listing:
-        if any(
-            fnmatch.fnmatch(name, single) for pattern in (*files, *extras) for single in pattern.split("|")
-        ):
-            try:
-                huggingface_hub.hf_hub_download(
-                    repository, name, repo_type=kind, revision=commit, etag_timeout=ANSWER_SECONDS
-                )
-            except (OSError, HTTPError) as error:
-                raise _out_of_reach(wanted, f"{name} did not arrive: {error}") from error
-    folder = _cached_folder(repository, commit, kind)
-    if folder is None:
-        raise HubError(f"The {wanted} was fetched but is not in the cache folder {constants.HF_HUB_CACHE}.")
-    return folder
+    try:
+        if folder := fetch(revision=commit, etag_timeout=ANSWER_SECONDS):
+            return folder
+    except (OSError, HTTPError) as error:
+        raise _out_of_reach(wanted, f"a file did not arrive: {error}") from error
+    raise _out_of_reach(wanted, "a file did not arrive")
 
 
 def pinned(repository: str, revision: str | None, kind: Kind) -> str | None:
@@ -164,30 +157,23 @@ def _out_of_reach(wanted: str, why: str) -> HubError:
     )
 
 
-def _cached_folder(repository: str, revision: str | None, kind: Kind) -> Path | None:
-    """Where the hub's documented cache layout keeps a revision, if it is there."""
-    home = Path(constants.HF_HUB_CACHE) / f"{kind}s--{repository.replace('/', '--')}"
-    reference = home / "refs" / (revision or "main")
-    commit = reference.read_text().strip() if reference.is_file() else revision
-    folder = home / "snapshots" / commit if commit else None
-    return folder if folder is not None and folder.is_dir() else None
-
-
 def _files_in(folder: Path) -> list[Path]:
     return sorted(Path(place) / name for place, _, names in os.walk(folder) for name in names)
 
 
 def _missing(names: Sequence[str], patterns: Sequence[str]) -> list[str]:
     """The patterns that no file matches, or whose numbered shards (`-00000-of-00002`) are not all there."""
-    missing = []
-    for pattern in patterns:
-        found = [
-            name for name in names if any(fnmatch.fnmatch(name, single) for single in pattern.split("|"))
-        ]
+
+    def there(single: str) -> bool:
+        found = fnmatch.filter(names, single)
         shards = [re.search(r"-\d+-of-(\d+)", name) for name in found]
-        if not found or any(shard and int(shard[1]) > len(found) for shard in shards):
-            missing.append(pattern)
-    return missing
+        return bool(found) and not any(shard and int(shard[1]) > len(found) for shard in shards)
+
+    return [
+        pattern
+        for pattern in patterns
+        if not any(all(map(there, either.split("&"))) for either in pattern.split("|"))
+    ]
 
 
 def _recorded() -> dict[str, str]:

@@ -194,7 +194,7 @@ def scorer_ingredients(settings: ScorerSettings, texts: Texts, profile: Profile)
     return {"settings": settings}  # the corpus's rule is code
 
 
-CLASSIFIER_FILES = ("config.json", "model*.safetensors", "tokenizer.json|merges.txt|vocab.txt")
+CLASSIFIER_FILES = ("config.json", "model*.safetensors", "tokenizer.json|vocab.json&merges.txt|vocab.txt")
 
 
 def toxic_vocabulary(

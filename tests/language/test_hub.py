@@ -26,14 +26,16 @@ FILES = {
     "config.json": b'{"model_type": "gpt2"}',
     "model.safetensors": b"weights",
     "tokenizer.json": b"{}",
+    "tokenizer_config.json": b"{}",
     "vocab.json": b"{}",
+    "merges.txt": b"#version: 0.2",
     "pytorch_model.bin": b"pickle",
 }
 FETCH = "from helpers.language import hub; print(hub.model_folder('owner/name', {revision!r}))"
 
 
 class FakeHub(http.server.BaseHTTPRequestHandler):
-    """Answers the two questions that are asked of the hub: what a revision holds, and for a file."""
+    """Answers what is asked of the hub: what a revision holds, with and without sizes, and for a file."""
 
     def do_HEAD(self) -> None:
         self.answer(body=False)
@@ -47,6 +49,9 @@ class FakeHub(http.server.BaseHTTPRequestHandler):
         if path is not None and "/api/models/" in self.path and path in ("", f"/revision/{COMMIT}"):
             siblings = [{"rfilename": name} for name in FILES]
             self.send(json.dumps({"id": "owner/name", "sha": COMMIT, "siblings": siblings}).encode(), body)
+        elif path is not None and "/api/models/" in self.path and path.startswith(f"/tree/{COMMIT}"):
+            tree = [{"type": "file", "oid": name, "size": len(FILES[name]), "path": name} for name in FILES]
+            self.send(json.dumps(tree).encode(), body)
         elif path is not None and path.startswith(f"/resolve/{COMMIT}/") and path.rsplit("/", 1)[1] in FILES:
             name = path.rsplit("/", 1)[1]
             self.send(FILES[name], body, {"ETag": f'"{name}"', "X-Repo-Commit": COMMIT})
@@ -118,6 +123,18 @@ def test_fetches_what_is_wanted_then_needs_no_network(server, tmp_path):
     assert len(server.asked) == asked
 
 
+@pytest.mark.parametrize("lost", ["tokenizer.json", "tokenizer_config.json", "model.safetensors"])
+def test_an_interrupted_download_is_completed(server, tmp_path, lost):
+    code, endpoint = FETCH.format(revision=COMMIT), address(server.server_port)
+    folder = Path(run(code, tmp_path, HF_ENDPOINT=endpoint).stdout.strip())
+    (folder / lost).unlink()
+    again = run(code, tmp_path, HF_HUB_OFFLINE="1")
+    assert "HubError" in again.stderr and "HF_HUB_OFFLINE is set" in again.stderr
+    again = run(code, tmp_path, HF_ENDPOINT=endpoint)
+    assert again.returncode == 0, again.stderr
+    assert (folder / lost).is_file()
+
+
 @pytest.mark.parametrize("silent", [False, True], ids=["closed port", "socket that never answers"])
 def test_out_of_reach_says_what_where_and_the_way_round(tmp_path, silent):
     with socket.socket() as listener:
@@ -163,7 +180,7 @@ def test_proxy_is_used(server, tmp_path):
         (
             "from helpers.language import hub; "
             f"hub.snapshot('owner/name', {COMMIT!r}, kind='model', files=['a.csv'])",
-            ["has no file 'a.csv'", COMMIT, "config.json, model.safetensors"],
+            ["has no file 'a.csv'", COMMIT, "config.json, merges.txt, model.safetensors"],
         ),
     ],
     ids=["revision", "repository", "file"],
@@ -203,3 +220,16 @@ print(hub.pinned("owner/name", None, "model"))
 )
 def test_a_half_fetched_dataset_is_not_served(names, missing):
     assert hub._missing(names, ["*train-*.parquet"]) == missing
+
+
+@pytest.mark.parametrize(
+    ("names", "enough"),
+    [
+        (["tokenizer.json"], True),
+        (["vocab.json", "merges.txt"], True),
+        (["merges.txt"], False),
+        (["vocab.json"], False),
+    ],
+)
+def test_a_tokenizer_is_one_file_or_two_that_belong_together(names, enough):
+    assert (hub._missing(["config.json", "model.safetensors", *names], hub.MODEL_FILES) == []) == enough
