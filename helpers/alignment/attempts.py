@@ -12,6 +12,7 @@ from typing import Any
 from transformers import GPT2LMHeadModel
 
 from helpers.alignment.encoding import PairError
+from helpers.alignment.jsonl import lines_of
 from helpers.artifacts import disk_full_said
 from helpers.language.texts import Pair
 from helpers.mechanism.probe import Probe
@@ -59,7 +60,7 @@ class AttemptLog:
         whole = written[: written.rfind(b"\n") + 1]
         if len(whole) < len(written):
             os.truncate(self.file, len(whole))
-        return whole.decode("utf-8").splitlines()
+        return lines_of(whole.decode("utf-8"))
 
     def _read(self, lines: Sequence[str], made_with: Mapping[str, Any]) -> None:
         try:

@@ -43,6 +43,17 @@ def write_pairs(path: Path, pairs: Sequence[Pair], *, schema: Schema = "ours") -
     write_whole(path, "".join(line + "\n" for line in lines))
 
 
+def lines_of(text: str) -> list[str]:
+    """The lines of JSONL: split at line feeds alone, for JSON leaves U+2028 and its like in a text.
+
+    Example:
+        >>> lines_of("one\\u2028line\\nanother\\n")
+        ['one\\u2028line', 'another']
+    """
+    *lines, last = text.split("\n")
+    return [*lines, last] if last else lines
+
+
 def read_pairs(path: Path, *, columns: Mapping[str, str] | None = None) -> tuple[Pair, ...]:
     """Reads pairs; which of the schemas a file has is seen from its columns.
 
@@ -60,7 +71,7 @@ def read_pairs(path: Path, *, columns: Mapping[str, str] | None = None) -> tuple
     if not path.is_file():
         raise FileNotFoundError(f"There is no pair file {path}.")
     pairs: list[Pair] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines_of(path.read_text(encoding="utf-8")), start=1):
         where = f"{path.name}, line {number}"
         try:
             row = json.loads(line)

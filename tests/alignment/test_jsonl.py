@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
 
+from helpers.alignment.attempts import AttemptLog
 from helpers.alignment.encoding import PairError
 from helpers.alignment.jsonl import read_pairs, write_pairs
 from helpers.language.texts import Pair
@@ -76,3 +79,17 @@ def test_files_that_are_not_right(tmp_path, rows, message):
 def test_a_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no pair file"):
         read_pairs(tmp_path / "absent.jsonl")
+
+
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"])), min_size=3, max_size=3))
+@example(["a\u2028b", "\u2029", "\u0085 next line"])
+@example(["a\rb", "\r\n", "\x1c\x1d\x1e\x0b\x0c"])
+def test_any_text_comes_back(tmp_path, texts):
+    pair = Pair("pair", *texts)
+    other = Pair("other", "You are", " kind.", " rude.")  # one that does not repeat its prompt
+    write_pairs(tmp_path / "pairs.jsonl", [pair, other])
+    assert read_pairs(tmp_path / "pairs.jsonl") == (pair, other)
+    (tmp_path / "log.jsonl").unlink(missing_ok=True)
+    AttemptLog(tmp_path / "log.jsonl", {"seed": 0}).append([pair])
+    assert AttemptLog(tmp_path / "log.jsonl", {"seed": 0}).done == {"pair": pair}
