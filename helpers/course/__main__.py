@@ -1,22 +1,84 @@
-"""Starts one of the authoring tools: `python -m helpers.course run`, as the Makefile does."""
+"""The commands of the course: `python -m helpers.course run`, as `make run` does; sets up `.venv` first."""
 
+# Any Python starts this, so it is the standard library only, in the syntax of Python 3.6, as setup.py is.
 import importlib
+import os
+import shlex
 import signal
+import subprocess
 import sys
 
-COMMANDS = ("run", "publish", "constraints", "badges")
+from helpers.course import setup
+
+PYTEST = "pytest -p tests.notebooks.session -p no:benchmark -n 2 --dist loadfile --no-loadscope-reorder "
+PYTEST += "--nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks tests"
+COMMANDS = {  # name: (what it does, the module that does it with its arguments)
+    "setup": ("make .venv and install what the notebooks import", ""),
+    "run": ("execute all notebooks; pages in build/html, claims in build/claims.json", "helpers.course.run"),
+    "test": ("run the tests, and every notebook once on a temporary cache", PYTEST),
+    "lab": ("open the notebooks in JupyterLab", "jupyterlab notebooks/00_start_here.ipynb"),
+    "notebooks": (
+        "authors: execute notebooks/py, store outputs, claims and README's tables",
+        "helpers.course.publish",
+    ),
+    "bench": ("measure speed (pytest-benchmark)", "pytest tests/benchmarks --benchmark-only"),
+    "pocket": ("train the embedded model again from its corpus", "helpers.pocket.train"),
+    "constraints": (
+        "authors: resolve constraints.txt from requirements.txt (UPGRADE=1 moves to newest)",
+        "helpers.course.constraints",
+    ),
+    "badges": (
+        "authors: render the Colab badges from the address in pyproject.toml",
+        "helpers.course.badges",
+    ),
+}
+EXAMPLES = """
+  PROFILE=gpt2-medium make run      the subject of the papers (wants a GPU; downloads weights and data)
+  PROFILE=path/to/mine.toml make run   your own model or texts
+  ONLY="01 02" make run             only these notebooks (also for make notebooks)
+  PYTHON=python3.12 make run        with a Python of your choice (3.11 or newer)
+
+Where there is no make: python -m helpers.course run, and so on, in the project's folder."""
 
 
-def main() -> int:
-    """Imports the tool, which takes seconds, and hands over; its exit status is ours."""
-    if sys.argv[1:2] == [] or sys.argv[1] not in COMMANDS:
-        print(f"usage: python -m helpers.course {'|'.join(COMMANDS)}", file=sys.stderr)
+def listed():
+    """The commands, one a line."""
+    lines = ["The commands (each sets up .venv first if it is missing or out of date):", ""]
+    return "\n".join(lines + ["  make %-12s  %s" % (name, said) for name, (said, _) in COMMANDS.items()])
+
+
+def main():
+    """Sets up, then hands over to the command in `.venv`; its exit status is ours."""
+    name, rest = (sys.argv[1:2] or ["help"])[0], sys.argv[2:]
+    if name == "help":
+        print(listed() + "\n" + EXAMPLES)
+        return 0
+    if name not in COMMANDS:
+        print("There is no command %r. %s" % (name, listed()), file=sys.stderr)
         return 2
-    # There is nothing to tidy up yet: Ctrl-C ends the import at once, without a traceback from inside it.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    tool = importlib.import_module(f"helpers.course.{sys.argv[1]}")
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    return int(tool.main())
+    status = setup.main()
+    if status:
+        return status
+    if name == "setup":
+        print("Ready: .venv is up to date.")
+        return 0
+    words = COMMANDS[name][1].split()
+    ours = words[0].startswith("helpers.course.")
+    if ours and os.path.realpath(sys.prefix) == os.path.realpath(setup.VENV):
+        # There is nothing to tidy up yet: Ctrl-C ends the import at once, without a traceback from inside it.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        tool = importlib.import_module(words[0])
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return int(tool.main())
+    os.environ.setdefault("LAB_FROM", os.getcwd())  # relative paths in the environment count from there
+    os.chdir(setup.ROOT)
+    asked = ["helpers.course", name] if ours else words
+    more = rest + shlex.split(os.environ.get(name.upper() + "_ARGS", ""))
+    command = [setup.venv_python(setup.VENV), "-m"] + asked + more
+    if os.name == "nt":  # there, exec would return to the shell at once
+        return subprocess.call(command)
+    sys.stdout.flush()
+    return os.execv(command[0], command)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 import tempfile
-from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -24,29 +23,14 @@ def keep(line: str) -> bool:
 
 def resolve(*options: str, output: Path) -> None:
     """Resolves requirements.txt into `output`; the versions that stand there already are preferred."""
-    command = [
-        sys.executable,
-        "-m",
-        "uv",
-        "pip",
-        "compile",
-        str(ROOT / "requirements.txt"),
-        "--quiet",
-        "--no-header",
-        "--no-annotate",
-        "--no-python-downloads",
-        "--output-file",
-        str(output),
-        *options,
-    ]
+    compile_ = [sys.executable, "-m", "uv", "pip", "compile", str(ROOT / "requirements.txt")]
+    quietly = ["--quiet", "--no-header", "--no-annotate", "--no-python-downloads"]
+    command = [*compile_, *quietly, "--output-file", str(output), *options]
     subprocess.run(command, check=True, cwd=ROOT)
 
 
 def main() -> int:
     """Writes constraints.txt and checks it on each Python; keeps the present versions unless UPGRADE=1."""
-    if find_spec("uv") is None:
-        print("Installing uv, the resolver, into .venv")
-        subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "uv"], check=True)
     target = ROOT / "constraints.txt"
     with tempfile.TemporaryDirectory() as folder:
         resolved = Path(folder) / "constraints.txt"
