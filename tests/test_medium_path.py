@@ -1,4 +1,8 @@
-"""What notebooks 01 to 05 do, at GPT2-medium's true shape with random weights: 8 prompts, every step once."""
+"""What notebooks 01 to 05 do, at GPT2-medium's true widths with random weights: 8 prompts, every step once.
+
+Three layers of the 24: training holds five copies of the weights, eleven GB at full depth. The full depth is
+loaded, read and measured in `test_models.py`, in a process of its own.
+"""
 
 import math
 
@@ -16,12 +20,14 @@ from helpers.profiles import GPT2_MEDIUM
 from tests.language import medium_shape
 from tests.tiny_profile import TOML, tiny_profile
 
+LAYERS = 3
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("medium")
     tiny_profile(folder)
-    medium_shape.build(folder / "model")
+    medium_shape.build(folder / "model", LAYERS)
     few = {"comments_train = 40": "comments_train = 16", "comments_test = 20": "comments_test = 8",
            "prompts_sweep = 4": "prompts_sweep = 8",
            "perplexity_tokens_sweep = 256": "perplexity_tokens_sweep = 1100",
@@ -41,26 +47,22 @@ def lab(tmp_path_factory):
         yield Lab.start("03_steering", folder / "medium.toml")
 
 
-def test_the_shape_is_gpt2_mediums(lab):
-    assert (lab.base.n_layers, lab.base.d_model, lab.base.d_mlp, lab.base.vocab_size) == (
-        24,
-        1024,
-        4096,
-        50257,
-    )
+def test_the_widths_are_gpt2_mediums(lab):
+    base = lab.base
+    assert (base.n_layers, base.d_model, base.d_mlp, base.vocab_size) == (LAYERS, 1024, 4096, 50257)
     assert len(lab.texts.eliciting("dev")) == 8
 
 
 def test_notebook_01_probes_every_layer(lab):
-    assert lab.measures.read_comments().train.shape == (16, 24, 1024)
-    assert lab.measures.fit_probe().layer == 23
+    assert lab.measures.read_comments().train.shape == (16, LAYERS, 1024)
+    assert lab.measures.fit_probe().layer == LAYERS - 1
     assert lab.measures.fit_probe().direction.norm().item() == pytest.approx(1, abs=1e-4)
 
 
 def test_notebook_02_ranks_all_neurons_and_reads_them(lab):
     values = lab.base.value_vectors
     neurons = top_neurons(cosines(values, lab.measures.fit_probe().direction), lab.profile.vectors.svd)
-    assert len(set(neurons)) == 512 and values.shape == (24, 4096, 1024)
+    assert len(set(neurons)) == 512 and values.shape == (LAYERS, 4096, 1024)
     shared = svd_directions(vectors_of(values, neurons), lab.measures.fit_probe().direction, 3)
     assert torch.allclose(shared @ shared.T, torch.eye(3), atol=1e-4)
     assert len(lab.measures.top_words(shared)) == 3 and lab.measures.toxic_share(shared).isfinite().all()
@@ -104,5 +106,5 @@ def test_notebook_05_trains_measures_and_reloads(lab):
     assert last["validation_loss"] < first["validation_loss"]
     assert all(look.toxicity > 0 and math.isfinite(look.perplexity) for look in run.looks)
     policy = lab.policies.open(run, "last")
-    assert policy.value_vectors.shape == (24, 4096, 1024) and policy.value_vectors.dtype == torch.float32
+    assert policy.value_vectors.shape == (LAYERS, 4096, 1024) and policy.value_vectors.dtype == torch.float32
     assert not torch.equal(policy.value_vectors, lab.base.value_vectors)

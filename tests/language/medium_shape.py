@@ -7,7 +7,6 @@ python -m tests.language.medium_shape load <folder>      # loads, fires a hook, 
 from __future__ import annotations
 
 import json
-import resource
 import sys
 from pathlib import Path
 
@@ -16,15 +15,16 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from helpers.language.models import load_model
 from helpers.profiles import ModelSource
+from helpers.runtime import _peak_bytes
 from tests.language.builders import tiny_tokenizer
 
 VOCAB = 50257
 
 
-def build(folder: Path) -> None:
+def build(folder: Path, layers: int = 24) -> None:
     """Writes the checkpoint without initialising a model: shapes from the meta device, cheap values."""
     folder.mkdir(parents=True)
-    config = GPT2Config(n_embd=1024, n_layer=24, n_head=16, architectures=["GPT2LMHeadModel"])
+    config = GPT2Config(n_embd=1024, n_layer=layers, n_head=16, architectures=["GPT2LMHeadModel"])
     with torch.device("meta"):
         shapes = {
             name: value.shape
@@ -53,13 +53,8 @@ def build(folder: Path) -> None:
     tiny_tokenizer().save_pretrained(folder)
 
 
-def peak_bytes() -> int:
-    """The most memory this process has held at once (resident set)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
 def load(folder: Path) -> None:
-    before = peak_bytes()
+    before = _peak_bytes()
     model = load_model(ModelSource(folder=folder), name="medium")
     seen = []
     layer = model.n_layers - 1
@@ -70,7 +65,7 @@ def load(folder: Path) -> None:
         json.dumps(
             {
                 "before": before,
-                "peak": peak_bytes(),
+                "peak": _peak_bytes(),
                 "weights": sum(path.stat().st_size for path in folder.glob("*.safetensors")),
                 "shape": [model.n_layers, model.d_model, model.n_heads, model.d_mlp, model.vocab_size],
                 "hook": seen,
