@@ -142,7 +142,10 @@ def full_precision() -> Iterator[None]:
 # --- memory -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class MemoryReport:
-    """Memory in GB (10⁹ bytes): this process now and at its peak, the machine's, and PyTorch's on the GPU."""
+    """Memory in GB (10⁹ bytes): this process now and at its peak, the machine's, and PyTorch's on the GPU.
+
+    macOS does not tell psutil the peak: there it is what is used now.
+    """
 
     process_gb: float
     process_peak_gb: float
@@ -172,17 +175,13 @@ def memory_report() -> MemoryReport:
 
 
 def _peak_bytes() -> int:
-    status = Path("/proc/self/status")
-    if status.exists():  # Linux: getrusage would include the peak of the process that started this one
-        for line in status.read_text().splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
     if sys.platform == "win32":
         return psutil.Process().memory_info().peak_wset
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+    status = Path("/proc/self/status")  # Linux
+    for line in status.read_text().splitlines() if status.exists() else []:
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
 
 
 # --- batch sizes that fit -----------------------------------------------------------------------------------

@@ -23,6 +23,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from nbformat import NotebookNode
 
+from helpers.artifacts import write_whole
+
 GIGABYTE = 1024**3
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -208,6 +210,4 @@ def last_error(notebook: NotebookNode) -> str:
 
 def write(notebook: NotebookNode, path: Path) -> None:
     """Writes a notebook in one step, so that a killed run leaves no half file."""
-    temporary = path.with_suffix(".part")
-    temporary.write_text(nbformat.writes(notebook) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_whole(path, nbformat.writes(notebook) + "\n")

@@ -20,6 +20,7 @@ from nbformat import NotebookNode
 from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
+from helpers.artifacts import write_whole
 from helpers.course.mathml import to_mathml
 from helpers.course.outputs import PLOTLY, PNG, WIDGET, alt_text
 from helpers.course.series import heading, running_order
@@ -133,12 +134,11 @@ def notebook_page(notebook: NotebookNode, name: str) -> str:
 
 def write_page(notebook: NotebookNode, name: str, folder: Path) -> Path:
     """Writes `name`.html, and the shared script once."""
-    folder.mkdir(parents=True, exist_ok=True)
     script = folder / PLOTLY_SCRIPT
     if not script.is_file():
-        script.write_text(get_plotlyjs(), encoding="utf-8")
+        write_whole(script, get_plotlyjs())
     target = folder / f"{name}.html"
-    target.write_text(notebook_page(notebook, name), encoding="utf-8")
+    write_whole(target, notebook_page(notebook, name))
     return target
 
 
@@ -170,5 +170,5 @@ def write_index(build: Path, model: str) -> Path:
         f"<h2>The claims of the papers</h2>{render_table(entries, format='html')}"
     )
     target = build / "html" / "index.html"
-    target.write_text(page("Toxicity Lab", body, "<strong>Toxicity Lab</strong>"), encoding="utf-8")
+    write_whole(target, page("Toxicity Lab", body, "<strong>Toxicity Lab</strong>"))
     return target

@@ -10,6 +10,8 @@ import nbformat
 from jupytext.compare import NotebookDifference, compare_notebooks
 from nbformat import NotebookNode
 
+from helpers.artifacts import write_whole
+
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -64,5 +66,5 @@ def update_text(source: Path, executed: Path) -> bool:
         changed |= new.source != old.source
         old.source, old.id = new.source, new.id
     if changed:
-        executed.write_text(nbformat.writes(stored) + "\n", encoding="utf-8")
+        write_whole(executed, nbformat.writes(stored) + "\n")
     return changed

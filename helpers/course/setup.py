@@ -197,7 +197,7 @@ def main():
         print("\nset-up: %s" % error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\nset-up: interrupted; the next command begins again with what is downloaded.", file=sys.stderr)
+        print("\nset-up: interrupted; the next command goes on with what is downloaded.", file=sys.stderr)
         return 130
 
 

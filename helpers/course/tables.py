@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from helpers.artifacts import write_whole
 from helpers.course.series import ROOT, Heading
 
 BADGE = re.compile(r"^(?:# )?\[!\[Open in Colab\].*\n(?:#?\n)?", re.MULTILINE)
@@ -90,5 +91,5 @@ def rewrite(path: Path, text: str) -> bool:
     """Writes a file only where its content changes; says whether it did."""
     if path.is_file() and path.read_text(encoding="utf-8") == text:
         return False
-    path.write_text(text, encoding="utf-8")
+    write_whole(path, text)
     return True

@@ -27,6 +27,8 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from helpers.artifacts import write_json
+
 Kind = Literal["model", "dataset"]
 
 MODEL_FILES = ("config.json", "model*.safetensors", "tokenizer.json|vocab.json&merges.txt")
@@ -188,7 +190,7 @@ def main() -> None:
     for kind, repository in sorted({place for profile in PROFILES.values() for place in unpinned(profile)}):
         revisions[f"{kind}/{repository}"] = resolve(repository, kind)
         print(f"{kind} {repository}: {revisions[f'{kind}/{repository}']}")  # noqa: T201
-    RECORDED.write_text(json.dumps(revisions, indent=2, sort_keys=True) + "\n")
+    write_json(RECORDED, dict(sorted(revisions.items())))
     print(f"Written to {RECORDED.name}.")  # noqa: T201
 
 

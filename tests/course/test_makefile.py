@@ -1,5 +1,6 @@
 """The commands work from any folder and in paths with spaces, and do nothing if the set-up failed."""
 
+import ast
 import os
 import re
 import shutil
@@ -16,12 +17,20 @@ TARGETS = {
     "run": "-m helpers.course run",
     "test": "-m pytest -p tests.notebooks.session",
     "lab": "-m jupyterlab notebooks/",
-    "notebooks": "-m helpers.course publish",
+    "notebooks": "-m helpers.course notebooks",
     "bench": "-m pytest tests/benchmarks",
     "pocket": "-m helpers.pocket.train",
     "constraints": "-m helpers.course constraints",
     "badges": "-m helpers.course badges",
 }
+
+SET_UP = """
+import os
+ROOT = os.getcwd()
+VENV = os.path.join(ROOT, ".venv")
+main = lambda: int(os.environ.get("BROKEN", 0))
+venv_python = lambda venv: os.path.join(venv, "bin", "python")
+"""
 
 
 @pytest.fixture
@@ -30,10 +39,10 @@ def project(tmp_path: Path) -> Path:
     folder = tmp_path / "a folder's  copy"
     (folder / "helpers" / "course").mkdir(parents=True)
     (folder / ".venv" / "bin").mkdir(parents=True)
-    shutil.copy(ROOT / "Makefile", folder)
-    (folder / "helpers" / "course" / "setup.py").write_text(
-        "import os; raise SystemExit(int(os.environ.get('BROKEN', 0)))"
-    )
+    course = [f"helpers/course/{name}.py" for name in ("__init__", "__main__")]
+    for name in ("Makefile", "helpers/__init__.py", *course):
+        shutil.copy(ROOT / name, folder / name)
+    (folder / "helpers" / "course" / "setup.py").write_text(SET_UP)
     python = folder / ".venv" / "bin" / "python"
     python.write_text(
         '#!/bin/sh\necho "in:$PWD"\necho "from:$LAB_FROM"\necho "profile:$PROFILE"\necho "asked:$*"\n'
@@ -80,12 +89,30 @@ def test_a_missing_python_is_named(project: Path) -> None:
 
 def test_help_is_the_default_and_lists_every_command(project: Path) -> None:
     listed = make(cwd=project).stdout
-    named = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert named and set(TARGETS) < set(named[1].split())
-    for target in named[1].split():
-        assert re.search(rf"^  make {target} +\S", listed, re.MULTILINE), (
-            f"make help does not explain {target}"
-        )
+    rule = re.search(r"^(help .+):$", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert rule and set(rule[1].split()) == {"help", *COMMANDS} == {"help", "setup", *TARGETS}
+    for target in COMMANDS:
+        assert re.search(rf"^  make {target} +\S", listed, re.MULTILINE)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_without_make_a_bare_python_does_the_same(project: Path, target: str) -> None:
+    command = [sys.executable, "-I", "-c", "import sys, runpy; sys.path.insert(0, '.'); sys.argv[1:] = "]
+    command[-1] += f"[{target!r}, '-k', 'one two']; runpy.run_module('helpers.course', run_name='__main__')"
+    said = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert f"asked:{TARGETS[target]}" in said.stdout and said.stdout.endswith(" -k one two\n"), said.stderr
+    assert f"from:{project}\n" in said.stdout or "LAB_FROM" in os.environ
+
+
+def test_arguments_for_the_tests_may_stand_in_a_variable(project: Path) -> None:
+    assert "tests -k 'one'\n".replace("'", "") in make("test", "TEST_ARGS=-k 'one'", cwd=project).stdout
+
+
+def test_old_pythons_can_read_it_and_it_needs_nothing_installed() -> None:
+    tree = ast.parse((ROOT / "helpers/course/__main__.py").read_text(), feature_version=(3, 6))
+    imported = {alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names}
+    ours = [node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    assert imported <= set(sys.stdlib_module_names) and ours == ["helpers.course"]
 
 
 def test_a_wrong_tool_is_answered_with_those_there_are() -> None:

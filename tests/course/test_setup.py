@@ -1,6 +1,7 @@
 """The set-up finishes what it finds, whatever state that is in, and says what to do where it cannot."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_nothing_runs_when_nothing_changed(tmp_path: Path, monkeypatch: pytest.M
     environment(project(tmp_path))
     monkeypatch.setattr(setup, "ROOT", str(tmp_path))
     monkeypatch.delenv("PYTHON", raising=False)
-    for name in ("run", "Popen"):
+    for name in ("run", "call"):
         monkeypatch.setattr(subprocess, name, lambda *a, **k: pytest.fail(f"started {a}"))
     assert setup.main() == 0
 
@@ -83,48 +84,78 @@ def test_another_python_on_request_asks_for_a_new_set_up(tmp_path: Path) -> None
     assert not setup.is_ready(str(tmp_path), fake_python(tmp_path / "python3.12", "3.12.1"))
 
 
-def test_packages_that_an_interrupted_pip_left_are_installed_again(tmp_path: Path) -> None:
-    packages = tmp_path / "lib" / "python3.11" / "site-packages"
-    for name in ("whole-1.0.dist-info", "half-2.0.dist-info"):
-        (packages / name).mkdir(parents=True)
-        (packages / name / "METADATA").write_text("Name: x\n")
-    (packages / "whole-1.0.dist-info" / "RECORD").write_text("")
-    assert setup.remove_half_installed(str(tmp_path)) == ["half-2.0.dist-info"]
-    assert [path.name for path in packages.iterdir()] == ["whole-1.0.dist-info"]
+@pytest.fixture
+def called(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The commands that a set-up runs; all succeed, but nothing answers."""
+    commands: list[list[str]] = []
+
+    def call(command: list[str], **options: object) -> int:
+        commands.append(command)
+        if "--clear" in command:
+            shutil.rmtree(command[-1], ignore_errors=True)
+            environment(Path(command[-1]).parent, stamped=False)
+        return 0
+
+    monkeypatch.setattr(subprocess, "call", call)
+    monkeypatch.setattr(setup, "answers", lambda command: "pip" in command and "uv" not in command)
+    return commands
 
 
 def test_an_interrupted_set_up_leaves_no_stamp_and_the_next_one_completes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, called: list[list[str]]
 ) -> None:
     environment(project(tmp_path))
     (tmp_path / "requirements.txt").write_text("torch\nnumpy\n")
-    monkeypatch.setattr(setup, "has_pip", lambda venv: True)
 
-    def interrupted(root: str, venv: str) -> None:
+    def interrupted(python: str) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(setup, "install", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(setup, "install", interrupted)
         setup.prepare(str(tmp_path))
-    assert not (tmp_path / ".venv" / setup.STAMP).exists()
-    monkeypatch.setattr(setup, "install", lambda root, venv: None)
+    assert (tmp_path / ".venv" / setup.STAMP).read_text() == setup.UNFINISHED and called == []
     setup.prepare(str(tmp_path))
-    assert setup.is_ready(str(tmp_path))
+    assert "--clear" in called[0] and setup.is_ready(str(tmp_path))
 
 
-def test_a_failing_pip_is_shown_with_its_log(tmp_path: Path) -> None:
-    venv = tmp_path / ".venv"
-    script(venv / "bin" / "python", "echo 'Collecting torch'; echo 'ERROR: No space left on device'; exit 1")
-    with pytest.raises(setup.SetupError, match="No space left on device") as error:
-        setup.install(str(project(tmp_path)), str(venv))
-    assert str(venv / setup.LOG) in str(error.value)
-    assert "Collecting torch" in (venv / setup.LOG).read_text()
+def test_a_changed_list_is_installed_into_what_is_there(tmp_path: Path, called: list[list[str]]) -> None:
+    environment(project(tmp_path))
+    (tmp_path / "requirements.txt").write_text("torch\nnumpy\n")
+    setup.prepare(str(tmp_path))
+    assert not any("--clear" in command for command in called) and setup.is_ready(str(tmp_path))
+
+
+def test_pip_brings_torch_where_its_index_does_not_answer(
+    monkeypatch: pytest.MonkeyPatch, called: list[list[str]]
+) -> None:
+    setup.install("python")
+    assert [("uv" in command, "torch" in command) for command in called[1:]] == [(False, True), (True, False)]
+    called.clear()
+    monkeypatch.setattr(setup, "answers", lambda command: True)
+    setup.install("python")
+    assert len(called) == 2 and "--torch-backend" in called[1]
+
+
+def test_what_fails_is_tried_another_way_then_said(tmp_path: Path) -> None:
+    good, bad = ([str(script(tmp_path / name, f"exit {code}"))] for name, code in (("good", 0), ("bad", 1)))
+    setup.run(bad, good)
+    with pytest.raises(setup.SetupError, match="(?s)failed.*bad.*Run the command again"):
+        setup.run(bad)
+
+
+def test_two_set_ups_wait_for_each_other(tmp_path: Path) -> None:
+    code = "from helpers.course import setup\nwith setup.alone(): print('alone', flush=True)"
+    with setup.alone():
+        other = subprocess.Popen([sys.executable, "-c", code], cwd=SOURCE.parents[2], stdout=subprocess.PIPE)
+        assert other.stdout and other.stdout.readline().startswith(b"Another set-up")
+        assert other.poll() is None
+    assert other.communicate(timeout=30)[0] == b"alone\n"
 
 
 def test_a_python_that_is_asked_for_must_be_new_enough(tmp_path: Path) -> None:
-    with pytest.raises(setup.SetupError, match=r"is Python 3\.10\.4"):
+    with pytest.raises(setup.SetupError, match=r"python3 is 3\.10\.4"):
         setup.find_python(fake_python(tmp_path / "python3", "3.10.4"))
-    with pytest.raises(setup.SetupError, match="cannot be run"):
+    with pytest.raises(setup.SetupError, match="nowhere is not there"):
         setup.find_python(str(tmp_path / "nowhere"))
     assert setup.find_python(fake_python(tmp_path / "python3.14", "3.14.0")).endswith("python3.14")
 
@@ -148,12 +179,6 @@ def test_too_old_everywhere_says_what_to_install(tmp_path: Path, monkeypatch: py
         fake_python(tmp_path / name, "3.9.1")
     with pytest.raises(setup.SetupError, match=r"Install Python 3\.11"):
         setup.find_python()
-
-
-def test_a_python_without_venv_names_the_package(tmp_path: Path) -> None:
-    python = script(tmp_path / "python3", 'case "$2" in *ensurepip*) exit 1;; *) echo 3.12.3;; esac')
-    with pytest.raises(setup.SetupError, match=r"apt install python3\.12-venv"):
-        setup.check_can_make_venv(str(python))
 
 
 def test_errors_end_in_one_message(

@@ -169,7 +169,7 @@ FAULTS = [
     Fault(
         "a half-made environment passes for a finished one",
         "helpers/course/setup.py",
-        "os.remove(os.path.join(venv, STAMP))",
+        "stamp(venv, UNFINISHED)",
         "pass",
         "tests/course/test_setup.py::test_an_interrupted_set_up_leaves_no_stamp_and_the_next_one_completes",
     ),
