@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.hygiene.files import HELPERS, ROOT, TESTS, TEXTS, name, tree
+from tests.hygiene.files import HELPERS, ROOT, SOURCES, TESTS, TEXTS, name, tree
 
 # Lower may not import higher. What stands alone in `helpers` is the ground floor, but for those named here.
 FLOORS = {
@@ -122,3 +122,17 @@ def test_no_machine_no_registry_no_notes_to_self(path: Path) -> None:
         assert not MACHINE.search(line), f"{where} holds a path of some machine: {line.strip()}"
         assert not any(host in line for host in HOSTS), f"{where} names a package registry: {line.strip()}"
         assert not NOTES_TO_SELF.search(line), f"{where}: {line.strip()}"
+
+
+@pytest.mark.parametrize("path", [*HELPERS, *SOURCES], ids=name)
+def test_circuitsvis_is_never_imported_unasked(path: Path) -> None:
+    """It asks the network when it draws: a helper that offers it imports it on request, in a function."""
+    inside = {
+        id(node)
+        for function in ast.walk(tree(path))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+    }
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import | ast.ImportFrom) and id(node) not in inside:
+            assert "circuitsvis" not in ast.unparse(node), f"{name(path)}:{node.lineno} imports circuitsvis"

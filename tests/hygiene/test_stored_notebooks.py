@@ -109,6 +109,13 @@ def test_profanity_is_masked(path: Path) -> None:
 
 
 @every_notebook
+def test_it_stores_nothing_of_circuitsvis(path: Path) -> None:
+    """It asks the network when it draws, and what it stores is a link to a script elsewhere."""
+    for number, text in output_texts(notebook(path)):
+        assert not re.search(r"unpkg|circuitsvis", text), f"code cell {number} stores a link to a script"
+
+
+@every_notebook
 def test_its_page_needs_no_network(path: Path) -> None:
     page = notebook_page(notebook(path), path.stem)
     loads = re.findall(

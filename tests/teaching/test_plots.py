@@ -148,13 +148,12 @@ def test_a_token_that_looks_like_a_tag_is_shown_as_it_is():
     assert figure.data[0].x == ("&lt;|endoftext|&gt;",)
 
 
-def test_line_takes_tensors_bands_and_curves_of_their_own():
-    band = (torch.tensor([0.0, 1.0]), np.array([2.0, 3.0]))
-    figure = plots.line(
-        {"a": [5, 6], "b": [7, 8]}, {"a": torch.ones(2), "b": [2, 3]}, bands={"a": band}, **WORDS
-    ).figure
+def test_line_takes_tensors_intervals_and_curves_of_their_own():
+    ends = [Interval(2.0, 0.0, 2.0), Interval(3.0, 1.0, 3.0)]
+    figure = plots.line({"a": [5, 6], "b": [7, 8]}, {"a": ends, "b": torch.ones(2)}, **WORDS).figure
     assert [trace.x for trace in figure.data] == [(5, 6, 6, 5), (5, 6), (7, 8)]
     assert figure.data[0].y == (2, 3, 1, 0)
+    assert figure.data[1].y == (2, 3) and figure.data[2].y == (1, 1)
 
 
 def test_line_marks_limits_and_leaves_points_unjoined():
@@ -236,9 +235,7 @@ def test_log_histogram_counts():
 
 
 def test_bar_errors_reach_from_low_to_high():
-    figure = plots.bar(
-        ["W"], {"base": [0.4]}, intervals={"base": [(0.3, 0.6)]}, reference={"DPO": 0.2}, **WORDS
-    ).figure
+    figure = plots.bar(["W"], {"base": [Interval(0.4, 0.3, 0.6)]}, reference={"DPO": 0.2}, **WORDS).figure
     error = figure.data[0].error_y
     assert (error.array[0], error.arrayminus[0]) == pytest.approx((0.2, 0.1))
     assert figure.layout.shapes[0].y0 == 0.2
@@ -261,16 +258,6 @@ def test_at_most_six_kinds_of_figure():
     public = [name for name, thing in vars(plots).items() if re.match(r"[a-z]", name)
               and getattr(thing, "__module__", "") == plots.__name__]  # fmt: skip
     assert set(public) == set(MAKERS)
-
-
-def test_intervals_become_bands_and_error_bars():
-    ends = [Interval(0.5, 0.4, 0.7), Interval(0.6, 0.5, 0.65)]
-    labels = {"title": "t", "x_label": "x", "y_label": "y", "alt": "a"}
-    plain = plots.line([0, 1], {"probe": [0.5, 0.6]}, bands={"probe": ([0.4, 0.5], [0.7, 0.65])}, **labels)
-    assert plots.line([0, 1], {"probe": ends}, **labels).figure == plain.figure
-    errors = {"probe": [(0.4, 0.7), (0.5, 0.65)]}
-    plain = plots.bar(["a", "b"], {"probe": [0.5, 0.6]}, intervals=errors, **labels)
-    assert plots.bar(["a", "b"], {"probe": ends}, **labels).figure == plain.figure
 
 
 @pytest.mark.parametrize(("places", "step"), [(range(13), 1), ([0, 5, 40], None), ([0.5, 1.0], None)])

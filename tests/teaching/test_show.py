@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers.teaching.display import show
+from helpers.teaching.display.display import Display
 
 SWEAR = "".join(map(chr, (115, 104, 105, 116)))  # one word of the masked list, not spelled here
 MASKED = SWEAR[0] + "***"
@@ -17,10 +18,18 @@ def text_of(page: str) -> str:
     return re.sub(r"<[^>]*>", "", page)
 
 
+def tokens(strings, values, *, unmask=False, caption="c", value_label="v", **more):
+    return Display(unmask).tokens(strings, values, caption=caption, value_label=value_label, **more)
+
+
+def table(rows, *, unmask=False, caption="c"):
+    return Display(unmask).table(rows, caption=caption)
+
+
 def test_a_word_spread_over_tokens_is_masked_where_it_stands():
-    shown = show.tokens([" oh", f" {SWEAR[:2]}", SWEAR[2:], " no"], [0, 0, 0, 0])
+    shown = tokens([" oh", f" {SWEAR[:2]}", SWEAR[2:], " no"], [0, 0, 0, 0])
     assert f" oh {SWEAR[0]}*** no" in text_of(shown.html) and f" oh {SWEAR[0]}*** no" in repr(shown)
-    assert SWEAR in text_of(show.tokens([f" {SWEAR[:2]}", SWEAR[2:]], [0, 0], unmask=True).html)
+    assert SWEAR in text_of(tokens([f" {SWEAR[:2]}", SWEAR[2:]], [0, 0], unmask=True).html)
 
 
 @settings(max_examples=40, deadline=None)
@@ -46,7 +55,7 @@ def test_white_space_and_strange_characters_are_visible(token, seen):
 
 
 def test_tokens_are_escaped_and_cannot_start_an_equation():
-    page = show.tokens(["<|endoftext|>", " $x$", "<b>"], [1, 2, 3], caption="a < b", value_label="it's").html
+    page = tokens(["<|endoftext|>", " $x$", "<b>"], [1, 2, 3], caption="a < b", value_label="it's").html
     assert (
         "&lt;|endoftext|&gt;" in page and "&lt;b&gt;" in page and "a &lt; b" in page and "it&#x27;s" in page
     )
@@ -54,7 +63,7 @@ def test_tokens_are_escaped_and_cannot_start_an_equation():
 
 
 def test_strongest_tokens_carry_their_number_as_text():
-    shown = show.tokens(["a", "b", "c", "d"], [0.1, -3.0, 2.0, 0.0], strongest=2)
+    shown = tokens(list("abcdefgh"), [0.1, -3.0, 2.0, 0.0, 1, 1, 1, 1])
     text = text_of(shown.html)
     assert "b\N{THIN SPACE}-3" in text and "c\N{THIN SPACE}+2" in text and "+0.1" not in text
     assert "b[-3]" in repr(shown)
@@ -63,7 +72,7 @@ def test_strongest_tokens_carry_their_number_as_text():
 def test_colour_follows_sign_and_scale_and_text_keeps_its_own_colour():
     def ground(value, **kw):
         found = re.findall(
-            r"background:rgb\((\d+),(\d+),(\d+)\);color:#1a1a1a", show.tokens(["x"], [value], **kw).html
+            r"background:rgb\((\d+),(\d+),(\d+)\);color:#1a1a1a", tokens(["x"], [value], **kw).html
         )
         return tuple(map(int, found[0]))
 
@@ -81,13 +90,13 @@ def test_colour_follows_sign_and_scale_and_text_keeps_its_own_colour():
 
 def test_tokens_refuse_what_cannot_be_drawn():
     with pytest.raises(ValueError, match="2 tokens but 1 values"):
-        show.tokens(["a", "b"], [1.0])
+        tokens(["a", "b"], [1.0])
     with pytest.raises(ValueError, match="not finite"):
-        show.tokens(["a"], [float("nan")])
+        tokens(["a"], [float("nan")])
 
 
 def test_table_masks_formats_and_aligns():
-    shown = show.table(
+    shown = table(
         [
             {"word": SWEAR, "score": 0.123456, "n": 98304, "note": None},
             {"word": "idiot", "score": 12345.6, "n": 1},
@@ -100,14 +109,14 @@ def test_table_masks_formats_and_aligns():
         "<td align='right'>0.123</td>" in page and "12,346" in page and "98,304" in page and "nan" not in page
     )
     assert "style=" not in page and page.count("<tr>") == 3
-    assert SWEAR in show.table([{"word": SWEAR}], unmask=True).html
+    assert SWEAR in table([{"word": SWEAR}], unmask=True).html
 
 
 def test_table_takes_a_frame_with_its_index():
     frame = pd.DataFrame({"cosine": [0.5, 0.25]}, index=pd.Index(["L1.2", "L3.4"], name="neuron"))
-    assert repr(show.table(frame)).splitlines() == ["neuron  cosine", "L1.2       0.5", "L3.4      0.25"]
+    assert repr(table(frame)).splitlines()[1:] == ["neuron  cosine", "L1.2       0.5", "L3.4      0.25"]
     with pytest.raises(ValueError, match="no rows"):
-        show.table([])
+        table([])
 
 
 @pytest.mark.parametrize(
@@ -120,21 +129,20 @@ def test_numbers_as_text(value, text):
 
 
 def test_text_grid_sets_masked_texts_side_by_side():
-    shown = show.text_grid(
+    shown = Display().side_by_side(
         {"base": [f"you {SWEAR}\nbye"], "aligned": ["thanks"]}, labels=["Hello"], caption="c"
     )
     assert f"you {MASKED}↵bye" in shown.html and shown.html.count("<th") == 1 + 3
     with pytest.raises(ValueError, match="equal length"):
-        show.text_grid({"base": ["a", "b"], "aligned": ["c"]})
+        Display().side_by_side({"base": ["a", "b"], "aligned": ["c"]}, caption="c")
 
 
-def test_quote_and_note():
-    assert show.quote(f"{SWEAR} & co").html == f"<blockquote>{MASKED} &amp; co</blockquote>"
-    assert repr(show.quote("a\nb")) == "> a\n> b"
-    assert show.note("1 < 2")._repr_html_() == "<p>1 &lt; 2</p>"
+def test_quote():
+    assert Display().quote(f"{SWEAR} & co").html == f"<blockquote>{MASKED} &amp; co</blockquote>"
+    assert repr(Display().quote("a\nb")) == "> a\n> b"
 
 
 def test_intervals_break_before_the_bracket_only():
-    shown = show.table([{"a": "0.58 [-0.54, 6e-05]", "b": "[one, two]"}])
+    shown = table([{"a": "0.58 [-0.54, 6e-05]", "b": "[one, two]"}])
     assert "0.58 [-0.54,\N{NO-BREAK SPACE}6e-05]" in shown.html and "[one, two]" in shown.html
     assert "0.58 [-0.54, 6e-05]" in shown.text

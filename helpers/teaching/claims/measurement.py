@@ -173,11 +173,6 @@ class Claim:
         """Aligned policies the claim is reported on; ("",) where one answer serves."""
         return ("matched", "strong") if self.policies == "both" else ("",)
 
-    @property
-    def rule_text(self) -> str:
-        """The rule in words, that of the first part."""
-        return self.parts[0].rule.text
-
     def part(self, name: str = "") -> Part:
         """The part called `name`. Raises KeyError, listing the names there are."""
         for part in self.parts:

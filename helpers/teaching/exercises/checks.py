@@ -73,9 +73,7 @@ class Exercise:
             except NotImplementedError:
                 answer = None
             if answer is None:
-                print(
-                    f"… {self.name} is still blank. Write its lines, return a result, run this cell again."
-                )
+                print(f"… {self.name} is still blank. Write its lines, return a result, run this cell again.")
                 return
             if not all(map(_same, given, inputs)):
                 raise CheckFailed(

@@ -233,9 +233,7 @@ check_choose_matched = Exercise(
             "index 0 is the base model, which is no candidate, however near the target it is.",
         ),
         Mistake(
-            lambda toxicity, perplexity, share, ceiling: (
-                _matched(toxicity, perplexity, share, ceiling) - 1
-            ),
+            lambda toxicity, perplexity, share, ceiling: _matched(toxicity, perplexity, share, ceiling) - 1,
             "this is one too few: index 0 is base, so the first look has index 1.",
         ),
         Mistake(

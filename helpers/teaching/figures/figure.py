@@ -76,20 +76,19 @@ class Figure:
     def _repr_mimebundle_(
         self, include: object = None, exclude: object = None
     ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-        size = {"width": self.figure.layout.width, "height": self.figure.layout.height}
         content = json.loads(self.figure.to_json())
         content["config"] = {"displaylogo": False, "responsive": True}
         data: dict[str, Any] = {PLOTLY_MIME: content, "text/plain": self.alt}
-        metadata: dict[str, dict[str, Any]] = {
-            PLOTLY_MIME: {"alt": self.alt},
-            "text/plain": {"alt": self.alt},
-        }
         if os.environ.get("TOXICITY_LAB_PNG") == "1":
             data["image/png"] = base64.b64encode(self.to_png()).decode()
-            metadata["image/png"] = {"alt": self.alt, **size}
         if "google.colab" in sys.modules:
             data["text/html"] = self.figure.to_html(include_plotlyjs="cdn", full_html=False)
-            metadata["text/html"] = {"alt": self.alt}
+        metadata: dict[str, dict[str, Any]] = {kind: {"alt": self.alt} for kind in data}
+        if "image/png" in data:
+            metadata["image/png"] |= {
+                "width": self.figure.layout.width,
+                "height": self.figure.layout.height,
+            }
         return data, metadata
 
 
@@ -122,10 +121,8 @@ def finish(
     y_label: str,
     alt: str,
     unmask: bool = False,
-    legend: Sequence[str] = (),
+    legend: bool = False,
     layout: dict[str, Any] | None = None,
-    width: int = WIDTH,
-    height: int = HEIGHT,
 ) -> Figure:
     """Puts traces under a wrapped title, labelled axes and a legend that keeps clear of the data.
 
@@ -137,30 +134,23 @@ def finish(
             raise ValueError(
                 f"{name} is empty. Every figure says what it shows and what its axes are, with units."
             )
-    heading = wrap(title, TITLE_CHARACTERS * width // WIDTH, unmask)
-    across, up = (
-        wrap(x_label, TITLE_CHARACTERS * width // WIDTH, unmask),
-        wrap(y_label, AXIS_CHARACTERS * height // HEIGHT, unmask),
-    )
+    heading, across = wrap(title, TITLE_CHARACTERS, unmask), wrap(x_label, TITLE_CHARACTERS, unmask)
     # Rows of the legend, from the width its entries take at this font size.
-    rows = -(-sum(8.5 * len(name) + 60 for name in legend) // (width - 60)) if legend else 0
+    names = [trace.name for trace in traces if legend and trace.name]
+    rows = -(-sum(8.5 * len(name) + 60 for name in names) // (WIDTH - 60))
     lines = heading.count("<br>") + 1
-    height += 24 * (lines - 1)
+    height = HEIGHT + 24 * (lines - 1)
+    place = {"y": 1 - (14 + 11 * (lines - 1)) / height, "yanchor": "top", "yref": "container"}
     # The template has to be there from the start: plotly would merge a later one into its own.
     figure = go.Figure(list(traces), layout={"template": TEMPLATE})
     figure.update_layout(
-        width=width,
+        width=WIDTH,
         height=height,
-        title={
-            "text": heading,
-            "y": 1 - (14 + 11 * (lines - 1)) / height,
-            "yanchor": "top",
-            "yref": "container",
-        },
+        title={"text": heading, **place},
         margin={"l": 76, "r": 24, "t": 30 + 24 * lines, "b": 58 + 20 * across.count("<br>") + 26 * rows},
         xaxis={"title": {"text": across}},
-        yaxis={"title": {"text": up}},
-        showlegend=bool(legend),
+        yaxis={"title": {"text": wrap(y_label, AXIS_CHARACTERS, unmask)}},
+        showlegend=bool(names),
     )
     figure.update_layout(layout or {})
     return Figure(figure, alt if unmask else mask(alt))

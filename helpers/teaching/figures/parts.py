@@ -46,15 +46,12 @@ def pair(x: Values, y: Values, name: str) -> tuple[list[float | None], list[floa
     return across, up
 
 
-def taken_apart(series: Mapping[str, Values | Sequence[Interval]]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Values by name, and (low, high) of each point for the series that are given as intervals."""
-    plain: dict[str, Any] = dict(series)
-    ends: dict[str, Any] = {}
-    for name, values in series.items():
-        if isinstance(values, list | tuple) and values and all(isinstance(each, Interval) for each in values):
-            plain[name] = [each.value for each in values]
-            ends[name] = [each.bounds for each in values]
-    return plain, ends
+def taken_apart(values: Values | Sequence[Interval]) -> tuple[Any, tuple[Any, Any] | None]:
+    """Plain values, and their lower and upper ends if they are given as intervals."""
+    if isinstance(values, list | tuple) and values and all(isinstance(each, Interval) for each in values):
+        low, high = zip(*(each.bounds for each in values), strict=True)
+        return [each.value for each in values], (low, high)
+    return values, None
 
 
 def density(x: Sequence[float | None], y: Sequence[float | None]) -> go.Heatmap:
@@ -94,17 +91,16 @@ def reference_lines(
     """Layout of thin named lines: horizontal ones named in the right margin, vertical ones at their top."""
     if not reference and not limits:
         return {}
-    lines, names, longest = [], [], 0
     look = {"type": "line", "line": {"color": INK, "width": 1.6, "dash": "dot"}}
-    font = {"showarrow": False, "font": {"size": 14, "color": INK}}
-    for name, height in (reference or {}).items():
-        text, at = shown(name, unmask), tidy(height)
-        longest = max(longest, len(text))
-        lines.append({**look, "xref": "paper", "x0": 0, "x1": 1, "y0": at, "y1": at})
-        names.append({**font, "xref": "paper", "x": 1, "xshift": 4, "xanchor": "left", "y": at, "text": text})
-    for name, place in (limits or {}).items():
-        text, at = shown(name, unmask), tidy(place)
-        lines.append({**look, "yref": "paper", "y0": 0, "y1": 1, "x0": at, "x1": at})
-        names.append({**font, "yref": "paper", "y": 1, "yanchor": "top", "x": at, "xshift": 4,
-                      "xanchor": "left", "text": text})  # fmt: skip
+    font = {"showarrow": False, "font": {"size": 14, "color": INK}, "xanchor": "left", "xshift": 4}
+    lines, names = [], []
+    for along, across, marks in (("x", "y", reference), ("y", "x", limits)):
+        for name, place in (marks or {}).items():
+            text, at = shown(name, unmask), tidy(place)
+            whole = {f"{along}ref": "paper", f"{along}0": 0, f"{along}1": 1}
+            lines.append({**look, **whole, f"{across}0": at, f"{across}1": at})
+            names.append({**font, f"{along}ref": "paper", along: 1, across: at, "text": text})
+            if along == "y":
+                names[-1]["yanchor"] = "top"
+    longest = max((len(shown(name, unmask)) for name in reference or {}), default=0)
     return {"shapes": lines, "annotations": names, "margin": {"r": round(20 + LETTER * longest)}}

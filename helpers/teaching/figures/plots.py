@@ -37,36 +37,31 @@ def line(
     x_label: str,
     y_label: str,
     alt: str,
-    bands: Mapping[str, tuple[Values, Values]] | None = None,
     reference: Mapping[str, Number] | None = None,
     limits: Mapping[str, Number] | None = None,
     points: Collection[str] = (),
     log_x: bool = False,
     unmask: bool = False,
 ) -> Figure:
-    """Lines with markers, each with its 95 % band where one is given.
+    """Lines with markers, each with its 95 % band where its values are intervals.
 
     Args:
         x: positions shared by all series, or one array per series (perplexity against toxicity, say).
         series: name → values, or intervals, whose ends become a band. "base", "aligned", "control" and their
             like look the same in every figure.
-        bands: name → (low, high), for series of plain values.
         reference: name → height of a thin horizontal line (a baseline or a published figure).
         limits: name → position of a thin vertical line (a budget, a chosen strength).
         points: series drawn as markers without a line between them.
 
     Example:
-        `line(layers, {"probe": accuracy}, bands={"probe": (low, high)}, title="…", x_label="layer", …)`
+        `line(layers, {"probe": accuracies}, title="…", x_label="layer", y_label="accuracy", alt="…")`
     """
-    looks = styles(list(series))
-    plain, ends = taken_apart(series)
-    edges = {name: tuple(zip(*each, strict=True)) for name, each in ends.items()} | dict(bands or {})
     traces: list[Any] = []
-    for name, values in plain.items():
+    for name, look in styles(list(series)).items():
+        values, ends = taken_apart(series[name])
         across, up = pair(x[name] if isinstance(x, Mapping) else x, values, name)
-        look = looks[name]
-        if name in edges:
-            low, high = (pair(across, edge, f"band of {name}")[1] for edge in edges[name])
+        if ends is not None:
+            low, high = map(numbers, ends)
             traces.append(go.Scatter(
                 x=across + across[::-1], y=high + low[::-1], fill="toself", fillcolor=look.translucent(0.18),
                 line={"width": 0}, hoverinfo="skip", showlegend=False, mode="lines"))  # fmt: skip
@@ -76,7 +71,7 @@ def line(
             marker={"symbol": look.marker, "size": 8, "color": look.colour}))  # fmt: skip
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
-        legend=[shown(name, unmask) for name in series] if len(series) > 1 else [],
+        legend=len(series) > 1,
         layout=reference_lines(reference, unmask, limits=limits) | {"xaxis": _ticks(x, log_x)},
     )  # fmt: skip
 
@@ -137,11 +132,10 @@ def scatter(
             x=[tidy(x) for x, _ in outliers.values()], y=[tidy(y) for _, y in outliers.values()],
             mode="markers", marker={"symbol": "circle-open", "size": 11, "color": INK, "line": {"width": 2}},
             text=[shown(name, unmask) for name in outliers], showlegend=False))  # fmt: skip
-    named = [shown(name, unmask) for name in groups if name not in crowded]
     room = AREA_WIDTH - (80 if crowded else 0)  # a density has a colour bar
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
-        legend=named if len(groups) > 1 else [],
+        legend=len(groups) > 1,
         layout=outlier_labels(outliers or {}, list(pairs.values()), unmask, room),
     )  # fmt: skip
 
@@ -154,42 +148,39 @@ def bar(
     x_label: str,
     y_label: str,
     alt: str,
-    intervals: Mapping[str, Values] | None = None,
     reference: Mapping[str, Number] | None = None,
     unmask: bool = False,
 ) -> Figure:
-    """Bars side by side, with 95 % intervals as error bars where they are given.
+    """Bars side by side, with error bars where their values are 95 % intervals.
 
     Args:
         categories: what stands under the bars.
         series: name → one value or interval per category.
-        intervals: name → one (low, high) per category, for series of plain values.
         reference: name → height of a thin horizontal line.
     """
     if len(set(categories)) < len(categories):
         raise ValueError("Two categories have the same name, so their bars would be drawn over each other.")
-    looks, patterns = styles(list(series)), ("", "/", ".", "x", "-")
-    plain, ends = taken_apart(series)
-    errors_of = ends | dict(intervals or {})
+    patterns = ("", "/", ".", "x", "-")
     names = ["<br>".join(shown(name, unmask).split("\n")) for name in categories]
     traces = []
-    for place, (name, values) in enumerate(plain.items()):
+    for place, (name, look) in enumerate(styles(list(series)).items()):
+        values, ends = taken_apart(series[name])
         heights = pair(range(len(names)), values, name)[1]
         errors = None
-        if name in errors_of:
-            low, high = np.asarray(errors_of[name], dtype=float).T
+        if ends is not None:
+            low, high = np.asarray(ends, dtype=float)
             errors = {"type": "data", "array": numbers(high - heights), "arrayminus": numbers(heights - low),
                       "color": INK, "thickness": 1.6, "width": 5}  # fmt: skip
         traces.append(go.Bar(
             x=names, y=heights, name=shown(name, unmask), error_y=errors,
-            marker={"color": looks[name].colour, "pattern": {"shape": patterns[place], "fgcolor": "#ffffff",
-                    "bgcolor": looks[name].colour, "size": 7}}))  # fmt: skip
+            marker={"color": look.colour, "pattern": {"shape": patterns[place], "fgcolor": "#ffffff",
+                    "bgcolor": look.colour, "size": 7}}))  # fmt: skip
     layout = {"barmode": "group", "bargap": 0.35, **reference_lines(reference, unmask)}
     layout["yaxis"] = {"zeroline": True, "zerolinecolor": INK}
     layout["xaxis"] = {"type": "category"}  # names such as "0" would be read as numbers
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
-        legend=[shown(name, unmask) for name in series] if len(series) > 1 else [], layout=layout,
+        legend=len(series) > 1, layout=layout,
     )  # fmt: skip
 
 
@@ -218,11 +209,8 @@ def heatmap(
     colours: dict[str, Any] = {"colorscale": [list(stop) for stop in SEQUENTIAL]}
     if centre is not None:
         reach = float(np.nanmax(np.abs(grid - centre))) or 1.0
-        colours = {
-            "colorscale": [list(stop) for stop in DIVERGING],
-            "zmin": centre - reach,
-            "zmax": centre + reach,
-        }
+        ends = {"zmin": centre - reach, "zmax": centre + reach}
+        colours = {"colorscale": [list(stop) for stop in DIVERGING], **ends}
     trace = go.Heatmap(
         z=[numbers(row) for row in grid], colorbar=colour_bar(shown(value_label, unmask)), **colours
     )
@@ -254,33 +242,25 @@ def histogram(
         log_y: counts on a logarithmic axis instead (state it in `y_label`), which shows thin tails.
         marks: label → value, at most a dozen (outliers, a cut-off, the mean).
     """
-    looks = styles(list(groups))
     arrays = {name: np.asarray(values, dtype=float).ravel() for name, values in groups.items()}
     if any(array.size == 0 or not np.isfinite(array).all() for array in arrays.values()):
         raise ValueError("Every group needs at least one value, all of them finite.")
     edges = np.histogram_bin_edges(np.concatenate(list(arrays.values())), bins=bins)
     traces, top = [], 0.0
-    for name, array in arrays.items():
-        heights, _ = np.histogram(array, bins=edges, density=not log_y)
+    for name, look in styles(list(groups)).items():
+        heights, _ = np.histogram(arrays[name], bins=edges, density=not log_y)
         top = max(top, float(heights.max()))
-        drawn = np.where(heights > 0, heights.astype(float), np.nan if log_y else 0.0)
-        look = looks[name]
+        drawn = numbers(np.where(heights > 0, heights.astype(float), np.nan if log_y else 0.0))
         traces.append(go.Scatter(
-            x=numbers(edges), y=[*numbers(drawn), numbers(drawn)[-1]], name=shown(name, unmask), mode="lines",
+            x=numbers(edges), y=[*drawn, drawn[-1]], name=shown(name, unmask), mode="lines",
             line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.2}, connectgaps=False,
             fill=None if log_y else "tozeroy", fillcolor=look.translucent(0.15)))  # fmt: skip
-    layout: dict[str, Any] = {
-        "annotations": axis_marks(marks or {}, float(edges[0]), float(edges[-1]), unmask),
-        "yaxis": {"rangemode": "tozero"},
-    }
+    height: dict[str, Any] = {"rangemode": "tozero"}
     if log_y:
-        layout["yaxis"] = {
-            "type": "log",
-            "range": [-0.3, float(np.log10(top)) + 0.3],
-            "dtick": 1,
-            "tickformat": ",d",
-        }
+        reach = [-0.3, float(np.log10(top)) + 0.3]
+        height = {"type": "log", "range": reach, "dtick": 1, "tickformat": ",d"}
+    labels = axis_marks(marks or {}, float(edges[0]), float(edges[-1]), unmask)
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
-        legend=[shown(name, unmask) for name in groups] if len(groups) > 1 else [], layout=layout,
+        legend=len(groups) > 1, layout={"annotations": labels, "yaxis": height},
     )  # fmt: skip
