@@ -45,7 +45,7 @@ class AttemptLog:
             self._write(json.dumps({"made_with": made_with}) + "\n")
 
     def append(self, attempts: Sequence[Pair]) -> None:
-        """Adds a batch. Raises `DiskFull`, if the disk is full; what was there before stays."""
+        """Adds a batch. Raises `DiskFull` if the disk is full; what was there before stays."""
         rows = [
             {"id": pair.id, "prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
             for pair in attempts

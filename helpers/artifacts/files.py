@@ -50,8 +50,8 @@ def disk_full_said(doing: str, folder: Path, advice: str) -> Iterator[None]:
 
     Where two of them are nested, the inner one speaks.
 
-    >>> with disk_full_said("writing pairs", folder, "Make room and run again."):      # doctest: +SKIP
-    ...     write_whole(folder / "pairs.jsonl", text)
+    with disk_full_said("writing pairs", folder, "Make room and run again."):
+        write_whole(folder / "pairs.jsonl", text)
     """
     try:
         yield

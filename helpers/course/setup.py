@@ -48,6 +48,7 @@ def fingerprint(root, version):
 
 
 def as_numbers(version):
+    """Major and minor version, to compare: (3, 12) for "3.12.1", (0, 0) where there is none."""
     return tuple(int(part) for part in version.split(".")[:2]) if version else (0, 0)
 
 
