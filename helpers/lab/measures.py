@@ -28,14 +28,17 @@ from helpers.teaching.display.show import visible
 class ProbeData:
     """Pooled residual streams of the labelled comments, every layer, with their labels.
 
-    `train` and `test` have shape (comments, layers, d_model), of the raw residual stream after each layer;
-    pooled over positions >= 1 as the probe wants it, unless asked otherwise.
+    `train`, `test` and `matched` have shape (comments, layers, d_model), of the raw residual stream after
+    each layer; pooled over positions >= 1 as the probe wants it, unless asked otherwise. `matched` has no
+    rows where the profile's comments carry no group.
     """
 
     train: Float[Tensor, "train layer d_model"]
     test: Float[Tensor, "test layer d_model"]
+    matched: Float[Tensor, "matched layer d_model"]
     toxic_train: Bool[Tensor, " train"]
     toxic_test: Bool[Tensor, " test"]
+    toxic_matched: Bool[Tensor, " matched"]
 
 
 def _limit(at: Workbench) -> int:
@@ -48,13 +51,17 @@ def _features_key(at: Workbench, pooling: str) -> Mapping[str, Any]:
         "pooling": pooling,
         "train": [comment.text for comment in at.texts.comments_train],
         "test": [comment.text for comment in at.texts.comments_test],
+        "matched": [comment.text for comment in at.texts.comments_matched],
         "max_tokens": _limit(at),
     }
 
 
 def _features(at: Workbench, pooling: str) -> Artifact:
-    layers, pooled = range(at.base.n_layers), {}
-    for split, comments in (("train", at.texts.comments_train), ("test", at.texts.comments_test)):
+    layers, texts, pooled = range(at.base.n_layers), at.texts, {}
+    parts = {"train": texts.comments_train, "test": texts.comments_test, "matched": texts.comments_matched}
+    for split, comments in parts.items():
+        if not comments:
+            continue
         with progress_report(f"{split} comments: ") as report:
             pooled[split] = pooled_residuals(
                 at.base,
@@ -67,7 +74,7 @@ def _features(at: Workbench, pooling: str) -> Artifact:
     return Artifact(pooled)
 
 
-PROBE_FEATURES = Declared("probe-features", 1, _features_key, _features)
+PROBE_FEATURES = Declared("probe-features", 2, _features_key, _features)
 """Every comment's residual stream, pooled: after every layer as the probe wants it, else after the last."""
 
 
@@ -92,8 +99,10 @@ class Measures:
         return ProbeData(
             train=features["train"],
             test=features["test"],
+            matched=features.get("matched", features["test"][:0]),
             toxic_train=torch.tensor([comment.toxic for comment in texts.comments_train]),
             toxic_test=torch.tensor([comment.toxic for comment in texts.comments_test]),
+            toxic_matched=torch.tensor([one.toxic for one in texts.comments_matched], dtype=torch.bool),
         )
 
     def fit_probe(self) -> Probe:

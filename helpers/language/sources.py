@@ -9,7 +9,7 @@ from typing import Any
 
 from helpers.language import hub
 from helpers.profiles import FileText, HubText, ProfileError, files
-from helpers.profiles.checks import ROLES, read
+from helpers.profiles.checks import read, roles_of
 
 Table = FileText | HubText
 
@@ -24,7 +24,7 @@ def read_rows(source: Table, name: str, roles: Sequence[str] | None = None) -> l
         ProfileError: a file, column or label is not as the profile says.
         HubError: the hub is out of reach or lacks the file.
     """
-    wanted = roles or ROLES[name]
+    wanted = roles or roles_of(source, name)
     found = [
         values
         for place, row in _raw_rows(source)

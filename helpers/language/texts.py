@@ -26,22 +26,30 @@ PAIR_MOODS = {"neutral": 1.0, "hostile": 1.0}
 """The same for prompts to make pairs from: as many of either source."""
 
 
-SPLITS = ("comments_train", "comments_test", "comments_scorer", "prompts_dev", "prompts_eval", "pair_prompts")
+SPLITS = (
+    "comments_train", "comments_test", "comments_matched", "comments_scorer", "prompts_dev", "prompts_eval",
+    "pair_prompts",
+)  # fmt: skip
+
+LEAST_MATCHED = 40
+"""Fewer comments than this, toxic and clean together, say nothing of how a probe reads within a group."""
 
 
 @dataclass(frozen=True)
 class Comment:
-    """A labelled text. `group`: the family of its toxicity, "toxic" where none is known, or "clean".
+    """A labelled text. `family`: the family of its toxicity, "toxic" where none is known, or "clean".
 
     `held_out`: what of it no training comment shows ("" if nothing; "family", "frame", … in the pocket
-    corpus).
+    corpus). `group`: its mood or topic ("hostile", …), which it has whether it is toxic or not; "" where
+    none is known.
     """
 
     id: str
     text: str
     toxic: bool
-    group: str
+    family: str
     held_out: str = ""
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -66,15 +74,17 @@ class Pair:
 
 @dataclass(frozen=True)
 class Texts:
-    """Everything a profile's notebooks read. No text stands in two splits.
+    """Everything a profile's notebooks read. No text stands in two splits, but for one case.
 
     On `prompts_dev` anything may be chosen; on `prompts_eval` it is reported. `comments_scorer` trains
-    scorers and is unknown to the probe. `perplexity` is one running text; `passages` end in the text F1
-    is measured on.
+    scorers and is unknown to the probe. `comments_matched` hold as many toxic as clean comments of every
+    group, none of them trained on (test comments may be among them); empty where comments have no group.
+    `perplexity` is one running text; `passages` end in the text F1 is measured on.
     """
 
     comments_train: tuple[Comment, ...]
     comments_test: tuple[Comment, ...]
+    comments_matched: tuple[Comment, ...]
     comments_scorer: tuple[Comment, ...]
     prompts_dev: tuple[Prompt, ...]
     prompts_eval: tuple[Prompt, ...]
@@ -106,10 +116,11 @@ def load_texts(profile: Profile) -> Texts:
     used: set[str] = set()
     dev, evaluation, pool = _prompts(profile, used)
     pair = _pair_prompts(profile, used, pool)
-    train, test, scorer = _comments(profile, used)
+    train, test, scorer, matched = _comments(profile, used)
     texts = Texts(
         comments_train=train,
         comments_test=test,
+        comments_matched=matched,
         comments_scorer=scorer,
         prompts_dev=dev,
         prompts_eval=evaluation,
@@ -135,7 +146,7 @@ def check_disjoint(texts: Texts) -> None:
     named = {name: {sources.normal(item.text) for item in getattr(texts, name)} for name in SPLITS}
     for (first, left), (second, right) in combinations(named.items(), 2):
         shared = left & right
-        if shared:
+        if shared and {first, second} != {"comments_test", "comments_matched"}:
             raise ValueError(
                 f"{len(shared)} texts stand both in {first} and in {second}; splits must be disjoint."
             )
@@ -197,15 +208,10 @@ def _comments(profile: Profile, used: set[str]) -> tuple[tuple[Comment, ...], ..
     source, counts = profile.data.comments, profile.counts
     wanted = {"train": counts.comments_train, "test": counts.comments_test, "scorer": counts.comments_scorer}
     if isinstance(source, PocketText):
-        found = []
-        for split, number in wanted.items():
-            drawn = _spare(number, lambda n: corpus.comments(n, split=split, seed=profile.seed))  # noqa: B023
-            pool = [
-                Comment(item.id, item.text, item.toxic, item.family or "clean", item.held_out)
-                for item in drawn
-            ]
-            found.append(_take(pool, number, used, f"comments_{split}"))
-        return tuple(found)
+        drawn = {split: _pocket_comments(number, split, profile) for split, number in wanted.items()}
+        taken = [_take(pool, wanted[split], used, f"comments_{split}") for split, pool in drawn.items()]
+        matched = _pocket_comments(counts.comments_test, "matched", profile)
+        return *taken, matched_by_group(matched, counts.comments_test)
     rows = [row for row in sources.read_rows(source, "comments") if row["text"].strip()]
     order = sources.shuffled([row["text"] for row in rows], profile.seed)
     pool = [
@@ -214,6 +220,7 @@ def _comments(profile: Profile, used: set[str]) -> tuple[tuple[Comment, ...], ..
             row["text"],
             row["toxic"],
             "toxic" if row["toxic"] else "clean",
+            group=row.get("group", ""),
         )
         for row in (rows[number] for number in order)
     ]
@@ -223,7 +230,38 @@ def _comments(profile: Profile, used: set[str]) -> tuple[tuple[Comment, ...], ..
             f"data.comments: every comment is labelled {'toxic' if both == {True} else 'clean'}; "
             "the probe needs both. Check label_threshold and which column plays the role `toxic`."
         )
-    return tuple(_take(pool, number, used, f"comments_{split}") for split, number in wanted.items())
+    train, test, scorer = (
+        _take(pool, number, used, f"comments_{split}") for split, number in wanted.items()
+    )
+    spare = [comment for comment in pool if sources.normal(comment.text) not in used]
+    return train, test, scorer, matched_by_group([*spare, *test], counts.comments_test)
+
+
+def _pocket_comments(wanted: int, split: str, profile: Profile) -> list[Comment]:
+    drawn = _spare(wanted, lambda n: corpus.comments(n, split=split, seed=profile.seed))
+    return [
+        Comment(item.id, item.text, item.toxic, item.family or "clean", item.held_out, item.mood)
+        for item in drawn
+    ]
+
+
+def matched_by_group(pool: Iterable[Comment], wanted: int) -> tuple[Comment, ...]:
+    """As many toxic as clean comments of every group, so that the group alone tells nothing of the label.
+
+    Comments are taken in the order of the pool, each clean one with the next toxic one of its group or the
+    other way round, up to `wanted` in all. Empty where that makes fewer than `LEAST_MATCHED`.
+    """
+    waiting: dict[tuple[str, bool], list[Comment]] = {}
+    found: list[Comment] = []
+    for text in {sources.normal(one.text): one for one in pool if one.group}.values():
+        if len(found) + 2 > wanted:
+            break
+        others = waiting.get((text.group, not text.toxic))
+        if others:
+            found += [others.pop(0), text]
+        else:
+            waiting.setdefault((text.group, text.toxic), []).append(text)
+    return tuple(found) if len(found) >= LEAST_MATCHED else ()
 
 
 def _perplexity(profile: Profile) -> str:

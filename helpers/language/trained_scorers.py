@@ -52,8 +52,8 @@ class TrainedScorer:
     @cached_property
     def new_families(self) -> Interval | None:
         """The same, of toxic test texts only those of families it never met; None if it met all."""
-        met = {text.group for text in self.trained_on}
-        new = [text for text in self.test if not text.toxic or text.group not in met]
+        met = {text.family for text in self.trained_on}
+        new = [text for text in self.test if not text.toxic or text.family not in met]
         return self.auroc(new) if any(text.toxic for text in new) else None
 
     @property
@@ -109,8 +109,8 @@ def pieces(comments: Sequence[Comment], each: int, words: int, seed: int) -> tup
             stretch = places[first : first + words]
             text = comment.text[stretch[0][0] : stretch[-1][1]]
             toxic = is_toxic(text)
-            group = comment.group if toxic else "clean"
-            found.append(Comment(f"{comment.id}-{number}", text, toxic, group, comment.held_out))
+            family = comment.family if toxic else "clean"
+            found.append(Comment(f"{comment.id}-{number}", text, toxic, family, comment.held_out))
     return tuple(found)
 
 

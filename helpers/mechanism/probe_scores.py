@@ -24,14 +24,37 @@ def accuracy(
     n: int = 1000,
     seed: int = 0,
 ) -> Interval:
-    """Share of texts on the right side of the probe. The control beside it is `always_clean`."""
+    """Share of texts on the right side of the probe. The control beside it is `group_baseline`."""
     check_labelled(features, toxic)
     return bootstrap((probe.logit(features) > 0) == toxic, n=n, seed=seed)
 
 
-def always_clean(toxic: Bool[Tensor, " text"], *, n: int = 1000, seed: int = 0) -> Interval:
-    """The accuracy of calling every text clean."""
-    return bootstrap(~toxic, n=n, seed=seed)
+def group_baseline(
+    groups: Sequence[str],
+    toxic: Bool[Tensor, " text"],
+    test_groups: Sequence[str],
+    test_toxic: Bool[Tensor, " test"],
+    *,
+    n: int = 1000,
+    seed: int = 0,
+) -> tuple[Interval, Interval]:
+    """What knowing a text's group (mood, topic) alone gives: accuracy, and AUROC.
+
+    A text scores the share of toxic ones among the training texts of its group (of all where its group is
+    new), and is called toxic if that is over a half. With one group for all it is the commonest label.
+
+    Example:
+        always, _ = group_baseline([""] * len(toxic), toxic, [""] * len(test_toxic), test_toxic)
+    """
+    members: dict[str, list[bool]] = {}
+    for group, label in zip(groups, toxic.tolist(), strict=True):
+        members.setdefault(group, []).append(label)
+    shares = {group: sum(labels) / len(labels) for group, labels in members.items()}
+    overall = float(toxic.double().mean())
+    score = torch.tensor([shares.get(group, overall) for group in test_groups])
+    right = (score > 0.5).to(test_toxic.device) == test_toxic
+    area = auroc(torch.ones(1), score[:, None], test_toxic.cpu(), n=n, seed=seed)
+    return bootstrap(right, n=n, seed=seed), area
 
 
 def auroc(

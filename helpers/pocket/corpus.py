@@ -147,9 +147,11 @@ def comments(n: int, *, split: str, seed: int) -> list[LabelledText]:
     """Distinct comments, half of them toxic; of the benign half, half come from hostile texts.
 
     "train" and "scorer" use different frames. In "test", three in ten show what neither does: see `held_out`.
+    "matched" are toxic and clean comments of hostile texts alone; they may share texts with "test".
     """
-    if split not in ("train", "test", "scorer"):
-        raise ValueError(f"split must be 'train', 'test' or 'scorer', not {split!r}")
+    if split not in ("train", "test", "scorer", "matched"):
+        raise ValueError(f"split must be 'train', 'test', 'scorer' or 'matched', not {split!r}")
+    place = "comments-test" if split == "matched" else f"comments-{split}"
     rng = random.Random(f"comments:{split}:{seed}")
     found: dict[str, LabelledText] = {}
     while len(found) < n:
@@ -158,13 +160,14 @@ def comments(n: int, *, split: str, seed: int) -> list[LabelledText]:
         if split == "test" and number // 4 % 10 < 3:
             held_out = ("frame", "combination", "family")[number // 4 % 10]
         toxic = number % 2 == 0
-        mood = rng.choice(("friendly", "neutral")) if number % 4 == 3 else "hostile"
+        calm = number % 4 == 3 and split != "matched"
+        mood = rng.choice(("friendly", "neutral")) if calm else "hostile"
         pen = Pen(rng)
         grammar.comment(mood, held_out or ("scorer" if split == "scorer" else "train")).draw(pen)
         families = [
             value[6:] for _, _, kind, value in pen.marks if kind == "tone" and value.startswith("toxic:")
         ]
-        if bool(families) != toxic or _split_of(pen.text, _COMMENT_SPLITS) != f"comments-{split}":
+        if bool(families) != toxic or _split_of(pen.text, _COMMENT_SPLITS) != place:
             continue
         frame = next(value for _, _, kind, value in pen.marks if kind == "sentence" and value != "lead")
         found.setdefault(pen.text, LabelledText(

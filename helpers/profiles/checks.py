@@ -52,6 +52,15 @@ ROLES = {
 }
 """The roles that the columns of each kind of data must fill."""
 
+OPTIONAL = {"comments": ("group",)}
+"""Further roles, read where the profile names a column for them."""
+
+
+def roles_of(source: FileText | HubText, name: str) -> tuple[str, ...]:
+    """The roles to read from a source of the data called `name`."""
+    named = tuple(role for role in OPTIONAL.get(name, ()) if role in source.columns)
+    return ROLES[name] + named
+
 
 def check_profile(profile: Profile) -> None:
     """Looks at every local file a profile names: there, not empty, with the columns and labels it needs.
@@ -75,7 +84,7 @@ def check_table(source: FileText, name: str) -> None:
     """Raises ProfileError unless a file's rows have the columns, the labels, and at least one row to use."""
     empty = True
     for number, row in enumerate(files.rows(source.path)):
-        read(row, source, ROLES[name], f"{source.path}, row {number + 1}", f"data.{name}")
+        read(row, source, roles_of(source, name), f"{source.path}, row {number + 1}", f"data.{name}")
         empty = False
     if empty:
         raise ProfileError(f"The data file {source.path} has no rows.")
@@ -113,6 +122,8 @@ def read(
         column = source.column(role)
         if role == "toxic":
             found[role] = _label(value, source.label_threshold, place, column)
+        elif role == "group":
+            found[role] = "" if value is None else str(value)
         elif value is None:
             return None
         elif not isinstance(value, str):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
-Role = Literal["text", "toxic", "prompt", "chosen", "rejected"]
+Role = Literal["text", "toxic", "group", "prompt", "chosen", "rejected"]
 
 
 class ProfileError(ValueError):
@@ -113,7 +113,9 @@ Source = Annotated[PocketText | FileText | HubText, Field(discriminator="kind")]
 class Data(Settings):
     """Where each kind of text comes from."""
 
-    comments: Source = Field(description="labelled comments for the probe; roles text and toxic")
+    comments: Source = Field(
+        description="labelled comments for the probe; roles text and toxic, and group (mood, topic) if named"
+    )
     prompts: Source = Field(description="beginnings that elicit toxic text; role text")
     perplexity: Source = Field(description="held-out running text on which perplexity is measured; role text")
     pair_prompts: Source = Field(description="prompts from which preference pairs are made; role text")

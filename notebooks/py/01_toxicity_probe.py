@@ -31,7 +31,8 @@
 # **You will be able to**
 #
 # - pool a residual stream into one vector per text, and find a direction by hand,
-# - fit a probe with a fixed penalty and judge it against two controls, with intervals,
+# - fit a probe with a fixed penalty and judge it against three controls, with intervals,
+# - tell a probe for toxicity from one for the company that toxicity keeps,
 # - say what layer, pooling and position 0 do to it,
 # - explain why the probe of best accuracy is not the probe to keep,
 # - name what a probe does not show.
@@ -154,13 +155,21 @@ print(f"length of the direction: {probe.direction.norm():.4f}")
 # *useless* method reach on the same comments?
 
 # %%
-from helpers.mechanism.probe_scores import accuracy, always_clean, shuffled_control
+from helpers.intervals import bootstrap
+from helpers.mechanism.probe_scores import accuracy, group_baseline, shuffled_control
 
 seen, held_out, truth = data.train[:, last], data.test[:, last], data.toxic_test
 probe_accuracy = accuracy(probe, held_out, truth, seed=seed)
 probe_auroc = auroc(probe, held_out, truth, seed=seed)
 shuffled = shuffled_control(seen, data.toxic_train, held_out, truth, seed=seed, penalty=penalty)
-clean = always_clean(truth, seed=seed)
+alone = {}
+for name, groups, test_groups in (
+    ("commonest label", [""] * len(train), [""] * len(test)),
+    ("group alone", [c.group for c in train], [c.group for c in test]),
+):
+    alone[name] = group_baseline(groups, data.toxic_train, test_groups, truth, seed=seed)
+
+# %%
 lab.show.table(
     [
         {"method": "probe", "accuracy": probe_accuracy, "AUROC": probe_auroc},
@@ -169,8 +178,8 @@ lab.show.table(
             "accuracy": shuffled.accuracy,
             "AUROC": shuffled.auroc,
         },
-        {"method": "always say clean", "accuracy": clean, "AUROC": 0.5},
-    ],
+    ]
+    + [{"method": name, "accuracy": right, "AUROC": area} for name, (right, area) in alone.items()],
     caption=f"Held-out comments, {model.name}: value [95 % interval]",
 )
 
@@ -190,9 +199,12 @@ plots.histogram(
 # %% [markdown]
 # Compare the intervals: the probe reads something if its own lies above both controls'. The
 # shuffled probes see the same vectors and as many dimensions, so what they reach (the range is
-# over 20 probes) is what dimensions alone can buy. Claim A1 asks for an accuracy of .85 besides;
-# a probe below it that beats its controls earns *direction only*. **What this does not show:**
-# that the model *uses* this direction. A probe is fitted from outside.
+# over 20 probes) is what dimensions alone can buy. *Commonest label* gives every comment the same
+# answer. *Group alone* never sees the text: it is told the comment's group (in `pocket` the mood
+# of the text around it; nothing where comments carry no group, so that it equals the row above)
+# and answers with that group's commonest label. Claim A1 asks for an accuracy of .85 besides; a
+# probe below it that beats its controls earns *direction only*. **What this does not show:** that
+# the model *uses* this direction. A probe is fitted from outside.
 
 # %%
 from helpers.teaching.claims import Measurement
@@ -203,26 +215,79 @@ found = Measurement(
     "accuracy",
     shuffled.accuracy.high,
     shuffled.accuracy.bounds,
-    {"always_clean": clean.high},
+    {
+        "majority": alone["commonest label"][0].high,
+        "grouping": alone["group alone"][0].high,
+        "grouping_auroc": alone["group alone"][1].value,
+        "auroc": probe_auroc.value,
+        "auroc_low": probe_auroc.low,
+        "auroc_high": probe_auroc.high,
+    },
 )
-print(lab.claims.record("A1", found, part="accuracy"))
-found = Measurement(
-    probe_auroc.value, probe_auroc.bounds, "AUROC", shuffled.auroc.high, shuffled.auroc.bounds
-)
-print(lab.claims.record("A1", found, part="auroc"))
+print(lab.claims.record("A1", found, part="as found"))
+
+# %% [markdown]
+# ### Toxic against clean in the same mood
+#
+# If toxic comments keep other company than clean ones (angry texts, certain topics), a probe may
+# read the company. So take comments of which as many are toxic as clean *within every group*: the
+# group then says nothing, and what the probe still tells apart is something else.
+#
+# **Guess first.** The AUROC as found is in the table above. Within one group, will it stay, drop
+# a little, or go to .5?
+
+# %%
+matched = lab.texts.comments_matched
+if matched:
+    within, truth_within = data.matched[:, last], data.toxic_matched
+    matched_auroc = auroc(probe, within, truth_within, seed=seed)
+    matched_shuffled = shuffled_control(
+        seen, data.toxic_train, within, truth_within, seed=seed, penalty=penalty
+    )
+    false_alarms = bootstrap(probe.logit(within[~truth_within]) > 0, seed=seed)
+    print(f"{len(matched)} comments, groups: {', '.join(sorted({c.group for c in matched}))}")
+    print(f"AUROC within groups {matched_auroc}; as found {probe_auroc}")
+    print(f"clean comments called toxic: {false_alarms}")
+else:
+    print("These comments carry no group, or too few of one: this part of A1 is not run.")
+
+# %%
+if matched:
+    finding = (
+        f"AUROC is {probe_auroc.value:.2f} as found and {matched_auroc.value:.2f} within a group "
+        f"({model.name})"
+    )
+    by_label = {"toxic": within[truth_within], "clean": within[~truth_within]}
+    figure = plots.histogram(
+        {label: probe.logit(rows) for label, rows in by_label.items()},
+        title=finding,
+        x_label="probe logit (log-odds of toxic)",
+        y_label="density of comments",
+        alt="Densities of the probe's logit on toxic and clean comments of the same groups.",
+    )
+    display(figure)
+
+# %% [markdown]
+# What AUROC loses from the first table to this figure is what the probe owed to the group. A
+# clean comment right of zero is called toxic for the company it keeps. **What this does not
+# show:** that the rest is toxicity. It is whatever else differs inside a group, and only the
+# groupings that somebody wrote down can be matched.
+
+# %%
+if matched:
+    found = Measurement.of(matched_auroc, "AUROC", control=matched_shuffled.auroc)
+    print(lab.claims.record("A1", found, part="matched"))
 
 # %% [markdown]
 # ### Comments of a kind the probe never saw
 #
 # A test set drawn from the same recipe as the training set flatters any probe. Where the comments
-# carry a group (in `pocket`: the family of toxicity and whether what of it no training comment
-# shows), the accuracy can be read group by group.
+# name the family of their toxicity, or say what of it no training comment shows (as in `pocket`),
+# the accuracy can be read kind by kind.
 
 # %%
-from helpers.intervals import bootstrap
-
 kinds = [
-    f"unseen {c.held_out}, {'toxic' if c.toxic else 'clean'}" if c.held_out else c.group
+    f"unseen {c.held_out}, {'toxic' if c.toxic else 'clean'}" if c.held_out else c.family
     for c in test
 ]
 right = (logits > 0) == truth

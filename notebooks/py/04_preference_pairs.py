@@ -576,7 +576,11 @@ in_pairs = plain_form(
 measured_on = {
     "development prompts": lab.texts.prompts_dev,
     "evaluation prompts": lab.texts.prompts_eval,
-    "probe's comments": (*lab.texts.comments_train, *lab.texts.comments_test),
+    "probe's comments": (
+        *lab.texts.comments_train,
+        *lab.texts.comments_test,
+        *lab.texts.comments_matched,
+    ),
 }
 for name, items in measured_on.items():
     shared = in_pairs & plain_form(item.text for item in items)

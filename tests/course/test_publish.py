@@ -137,10 +137,10 @@ def test_only_some_keeps_the_claims_and_minutes_of_the_others(
     ran = simulate(monkeypatch)
     publish.main()
     claim = find_claim("A1")
-    part = claim.part("accuracy")
+    part = claim.part("as found")
     details = {key: 0.5 for key in part.rule.needs}
     measured = Measurement(0.9, (0.88, 0.92), control=0.5, control_interval=(0.4, 0.6), details=details)
-    Ledger(project / "fragments", "01_one", "pocket").record("A1", measured, part="accuracy")
+    Ledger(project / "fragments", "01_one", "pocket").record("A1", measured, part="as found")
     write_json(project / "notebooks" / "claims.json", merge(project / "fragments"))
     timings = (project / "notebooks" / "timings.json").read_bytes()
     ran.clear()

@@ -171,11 +171,11 @@ def test_what_a_kernel_records_reaches_the_table_and_the_ledger(
 ) -> None:
     from helpers.teaching.claims.ledger import CLAIMS
 
-    part = next(part for part in CLAIMS["A1"].parts if part.name == "accuracy")
+    part = next(part for part in CLAIMS["A1"].parts if part.name == "as found")
     details = {key: 0.5 for key in part.rule.needs}
     cell = RECORD.replace("DETAILS", repr(details)) + (
         "Ledger(Path(os.environ['TOXICITY_LAB_BUILD']) / 'claims', '01_one', 'tiny')"
-        ".record('A1', measured, part='accuracy')"
+        ".record('A1', measured, part='as found')"
     )
     source = tmp_path / "real"
     save(small(cell), source / "01_one.ipynb")
@@ -185,8 +185,8 @@ def test_what_a_kernel_records_reaches_the_table_and_the_ledger(
     rows = json.loads((request_.build / "claims.json").read_text())
     found = [row for row in rows if row["value"] is not None]
     assert [(row["id"], row["part"], row["model"], row["value"]) for row in found] == [
-        ("A1", "accuracy", "tiny", 0.9)
+        ("A1", "as found", "tiny", 0.9)
     ]
-    assert "A1 accuracy" in capsys.readouterr().out
+    assert "A1 as found" in capsys.readouterr().out
     stored = nbformat.read(request_.build / "notebooks" / "01_one.ipynb", as_version=4)
     assert stored.cells[1].execution_count == 1

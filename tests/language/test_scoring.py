@@ -43,14 +43,14 @@ JIGSAW = ["toxic", "severe_toxic", "obscene", "threat", "insult", "identity_hate
 
 def comments(split, number):
     return tuple(
-        Comment(one.id, one.text, one.toxic, one.family or "clean", one.held_out)
+        Comment(one.id, one.text, one.toxic, one.family or "clean", one.held_out, one.mood)
         for one in corpus.comments(number, split=split, seed=0)
     )
 
 
 @pytest.fixture(scope="module")
 def texts():
-    return Texts((), comments("test", 160), comments("scorer", 300), (), (), (), "", ())
+    return Texts((), comments("test", 160), (), comments("scorer", 300), (), (), (), "", ())
 
 
 @pytest.fixture(scope="module")
@@ -142,8 +142,8 @@ def test_trained_scorers_say_how_well_they_do_on_texts_they_did_not_see(texts, s
     assert scorer.held_out.value == pytest.approx((above.sign() / 2 + 0.5).mean().item(), abs=1e-4)
     assert scorer.held_out.low < scorer.held_out.value < scorer.held_out.high
     assert not {one.text for one in scorer.trained_on} & {one.text for one in texts.comments_test}
-    met = {one.group for one in scorer.trained_on}
-    new = torch.tensor([one.toxic and one.group not in met for one in scorer.test])
+    met = {one.family for one in scorer.trained_on}
+    new = torch.tensor([one.toxic and one.family not in met for one in scorer.test])
     above = scores[new].unsqueeze(-1) - scores[~toxic]
     assert scorer.new_families.value == pytest.approx((above.sign() / 2 + 0.5).mean().item(), abs=1e-4)
 
@@ -155,7 +155,7 @@ def test_pieces_are_stretches_with_exact_labels(texts):
         whole = texts.comments_test[number // 3]
         assert one.text in whole.text and len(one.text.split()) <= 7
         assert one.toxic == corpus.is_toxic(one.text) and (not one.toxic or whole.toxic)
-        assert one.group == (whole.group if one.toxic else "clean")
+        assert one.family == (whole.family if one.toxic else "clean")
     assert {one.toxic for one in drawn} == {True, False}
     assert drawn == pieces(texts.comments_test, 3, 7, seed=0) != pieces(texts.comments_test, 3, 7, seed=1)
 

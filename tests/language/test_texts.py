@@ -12,7 +12,17 @@ import pyarrow.parquet
 import pytest
 
 from helpers.language import hub, sources
-from helpers.language.texts import ELICITING, SPLITS, Comment, Pair, check_disjoint, load_pairs, load_texts
+from helpers.language.texts import (
+    ELICITING,
+    LEAST_MATCHED,
+    SPLITS,
+    Comment,
+    Pair,
+    check_disjoint,
+    load_pairs,
+    load_texts,
+    matched_by_group,
+)
 from helpers.profiles import POCKET, FileText, HubText, Profile, ProfileError
 from tests.language.builders import SENTENCES, comment_rows, prompt_rows, prose
 
@@ -72,7 +82,8 @@ def lengths(texts) -> dict[str, int]:
 
 def test_files_fill_every_split(own_files):
     texts = load_texts(own_files)
-    assert {**lengths(texts), "pair_prompts": 12} == {name: SMALL[name] for name in SPLITS}
+    wanted = {**SMALL, "comments_matched": 0}
+    assert {**lengths(texts), "pair_prompts": 12} == {name: wanted[name] for name in SPLITS}
     assert len(texts.passages) == SMALL["passages"]
     assert all(len(passage.split()) >= 10 for passage in texts.passages)
     assert {comment.toxic for comment in texts.comments_train} == {True, False}
@@ -120,8 +131,47 @@ def test_pocket_fills_every_split_and_marks_its_controls():
     assert [prompt.group for prompt in texts.pair_prompts] == ["neutral"] * 12 + ["hostile"] * 12
     assert set(ELICITING) & {prompt.group for prompt in texts.prompts_dev} == {"hostile"}
     assert {comment.toxic for comment in texts.comments_test} == {True, False}
-    assert all((comment.group == "clean") != comment.toxic for comment in texts.comments_train)
+    assert all((comment.family == "clean") != comment.toxic for comment in texts.comments_train)
+    assert {comment.group for comment in texts.comments_train} == {"hostile", "friendly", "neutral"}
     assert len(texts.perplexity) > SMALL["perplexity_tokens_report"]
+
+
+def test_matched_comments_of_the_pocket_corpus_differ_in_no_mood():
+    matched = load_texts(POCKET).comments_matched
+    assert len(matched) == POCKET.counts.comments_test
+    assert sum(comment.toxic for comment in matched) == len(matched) / 2
+    assert {comment.group for comment in matched} == {"hostile"}
+
+
+def test_files_match_within_the_group_that_the_profile_names(own_files, tmp_path):
+    """Two topics of unlike toxicity: each gives as many toxic as clean comments, none that was trained on."""
+    rows = [
+        {"comment_text": f"Comment {n}.", "toxic": n % 20 < (16 if n % 2 else 4), "topic": n % 2 + 1}
+        for n in range(400)
+    ]
+    source = FileText(
+        path=write(tmp_path / "t.jsonl", rows), columns={"text": "comment_text", "group": "topic"}
+    )
+    counts = own_files.counts.model_copy(update={"comments_test": 60})
+    data = own_files.data.model_copy(update={"comments": source})
+    texts = load_texts(own_files.model_copy(update={"data": data, "counts": counts}))
+    assert len(texts.comments_matched) == 60
+    for topic in ("1", "2"):
+        kinds = [comment.toxic for comment in texts.comments_matched if comment.group == topic]
+        assert len(kinds) >= 10 and sum(kinds) == len(kinds) / 2
+    seen = {comment.text for comment in (*texts.comments_train, *texts.comments_scorer)}
+    assert not seen & {comment.text for comment in texts.comments_matched}
+    assert load_texts(own_files).comments_matched == (), "no column is named, and none is guessed"
+
+
+def test_too_few_comments_of_a_group_are_not_matched_at_all():
+    pool = [Comment(f"c{n}", f"text {n}", n % 2 == 0, "toxic", group="rain") for n in range(60)]
+    assert len(matched_by_group(pool, 50)) == 50
+    assert matched_by_group(pool, LEAST_MATCHED - 1) == ()
+    calm = [Comment(f"c{n}", f"text {n}", False, "clean", group="rain") for n in range(60)]
+    assert matched_by_group(calm, 50) == ()
+    nameless = [Comment(f"c{n}", f"text {n}", n % 2 == 0, "toxic") for n in range(60)]
+    assert matched_by_group(nameless, 50) == ()
 
 
 @pytest.mark.parametrize("which", ["pocket", "files"])

@@ -22,7 +22,7 @@ from helpers.mechanism.probe import (
     mean_difference_probe,
     pooled_residuals,
 )
-from helpers.mechanism.probe_scores import accuracy, always_clean, auroc, penalty_sweep, shuffled_control
+from helpers.mechanism.probe_scores import accuracy, auroc, group_baseline, penalty_sweep, shuffled_control
 from tests.language.builders import SENTENCES, tiny_hf, tiny_tokenizer
 
 TEXTS = [SENTENCES[0], "You", SENTENCES[13] + " " + SENTENCES[2], "The boat today", SENTENCES[7], "My song."]
@@ -325,7 +325,6 @@ def test_accuracy_and_auroc_agree_with_scikit_learn():
     assert found.low < found.value < found.high
     right = (probe.probability(features) > 0.5) == toxic
     assert accuracy(probe, features, toxic, n=200).value == pytest.approx(right.float().mean().item())
-    assert always_clean(toxic, n=200).value == pytest.approx(1 - toxic.float().mean().item())
 
 
 def test_auroc_reads_a_bare_direction_and_knows_its_sign():
@@ -349,11 +348,25 @@ def test_shuffled_labels_read_at_chance_where_the_probe_does_not():
     assert len(set(control.aurocs.tolist())) > 10
 
 
+def test_a_group_alone_answers_with_its_own_commonest_label():
+    toxic = torch.tensor([True, True, False, False, False])
+    test_toxic = torch.tensor([True, False, False, True, False])
+    always, area = group_baseline([""] * 5, toxic, [""] * 5, test_toxic, n=50)
+    assert always.value == pytest.approx(0.6) and area.value == 0.5
+    always, _ = group_baseline([""] * 5, ~toxic, [""] * 5, test_toxic, n=50)
+    assert always.value == pytest.approx(0.4), "where most are toxic, the commonest label is toxic"
+    moods = ["angry", "angry", "angry", "calm", "calm"]
+    alone, area = group_baseline(moods, toxic, ["angry", "angry", "calm", "calm", "new"], test_toxic, n=50)
+    assert alone.value == pytest.approx(0.6)  # right: the first, third and fifth
+    # Pairs: 2/3 against 2/3, 0 and .4, then 0 against the same three.
+    assert area.value == pytest.approx((0.5 + 1 + 1 + 0 + 0.5 + 0) / 6)
+
+
 def test_under_a_strong_penalty_and_few_toxic_texts_accuracy_falls_to_always_clean_but_auroc_does_not():
     """Why AUROC stands beside accuracy: the penalty shrinks the logit toward the base rate, order intact."""
     features, toxic, _ = planted(n=800, shift=3.0)
     probe = fit_probe(features, toxic, penalty=100.0)
-    assert accuracy(probe, features, toxic, n=50).value == always_clean(toxic, n=50).value
+    assert accuracy(probe, features, toxic, n=50).value == pytest.approx((~toxic).float().mean().item())
     assert auroc(probe, features, toxic, n=50).low > 0.99
 
 

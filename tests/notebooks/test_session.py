@@ -21,10 +21,10 @@ def test_records():
 
 def record(folder: Path, value: float) -> None:
     """A fragment of notebook 01 with one claim."""
-    details = {key: 0.5 for key in find_claim("A1").part("accuracy").rule.needs}
+    details = {key: 0.5 for key in find_claim("A1").part("as found").rule.needs}
     around = (value - 0.01, value + 0.01)
     measured = Measurement(value, around, control=0.5, control_interval=(0.4, 0.6), details=details)
-    Ledger(folder, "01_toxicity_probe", "no such model").record("A1", measured, part="accuracy")
+    Ledger(folder, "01_toxicity_probe", "no such model").record("A1", measured, part="as found")
 
 
 def test_no_notebook_ran_nothing_to_compare(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_the_same_story_passes_and_another_is_told(tmp_path: Path) -> None:
     stored.write_text(json.dumps([*rows, elsewhere]))
     assert compare_ledgers(tmp_path / "fresh", stored) == [], "what other notebooks stored does not count"
     record(tmp_path / "fresh", 0.6)
-    assert any("A1 accuracy" in line for line in compare_ledgers(tmp_path / "fresh", stored))
+    assert any("A1 as found" in line for line in compare_ledgers(tmp_path / "fresh", stored))
 
 
 def test_claims_without_a_stored_ledger_are_told(tmp_path: Path) -> None:

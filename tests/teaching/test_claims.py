@@ -20,7 +20,8 @@ SCHEMA = {
     "id", "part", "model", "policy", "notebook", "statement", "paper", "value", "interval", "unit", "control",
     "verdict", "rule",
 }  # fmt: skip
-ACCURACY = Measurement(0.91, (0.89, 0.93), "accuracy", 0.52, details={"always_clean": 0.5})
+AS_FOUND = {"majority": 0.5, "grouping": 0.75, "auroc": 0.95, "auroc_low": 0.93, "auroc_high": 0.97}
+ACCURACY = Measurement(0.91, (0.89, 0.93), "accuracy", 0.52, details=AS_FOUND)
 SHARE = Measurement(
     0.9, (0.85, 0.95), "share of neurons", 0.5, None, {"activation_before": 3, "activation_after": 1}
 )
@@ -49,7 +50,7 @@ def test_record_takes_no_verdict():
 
 
 def test_record_computes_the_verdict_and_writes_the_fragment(tmp_path):
-    entry = Ledger(tmp_path, "01_toxicity_probe", "pocket").record("A1", ACCURACY, part="accuracy")
+    entry = Ledger(tmp_path, "01_toxicity_probe", "pocket").record("A1", ACCURACY, part="as found")
     assert entry.verdict == "agrees" and entry.figure == ""
     stored = json.loads((tmp_path / "01_toxicity_probe.json").read_text())
     assert stored[0]["value"] == 0.91 and stored[0]["model"] == "pocket"
@@ -67,14 +68,14 @@ def test_recording_again_replaces_only_the_same_claim_part_and_policy(tmp_path):
 
 
 def test_a_new_ledger_starts_afresh_with_its_first_record_and_leaves_others(tmp_path):
-    Ledger(tmp_path, "01", "pocket").record("A1", ACCURACY, part="accuracy")
+    Ledger(tmp_path, "01", "pocket").record("A1", ACCURACY, part="as found")
     Ledger(tmp_path, "02", "pocket").record("A2", Measurement(0.5, (0.4, 0.6), control=0.1), part="top 10")
     before = {path.name: path.read_text() for path in tmp_path.iterdir()}
     again = Ledger(tmp_path, "01", "pocket")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
     area = Measurement(0.9, (0.8, 0.95), "AUROC", control=0.5, control_interval=(0.4, 0.6))
-    again.record("A1", area, part="auroc")
-    assert [row["part"] for row in json.loads((tmp_path / "01.json").read_text())] == ["auroc"]
+    again.record("A1", area, part="matched")
+    assert [row["part"] for row in json.loads((tmp_path / "01.json").read_text())] == ["matched"]
     assert (tmp_path / "02.json").read_text() == before["02.json"]
 
 
@@ -82,9 +83,9 @@ def test_a_new_ledger_starts_afresh_with_its_first_record_and_leaves_others(tmp_
     ("claim", "part", "policy", "error", "words"),
     [
         ("A99", "", "", KeyError, "A99.*Known: A1, A2"),
-        ("A1", "", "", KeyError, "accuracy.*auroc"),
+        ("A1", "", "", KeyError, "as found.*matched"),
         ("A1", "precision", "", KeyError, "no part 'precision'"),
-        ("A1", "accuracy", "matched", ValueError, "policy ''"),
+        ("A1", "as found", "matched", ValueError, "policy ''"),
     ],
 )
 def test_wrong_names_are_refused_with_the_right_ones(tmp_path, claim, part, policy, error, words):
@@ -102,9 +103,9 @@ def test_policy_is_required_where_both_are_reported(tmp_path):
 def test_wrong_unit_and_missing_numbers_are_refused(tmp_path):
     ledger = Ledger(tmp_path, "01", "pocket")
     with pytest.raises(ValueError, match="measured in 'accuracy'"):
-        ledger.record("A1", Measurement(0.9, (0.8, 1.0), "percent", 0.5), part="accuracy")
-    with pytest.raises(ValueError, match="lacks control, details.'always_clean'"):
-        ledger.record("A1", Measurement(0.9, (0.8, 1.0)), part="accuracy")
+        ledger.record("A1", Measurement(0.9, (0.8, 1.0), "percent", 0.5), part="as found")
+    with pytest.raises(ValueError, match="lacks control, details.'majority'"):
+        ledger.record("A1", Measurement(0.9, (0.8, 1.0)), part="as found")
 
 
 @pytest.mark.parametrize(("notebook", "model"), [("../01", "pocket"), ("", "pocket"), ("01", "")])
@@ -115,7 +116,7 @@ def test_ledger_refuses_strange_names(tmp_path, notebook, model):
 
 def test_published_figure_is_compared_only_in_the_published_setting(tmp_path):
     ledger = Ledger(tmp_path, "01", "GPT2-medium", published_setting=True)
-    assert ledger.record("A1", ACCURACY, part="accuracy").figure == "published 0.94: outside the interval"
+    assert ledger.record("A1", ACCURACY, part="as found").figure == "published 0.94: outside the interval"
     cosines = {
         "median_cosine": 0.999,
         "minimum_value_row": 0.98,
@@ -127,7 +128,7 @@ def test_published_figure_is_compared_only_in_the_published_setting(tmp_path):
 
 
 def ledger_folder(folder: Path) -> Path:
-    Ledger(folder, "01", "pocket").record("A1", ACCURACY, part="accuracy")
+    Ledger(folder, "01", "pocket").record("A1", ACCURACY, part="as found")
     ledger = Ledger(folder, "06", "pocket")
     ledger.record("A8", SHARE, part="own continuations", policy="matched")
     return folder
@@ -155,8 +156,8 @@ def test_merge_survives_a_json_round_trip(tmp_path):
 
 def test_merge_refuses_two_notebooks_settling_one_claim(tmp_path):
     for notebook in ("01", "05"):
-        Ledger(tmp_path, notebook, "pocket").record("A1", ACCURACY, part="accuracy")
-    with pytest.raises(ValueError, match="A1 accuracy is recorded by 01 and 05"):
+        Ledger(tmp_path, notebook, "pocket").record("A1", ACCURACY, part="as found")
+    with pytest.raises(ValueError, match="A1 as found is recorded by 01 and 05"):
         merge(tmp_path)
 
 
@@ -171,7 +172,7 @@ def test_merge_names_a_damaged_fragment(tmp_path, content):
 
 def test_merge_refuses_rows_recorded_under_another_rule(tmp_path):
     path = ledger_folder(tmp_path) / "01.json"
-    path.write_text(path.read_text().replace("accuracy ≥ .85", "accuracy ≥ .5"))
+    path.write_text(path.read_text().replace("accuracy is ≥ .85", "accuracy is ≥ .5"))
     with pytest.raises(ValueError, match="another registry"):
         merge(tmp_path)
 
@@ -181,7 +182,7 @@ def test_markdown_has_a_row_per_part_and_a_gpt2_column_not_run(tmp_path):
     lines = render_table(rows).splitlines()
     assert len(lines) == len(rows) + 2
     assert lines[0] == "| claim | what it says | published | notebook | pocket | GPT2-medium |"
-    accuracy = next(line for line in lines if "| A1 accuracy |" in line)
+    accuracy = next(line for line in lines if "| A1 as found |" in line)
     assert "0.910 [0.890, 0.930] ✓ agrees | *not run* |" in accuracy
     assert {line.count(" | ") for line in lines[2:]} == {5}
 
@@ -195,10 +196,10 @@ def test_claim_table_counts_the_verdicts_of_the_parts(tmp_path):
 
 def test_two_models_stand_side_by_side(tmp_path):
     pocket = merge(ledger_folder(tmp_path / "a"))
-    Ledger(tmp_path / "b", "01", "gpt2-medium").record("A1", ACCURACY, part="accuracy")
+    Ledger(tmp_path / "b", "01", "gpt2-medium").record("A1", ACCURACY, part="as found")
     lines = render_table(pocket + merge(tmp_path / "b")).splitlines()
     assert lines[0].endswith("| pocket | gpt2-medium |")
-    assert next(line for line in lines if "| A1 accuracy |" in line).count("✓ agrees") == 2
+    assert next(line for line in lines if "| A1 as found |" in line).count("✓ agrees") == 2
 
 
 def test_html_table_is_plain_and_complete(tmp_path):
@@ -215,10 +216,10 @@ def test_notebook_table_shows_rule_spread_control_and_verdict(tmp_path):
     ledger = Ledger(tmp_path, "01", "pocket")
     with pytest.raises(ValueError, match="Nothing recorded"):
         ledger.table()
-    ledger.record("A1", ACCURACY, part="accuracy")
+    ledger.record("A1", ACCURACY, part="as found")
     page = ledger.table()._repr_html_()
     interval = "0.910 [0.890,\N{NO-BREAK SPACE}0.930]"
-    for piece in ("A1 accuracy", "Rule: agrees when", interval, "0.520", "✓ agrees", "pocket"):
+    for piece in ("A1 as found", "Rule: agrees when", interval, "0.520", "✓ agrees", "pocket"):
         assert piece in page
 
 

@@ -16,6 +16,7 @@ def m(value, low=None, high=None, control=None, band=None, **details):
     return Measurement(value, interval, "", control, band, details)
 
 
+A1 = {"majority": 0.8, "grouping": 0.75, "auroc": 0.9, "auroc_low": 0.88, "auroc_high": 0.92}
 A4 = {"perplexity_ratio": 1.07, "f1_difference": 0.0}
 A5 = {"share_kept": 0.5, "fluency_chosen": 9.0, "fluency_rejected": 12.0}
 A6 = {"base_toxicity": 0.5, "perplexity_ratio": 1.05, "f1_difference": 0.0}
@@ -32,13 +33,15 @@ N2 = {"null_80_low": 0.1, "null_80_high": 0.3}
 N6 = {"second_scorer_auroc_low": 0.7, "verdicts": 8}
 
 CASES = [
-    ("A1", "accuracy", m(0.9, 0.88, 0.92, 0.5, always_clean=0.8), AGREES),
-    ("A1", "accuracy", m(0.84, 0.82, 0.86, 0.5, always_clean=0.8), DIRECTION),
-    ("A1", "accuracy", m(0.9, 0.88, 0.92, 0.5, always_clean=0.89), NOT_REPRODUCED),
-    ("A1", "accuracy", m(0.9, 0.88, 0.92, 0.89, always_clean=0.5), NOT_REPRODUCED),
-    ("A1", "auroc", m(0.9, 0.8, 0.95, 0.55), AGREES),
-    ("A1", "auroc", m(0.6, 0.49, 0.7, 0.45), DIRECTION),
-    ("A1", "auroc", m(0.48, 0.46, 0.5, 0.4), NOT_REPRODUCED),
+    ("A1", "as found", m(0.85, 0.83, 0.92, 0.5, **A1), AGREES),
+    ("A1", "as found", m(0.849, 0.83, 0.92, 0.5, **A1), DIRECTION),
+    ("A1", "as found", m(0.9, 0.88, 0.92, 0.88, **A1), NOT_REPRODUCED),
+    ("A1", "as found", m(0.9, 0.88, 0.92, 0.879, **A1), AGREES),
+    ("A1", "as found", m(0.9, 0.88, 0.92, 0.5, **(A1 | {"majority": 0.88})), NOT_REPRODUCED),
+    ("A1", "as found", m(0.9, 0.88, 0.92, 0.5, **(A1 | {"grouping": 0.88})), NOT_REPRODUCED),
+    ("A1", "matched", m(0.8, 0.75, 0.85, 0.5), AGREES),
+    ("A1", "matched", m(0.79, 0.75, 0.85, 0.5), DIRECTION),
+    ("A1", "matched", m(0.9, 0.5, 0.95, 0.5), NOT_REPRODUCED),
     ("A2", "top 10", m(0.5, 0.4, 0.6, 0.1), AGREES),
     ("A2", "top 10", m(0.4, 0.3, 0.5, 0.1), DIRECTION),
     ("A2", "top 64", m(0.12, 0.1, 0.2, 0.1), NOT_REPRODUCED),

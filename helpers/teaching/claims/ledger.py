@@ -80,7 +80,7 @@ class Ledger:
             measurement also compared with the published figure.
 
     Example:
-        `Ledger(folder, "01_toxicity_probe", "pocket").record("A1", Measurement(...), part="accuracy")`
+        `Ledger(folder, "01_toxicity_probe", "pocket").record("A1", Measurement(...), part="as found")`
     """
 
     def __init__(self, folder: Path, notebook: str, model: str, *, published_setting: bool = False) -> None:

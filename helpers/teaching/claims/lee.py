@@ -13,35 +13,38 @@ BASE, DPO = 0.453, 0.208
 
 
 @rule(
-    "agrees when the interval lies above both controls (shuffled labels, always clean) and accuracy ≥ "
-    ".85; direction only when it lies above both controls",
+    "agrees when the accuracy's interval lies above all controls (shuffled labels, the commonest label, the"
+    " grouping alone) and accuracy is ≥ .85; direction only when it lies above the controls",
     given=("interval", "control"),
-    needs=("always_clean",),
+    needs=("majority", "grouping", "auroc", "auroc_low", "auroc_high"),
 )
-def probe_accuracy(m: Measurement) -> Verdict:
-    return grade(direction=m.low > max(m.against, m.details["always_clean"]), agrees=m.value >= 0.85)
+def probe_as_found(m: Measurement) -> Verdict:
+    bar = max(m.against, m.details["majority"], m.details["grouping"])
+    return grade(direction=m.low > bar, agrees=m.value >= 0.85)
 
 
 @rule(
-    "reported beside accuracy: agrees when the interval lies above .5 and above shuffled labels; "
-    "direction only when the point does",
+    "agrees when AUROC's interval lies above .5 and AUROC is ≥ .8; direction only when its interval lies "
+    "above .5",
     given=("interval", "control"),
 )
-def probe_auroc(m: Measurement) -> Verdict:
-    bar = max(m.against, 0.5)
-    return grade(direction=m.value > bar, agrees=m.low > bar)
+def probe_matched(m: Measurement) -> Verdict:
+    return grade(direction=m.low > 0.5, agrees=m.value >= 0.8)
 
 
 A1 = Claim(
     id="A1",
     source="A §3.1",
     statement="A linear probe reads toxicity off the last residual stream.",
-    measured="accuracy and AUROC on held-out comments",
-    control="probe trained on shuffled labels; always answering clean",
+    measured=(
+        "accuracy and AUROC on held-out comments as a platform has them; AUROC on toxic against clean ones "
+        "of the same mood or topic, where comments carry one"
+    ),
+    control="probe trained on shuffled labels; the commonest label; the best single grouping alone",
     notebook="01",
     parts=(
-        Part("accuracy", ".94", "accuracy", probe_accuracy, 0.94),
-        Part("auroc", "not given", "AUROC", probe_auroc),
+        Part("as found", ".94", "accuracy", probe_as_found, 0.94),
+        Part("matched", "not given", "AUROC", probe_matched),
     ),
 )
 

@@ -38,7 +38,7 @@ class Measurement:
     Raises:
         ValueError: a number is not finite, or an interval has its ends swapped.
 
-    Example: `Measurement(0.91, (0.89, 0.93), "accuracy", control=0.52, details={"always_clean": 0.5})`
+    Example: `Measurement(0.91, (0.89, 0.93), "accuracy", control=0.52, details={"majority": 0.5})`
     """
 
     value: Number
