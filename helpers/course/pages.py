@@ -6,6 +6,7 @@ import copy
 import html
 import json
 import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
@@ -17,6 +18,7 @@ from jinja2.runtime import Context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
+from nbformat.reader import NotJSONError
 from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
@@ -24,6 +26,7 @@ from helpers.artifacts import write_whole
 from helpers.course.mathml import to_mathml
 from helpers.course.outputs import PLOTLY, PNG, WIDGET, alt_text
 from helpers.course.series import heading, running_order
+from helpers.course.tables import rewrite
 from helpers.teaching.claims import render_table
 
 HERE = Path(__file__).parent
@@ -134,9 +137,7 @@ def notebook_page(notebook: NotebookNode, name: str) -> str:
 
 def write_page(notebook: NotebookNode, name: str, folder: Path) -> Path:
     """Writes `name`.html, and the shared script once."""
-    script = folder / PLOTLY_SCRIPT
-    if not script.is_file():
-        write_whole(script, get_plotlyjs())
+    rewrite(folder / PLOTLY_SCRIPT, get_plotlyjs())
     target = folder / f"{name}.html"
     write_whole(target, notebook_page(notebook, name))
     return target
@@ -149,10 +150,12 @@ def write_index(build: Path, model: str) -> Path:
     for path in sorted(running_order(build / "notebooks")):
         if not (build / "html" / f"{path.stem}.html").is_file():
             continue  # interrupted before its page was made
-        said, timing = (
-            heading(nbformat.read(path, as_version=4), path.stem),
-            record["notebooks"].get(path.stem, {}),
-        )
+        try:
+            said = heading(nbformat.read(path, as_version=4), path.stem)
+        except NotJSONError:
+            warnings.warn(f"{path.name} in {path.parent} is damaged: run it again.", stacklevel=2)
+            continue
+        timing = record["notebooks"].get(path.stem, {})
         failed = "" if timing.get("finished", True) else ' <span class="failed">(a cell failed)</span>'
         rows.append(
             f'<tr><td class="num">{path.stem[:2]}</td>'

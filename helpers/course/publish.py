@@ -16,6 +16,7 @@ from helpers.artifacts import write_json
 from helpers.course.cover import SOURCE as COVER
 from helpers.course.cover import cover
 from helpers.course.execute import Interrupted, execute, write
+from helpers.course.holding import Busy, hold
 from helpers.course.outputs import machine_paths
 from helpers.course.pairing import read_source, update_text
 from helpers.course.pictures import PictureError, add_pictures, check_browser
@@ -23,7 +24,7 @@ from helpers.course.run import Screen, read_timings, show_failure, timing, write
 from helpers.course.series import NOTEBOOKS, ROOT, SOURCES, heading, running_order
 from helpers.course.tables import between, notebook_table, repository, rewrite
 from helpers.profiles import POCKET
-from helpers.teaching.claims import NOT_RUN, merge, render_table
+from helpers.teaching.claims import NOT_RUN, mark_of, merge, render_table, write_fragment
 
 START = "00_start_here"
 WORK = ROOT / "build" / "publish"
@@ -56,7 +57,7 @@ def seed_fragments(executed: set[str]) -> None:
         if row["verdict"] != NOT_RUN and row["notebook"] not in executed:
             by_notebook.setdefault(row["notebook"], []).append(row)
     for name, kept in by_notebook.items():
-        write_json(WORK / "claims" / f"{name}.json", kept)
+        write_fragment(WORK / "claims" / f"{name}.json", mark_of(POCKET), kept)
 
 
 def publish(only: str) -> int:
@@ -83,7 +84,7 @@ def publish(only: str) -> int:
     screen = Screen([path.stem for path in sources])
     for source in sources:
         notebook = read_source(source)
-        write_json(WORK / "claims.json", merge(WORK / "claims"))
+        write_json(WORK / "claims.json", merge(WORK / "claims", mark_of(POCKET)))
         screen.start(source.stem)
         try:
             outcome = execute(notebook, NOTEBOOKS, env, screen.cell)
@@ -98,7 +99,7 @@ def publish(only: str) -> int:
         write(notebook, NOTEBOOKS / f"{source.stem}.ipynb")
         if not only:
             timings[source.stem] = {key: value for key, value in timing(outcome).items() if key != "finished"}
-    entries = merge(WORK / "claims")
+    entries = merge(WORK / "claims", mark_of(POCKET))
     write_json(NOTEBOOKS / "claims.json", entries)
     if not only:
         write_timings(NOTEBOOKS / "timings.json", POCKET.name, timings)
@@ -130,7 +131,9 @@ def main() -> int:
     """The command's entry: a refusal ends with one clear message."""
     try:
         check_browser()
-        return publish(os.environ.get("ONLY", ""))
-    except (PictureError, PublishError, ValueError) as error:
+        # `make run` reads the notebooks that this rewrites.
+        with hold(WORK.parent, "make notebooks"):
+            return publish(os.environ.get("ONLY", ""))
+    except (Busy, PictureError, PublishError, ValueError) as error:
         print(f"\nmake notebooks: {error}", file=sys.stderr)
         return 1

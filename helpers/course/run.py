@@ -7,11 +7,13 @@ import os
 import shutil
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import nbformat
 import psutil
@@ -19,10 +21,11 @@ import psutil
 from helpers.artifacts import write_json
 from helpers.course import pages
 from helpers.course.execute import Failure, Interrupted, Outcome, execute, write
+from helpers.course.holding import Busy, hold
 from helpers.course.mathml import EquationError
 from helpers.course.series import NOTEBOOKS, ROOT, running_order
 from helpers.profiles import Profile, ProfileError, check_profile, load_profile
-from helpers.teaching.claims import label, merge, value_text
+from helpers.teaching.claims import label, mark_of, merge, value_text
 
 
 @dataclass(frozen=True)
@@ -97,11 +100,22 @@ def machine() -> str:
 
 
 def read_timings(path: Path, profile: str) -> dict[str, dict[str, float]]:
-    """The rows of a timings file of the same profile; empty where there is none."""
-    if not path.is_file():
+    """The rows of a timings file of the same profile; empty where there is none, or none that can be read."""
+    record = read_left(path)
+    if not isinstance(record, dict) or record.get("profile") != profile:
         return {}
-    record = json.loads(path.read_text(encoding="utf-8"))
-    return record["notebooks"] if record["profile"] == profile else {}
+    return dict(record.get("notebooks", {}))
+
+
+def read_left(path: Path) -> Any:
+    """What an earlier run wrote as JSON; None where it is missing or, with a warning, damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        warnings.warn(f"{path.name} in {path.parent} is damaged; it is made again.", stacklevel=3)
+        return None
 
 
 def write_timings(path: Path, profile: str, rows: Mapping[str, Mapping[str, object]]) -> None:
@@ -123,20 +137,33 @@ def timing(outcome: Outcome) -> dict[str, float]:
     }
 
 
-def prepare(build: Path, profile: str, only: str) -> dict[str, dict[str, float]]:
+RESULTS = ("claims", "notebooks", "html", "claims.json", "timings.json")
+
+
+def prepare(build: Path, profile: Profile, only: str) -> dict[str, dict[str, float]]:
     """Clears what an earlier run left; a run of some notebooks on the same profile keeps the others' results.
 
-    Returns the timings that are kept.
+    Results of another profile, or of this one before it or a file of its was edited, are set aside: nothing
+    of theirs may stand beside ours. Returns the timings that are kept.
     """
-    kept = read_timings(build / "timings.json", profile) if only else {}
-    if not kept:
-        for name in ("claims", "notebooks", "html"):
-            shutil.rmtree(build / name, ignore_errors=True)
-        for name in ("claims.json", "timings.json"):
-            (build / name).unlink(missing_ok=True)
+    ours = {"profile": profile.name, "mark": mark_of(profile)}
+    theirs, aside = read_left(build / "profile.json"), build / "set-aside"
+    left = [build / name for name in RESULTS if (build / name).exists()]
+    if left and theirs != ours:
+        name = theirs.get("profile", "") if isinstance(theirs, dict) else ""
+        of = f"profile “{name}” with other settings or files" if name == profile.name else f"profile “{name}”"
+        print(f"What {of if name else 'an unknown profile'} left in {shown(build)} is in {shown(aside)} now.")
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir()
+        for path in left:
+            os.replace(path, aside / path.name)
+    elif not only:
+        for path in left:
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     for name in ("claims", "notebooks", "html"):
         (build / name).mkdir(parents=True, exist_ok=True)
-    return dict(kept)
+    write_json(build / "profile.json", ours)
+    return read_timings(build / "timings.json", profile.name)
 
 
 def run(request: Request, source: Path = NOTEBOOKS) -> int:
@@ -145,7 +172,13 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
     if not paths:
         print(f"No notebooks in {source}", file=sys.stderr)
         return 1
-    timings = prepare(build, request.profile.name, request.only)
+    with hold(build, f"make run on {request.profile.name}"):
+        return _run(request, source, paths)
+
+
+def _run(request: Request, source: Path, paths: Sequence[Path]) -> int:
+    build, mark = request.build, mark_of(request.profile)
+    timings = prepare(build, request.profile, request.only)
     print(
         f"Running {len(paths)} notebook{'s' * (len(paths) > 1)} on profile “{request.profile.name}”: "
         f"{request.profile.label}"
@@ -159,7 +192,7 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
     for path in paths:
         notebook = nbformat.read(path, as_version=4)
         # 00 shows the table of all claims, so what the others found is merged before it starts.
-        write_json(build / "claims.json", merge(build / "claims"))
+        write_json(build / "claims.json", merge(build / "claims", mark))
         screen.start(path.stem)
         try:
             outcome = execute(notebook, source, request.env, screen.cell)
@@ -185,7 +218,7 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
         except EquationError as error:
             failures.append(name)
             print(f"\n    {name} has no page: {error}\n", file=sys.stderr)
-    entries = merge(build / "claims")
+    entries = merge(build / "claims", mark)
     write_json(build / "claims.json", entries)
     pages.write_index(build, request.profile.label)
     report(entries, request, failures, time.monotonic() - begin)
@@ -233,6 +266,6 @@ def main() -> int:
     """The command's entry: bad requests end with one clear message."""
     try:
         return run(read_request(os.environ))
-    except (ProfileError, ValueError) as error:
+    except (Busy, ProfileError, ValueError) as error:
         print(f"make run: {error}", file=sys.stderr)
         return 1

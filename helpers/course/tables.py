@@ -89,7 +89,7 @@ def notebook_table(
 
 def rewrite(path: Path, text: str) -> bool:
     """Writes a file only where its content changes; says whether it did."""
-    if path.is_file() and path.read_text(encoding="utf-8") == text:
+    if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text:
         return False
     write_whole(path, text)
     return True

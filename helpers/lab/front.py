@@ -22,7 +22,7 @@ from helpers.language.scoring import Scorer
 from helpers.language.texts import Texts
 from helpers.profiles import Profile, check_profile, load_profile
 from helpers.runtime import choose_device, seed_everything
-from helpers.teaching.claims import Ledger, merge, notebook_table, render_table
+from helpers.teaching.claims import Ledger, mark_of, merge, notebook_table, render_table
 from helpers.teaching.display.display import Display
 from helpers.teaching.display.panel import start_panel
 from helpers.teaching.display.show import Html
@@ -82,7 +82,7 @@ class Lab:
         lab = cls(
             at=at,
             build=build,
-            claims=Ledger(build / "claims", notebook, chosen.label),
+            claims=Ledger(build / "claims", notebook, chosen.label, mark=mark_of(chosen)),
             show=Display(unmask=unmask),
             measures=measures,
             pairs=pairs,
@@ -130,9 +130,9 @@ class Lab:
     def claims_table(self, *ids: str) -> Html:
         """What this run's ledger says: the claims named, or an overview of all when none is named.
 
-        Only what notebooks measured in this build folder is shown; the rest reads *not run*.
+        Only what notebooks measured on this profile in this build folder is shown; the rest reads *not run*.
         """
-        rows = merge(self.claims.path.parent)
+        rows = merge(self.claims.path.parent, self.claims.mark)
         if ids:
             return notebook_table([row for row in rows if row["id"] in ids])
         return Html(render_table(rows, format="html"), render_table(rows, format="markdown"))

@@ -9,15 +9,19 @@ import pytest
 
 from helpers.course import run as command
 from helpers.course.execute import Interrupted
+from helpers.course.holding import Busy, hold
 from helpers.course.run import Request, read_request, run
 from helpers.course.series import running_order
-from helpers.profiles import POCKET, ProfileError
+from helpers.profiles import POCKET, ProfileError, load_profile
+from helpers.teaching.claims import LedgerWarning, mark_of, write_fragment
 from tests.course.builders import outcome, save, small
+from tests.tiny_profile import tiny_profile
 
 RECORD = """
 from pathlib import Path
 import os
-from helpers.teaching.claims.ledger import Ledger, Measurement
+from helpers.profiles import POCKET
+from helpers.teaching.claims import Ledger, Measurement, mark_of
 measured = Measurement(0.9, (0.88, 0.92), control=0.5, control_interval=(0.4, 0.6), details=DETAILS)
 """
 
@@ -122,9 +126,77 @@ def test_running_some_keeps_the_others_unless_the_profile_changed(
         "01_one",
         "02_two",
     }
-    other = Request(POCKET.model_copy(update={"name": "other"}), request_.build, request_.env, "02")
+
+
+@pytest.mark.parametrize("changed", [{"name": "other"}, {"seed": 1}])
+def test_another_profiles_results_are_set_aside_and_it_says_so(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, changed
+) -> None:
+    simulate(monkeypatch)
+    run(request_, source)
+    other = Request(POCKET.model_copy(update=changed), request_.build, request_.env, "02")
     run(other, source)
     assert [path.stem for path in (request_.build / "notebooks").iterdir()] == ["02_two"]
+    assert set(json.loads((request_.build / "timings.json").read_text())["notebooks"]) == {"02_two"}
+    assert (request_.build / "set-aside" / "notebooks" / "01_one.ipynb").is_file()
+    assert "What profile “pocket”" in capsys.readouterr().out
+
+
+def test_a_profile_whose_files_were_edited_is_another_one(tmp_path: Path) -> None:
+    path = tiny_profile(tmp_path)
+    before = mark_of(load_profile(path))
+    assert mark_of(load_profile(path)) == before
+    with (tmp_path / "comments.jsonl").open("a", encoding="utf-8") as file:
+        file.write("\n")
+    assert mark_of(load_profile(path)) != before
+
+
+def test_two_runs_at_once_are_refused_and_the_second_learns_of_the_first(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran = simulate(monkeypatch)
+    run(request_, source)
+    before = sorted(path for path in request_.build.rglob("*") if path.name != "running.json")
+    with hold(request_.build, "make run on mine"):
+        with pytest.raises(Busy, match=rf"mine \(process {os.getpid()}\), since .*TOXICITY_LAB_BUILD"):
+            run(request_, source)
+        (request_.build / "running.json").write_text('{"doing')
+        with pytest.raises(Busy, match="by another command"):
+            run(request_, source)
+    assert len(ran) == 3
+    assert sorted(path for path in request_.build.rglob("*") if path.name != "running.json") == before
+    assert run(request_, source) == 0
+
+
+def test_what_a_stray_notebook_of_another_profile_records_is_left_out(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulate(monkeypatch)
+    run(request_, source)
+    write_fragment(request_.build / "claims" / "01_one.json", "of another profile", [])
+    some = Request(request_.profile, request_.build, request_.env, "02")
+    with pytest.warns(LedgerWarning, match="01_one.json was recorded on another profile"):
+        assert run(some, source) == 0
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    ["timings.json", "profile.json", "claims.json", "claims/01_one.json", "notebooks/01_one.ipynb",
+     "html/plotly.min.js", "html/index.html"],
+)  # fmt: skip
+@pytest.mark.parametrize("content", [b"", b'{"profile": "pock', b"\xff\x00"])
+@pytest.mark.filterwarnings("ignore")
+def test_a_damaged_file_in_the_build_folder_does_not_stop_what_mends_it(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch, damaged: str, content: bytes
+) -> None:
+    simulate(monkeypatch)
+    run(request_, source)
+    whole = (request_.build / "html" / "plotly.min.js").read_bytes()
+    (request_.build / damaged).write_bytes(content)
+    assert run(Request(request_.profile, request_.build, request_.env, "01"), source) == 0
+    assert (request_.build / "notebooks" / "02_two.ipynb").is_file() or damaged == "profile.json"
+    assert damaged.startswith("claims/") or (request_.build / damaged).read_bytes() != content
+    assert (request_.build / "html" / "plotly.min.js").read_bytes() == whole
 
 
 def test_a_full_run_forgets_the_claims_of_the_last_one(
@@ -174,7 +246,7 @@ def test_what_a_kernel_records_reaches_the_table_and_the_ledger(
     part = next(part for part in CLAIMS["A1"].parts if part.name == "as found")
     details = {key: 0.5 for key in part.rule.needs}
     cell = RECORD.replace("DETAILS", repr(details)) + (
-        "Ledger(Path(os.environ['TOXICITY_LAB_BUILD']) / 'claims', '01_one', 'tiny')"
+        "Ledger(Path(os.environ['TOXICITY_LAB_BUILD']) / 'claims', '01_one', 'tiny', mark=mark_of(POCKET))"
         ".record('A1', measured, part='as found')"
     )
     source = tmp_path / "real"

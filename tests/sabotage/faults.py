@@ -54,6 +54,20 @@ FAULTS = [
         "tests/teaching/test_claims.py::test_compare_names_each_difference",
     ),
     Fault(
+        "rows of two profiles stand in one ledger",
+        "helpers/teaching/claims/ledger.py",
+        'if fragment["profile"] != wanted:',
+        'if fragment["profile"] != fragment["profile"]:',
+        "tests/teaching/test_claims.py::test_rows_of_different_profiles_are_never_merged",
+    ),
+    Fault(
+        "two runs work in one build folder",
+        "helpers/course/holding.py",
+        "        lock.acquire(timeout=0)\n",
+        "        pass\n",
+        "tests/course/test_run.py::test_two_runs_at_once_are_refused_and_the_second_learns_of_the_first",
+    ),
+    Fault(
         "the attention mask is ignored, so padding is read",
         "helpers/language/models.py",
         "return self.bridge(tokens.ids, attention_mask=tokens.mask.long())",

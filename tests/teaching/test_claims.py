@@ -10,6 +10,7 @@ import pytest
 from helpers.teaching.claims.ledger import (
     CLAIMS,
     Ledger,
+    LedgerWarning,
     Measurement,
     compare,
     merge,
@@ -52,7 +53,7 @@ def test_record_takes_no_verdict():
 def test_record_computes_the_verdict_and_writes_the_fragment(tmp_path):
     entry = Ledger(tmp_path, "01_toxicity_probe", "pocket").record("A1", ACCURACY, part="as found")
     assert entry.verdict == "agrees" and entry.figure == ""
-    stored = json.loads((tmp_path / "01_toxicity_probe.json").read_text())
+    stored = json.loads((tmp_path / "01_toxicity_probe.json").read_text())["rows"]
     assert stored[0]["value"] == 0.91 and stored[0]["model"] == "pocket"
     assert [path.name for path in tmp_path.iterdir()] == ["01_toxicity_probe.json"]
 
@@ -75,7 +76,7 @@ def test_a_new_ledger_starts_afresh_with_its_first_record_and_leaves_others(tmp_
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
     area = Measurement(0.9, (0.8, 0.95), "AUROC", control=0.5, control_interval=(0.4, 0.6))
     again.record("A1", area, part="matched")
-    assert [row["part"] for row in json.loads((tmp_path / "01.json").read_text())] == ["matched"]
+    assert [row["part"] for row in json.loads((tmp_path / "01.json").read_text())["rows"]] == ["matched"]
     assert (tmp_path / "02.json").read_text() == before["02.json"]
 
 
@@ -164,17 +165,30 @@ def test_merge_refuses_two_notebooks_settling_one_claim(tmp_path):
 @pytest.mark.parametrize(
     "content", ["{", "[1]", '[{"id": "A1"}]', '[{"id": "Z9", "part": "", "policy": ""}]']
 )
-def test_merge_names_a_damaged_fragment(tmp_path, content):
-    (tmp_path / "03.json").write_text(content)
-    with pytest.raises(ValueError, match="03.json is not a current ledger fragment"):
+def test_a_damaged_fragment_is_left_out_and_named_so_that_its_notebook_can_mend_it(tmp_path, content):
+    rows = merge(ledger_folder(tmp_path))
+    rows_of = {"[1]": "{}", "{": "{"}.get(content, '{"profile": "", "rows": ' + content + "}")
+    (tmp_path / "03.json").write_text(rows_of)
+    with pytest.warns(LedgerWarning, match="03.json is not a current ledger fragment.*Run its notebook"):
+        assert merge(tmp_path) == rows
+
+
+def test_rows_of_different_profiles_are_never_merged(tmp_path):
+    Ledger(tmp_path, "01", "mine", mark="a").record("A1", ACCURACY, part="as found")
+    top = Measurement(0.5, (0.4, 0.6), control=0.1)
+    Ledger(tmp_path, "02", "mine", mark="b").record("A2", top, part="top 10")
+    with pytest.raises(ValueError, match="02.json are of another profile"):
         merge(tmp_path)
+    with pytest.warns(LedgerWarning, match="01.json was recorded on another profile"):
+        rows = merge(tmp_path, "b")
+    assert [row["id"] for row in rows if row["value"] is not None] == ["A2"]
 
 
 def test_merge_refuses_rows_recorded_under_another_rule(tmp_path):
     path = ledger_folder(tmp_path) / "01.json"
     path.write_text(path.read_text().replace("accuracy is ≥ .85", "accuracy is ≥ .5"))
-    with pytest.raises(ValueError, match="another registry"):
-        merge(tmp_path)
+    with pytest.warns(LedgerWarning, match="another registry"):
+        assert {row["id"] for row in merge(tmp_path) if row["value"] is not None} == {"A8"}
 
 
 def test_markdown_has_a_row_per_part_and_a_gpt2_column_not_run(tmp_path):

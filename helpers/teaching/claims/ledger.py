@@ -2,10 +2,14 @@
 
 import json
 import re
+import warnings
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from helpers.artifacts import write_json
+from helpers.artifacts import fingerprint, write_json
+from helpers.profiles import Profile
 from helpers.teaching.claims.measurement import Claim, Measurement, Part, Verdict
 from helpers.teaching.claims.registry import CLAIMS, find_claim
 from helpers.teaching.claims.table import (
@@ -20,9 +24,13 @@ from helpers.teaching.claims.table import (
 from helpers.teaching.display.show import Html
 
 __all__ = [
-    "CLAIMS", "Claim", "Entry", "Ledger", "Measurement", "Part", "Verdict",
-    "compare", "judge", "merge", "render_table",
+    "CLAIMS", "Claim", "Entry", "Ledger", "LedgerWarning", "Measurement", "Part", "Verdict",
+    "compare", "judge", "mark_of", "merge", "render_table", "write_fragment",
 ]  # fmt: skip
+
+
+class LedgerWarning(UserWarning):
+    """Something recorded that is not shown; says what, why, and how to get it back."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -76,6 +84,7 @@ class Ledger:
         folder: where the fragments lie; made when the first claim is recorded.
         notebook: the notebook's file name without ending, such as "01_toxicity_probe".
         model: what figures call the model.
+        mark: stands for the profile, by `mark_of`; only rows of one mark are merged.
         published_setting: True for GPT2-medium's own weights with the published scorer; only then is a
             measurement also compared with the published figure.
 
@@ -83,7 +92,9 @@ class Ledger:
         `Ledger(folder, "01_toxicity_probe", "pocket").record("A1", Measurement(...), part="as found")`
     """
 
-    def __init__(self, folder: Path, notebook: str, model: str, *, published_setting: bool = False) -> None:
+    def __init__(
+        self, folder: Path, notebook: str, model: str, *, mark: str = "", published_setting: bool = False
+    ) -> None:
         if not re.fullmatch(r"\w[\w.-]*", notebook):
             raise ValueError(
                 f"{notebook!r} is no notebook name: use its file name without ending and folder."
@@ -92,6 +103,7 @@ class Ledger:
             raise ValueError("The ledger needs the model's name: a number without its model says nothing.")
         self.path = Path(folder) / f"{notebook}.json"
         self.notebook, self.model, self.published_setting = notebook, model, published_setting
+        self.mark = mark
         self.entries: list[Entry] = []
 
     def record(self, claim_id: str, measurement: Measurement, *, part: str = "", policy: str = "") -> Entry:
@@ -119,7 +131,7 @@ class Ledger:
         )  # fmt: skip
         key = (entry.id, entry.part, entry.policy)
         self.entries = [old for old in self.entries if (old.id, old.part, old.policy) != key] + [entry]
-        write_json(self.path, [asdict(old) for old in self.entries])
+        write_fragment(self.path, self.mark, [asdict(old) for old in self.entries])
         return entry
 
     def table(self) -> Html:
@@ -146,15 +158,40 @@ def _against_figure(measurement: Measurement, published: float | None) -> str:
     return f"published {published:.3g}: differs by {measurement.value - published:+.2g}"
 
 
-def merge(folder: Path) -> list[Row]:
+def mark_of(profile: Profile) -> str:
+    """Stands for a profile with the content of every file it names: what is edited under one name differs."""
+    return fingerprint({"profile": profile})
+
+
+def write_fragment(path: Path, mark: str, rows: Sequence[Row]) -> None:
+    """Writes one notebook's share of the ledger: its rows, and the mark of the profile they belong to."""
+    write_json(path, {"profile": mark, "rows": list(rows)})
+
+
+def merge(folder: Path, mark: str | None = None) -> list[Row]:
     """All fragments of a folder in the registry's order, with a *not run* row for what is missing.
 
+    A damaged or outdated fragment is left out with a `LedgerWarning`, so that its notebook can be run again.
+
+    Args:
+        mark: of the profile whose rows are wanted: fragments of another one are left out, with a warning.
+
     Raises:
-        ValueError: a file is no current fragment, or two notebooks settle one claim.
+        ValueError: two notebooks settle one claim; or, without a mark, the rows are of several profiles.
     """
     found: dict[tuple[str, str, str], Row] = {}
+    wanted = mark
     for path in sorted(Path(folder).glob("*.json")):
-        for row in _read_fragment(path):
+        fragment = _read_fragment(path)
+        if fragment is None:
+            continue
+        wanted = fragment["profile"] if wanted is None else wanted
+        if fragment["profile"] != wanted:
+            if mark is None:
+                raise ValueError(f"The rows in {path.name} are of another profile than those before it.")
+            _left_out(f"{path.name} was recorded on another profile, or before its files were edited")
+            continue
+        for row in fragment["rows"]:
             key = (row["id"], row["part"], row["policy"])
             if key in found:
                 both = f"{found[key]['notebook']} and {row['notebook']}"
@@ -170,20 +207,26 @@ def merge(folder: Path) -> list[Row]:
     ]
 
 
-def _read_fragment(path: Path) -> list[Row]:
+def _read_fragment(path: Path) -> Mapping[str, Any] | None:
+    """A fragment's mark and rows; None, with a warning, where they cannot be used."""
     try:
-        rows = json.loads(path.read_text(encoding="utf-8"))
-        for row in rows:
+        fragment = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(fragment["profile"], str):
+            raise ValueError("it does not say which profile it is of")
+        for row in fragment["rows"]:
             claim = find_claim(row["id"])
             fixed = _fixed(claim, claim.part(row["part"]), row["policy"])
             changed = [key for key, value in fixed.items() if row[key] != value]
             if changed or row["policy"] not in claim.policy_names:
                 raise ValueError(f"its row for {row['id']} was recorded under another registry")
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path.name} is not a current ledger fragment ({error}). Run its notebook again."
-        ) from error
-    return rows
+        _left_out(f"{path.name} is not a current ledger fragment ({error})")
+        return None
+    return fragment
+
+
+def _left_out(why: str) -> None:
+    warnings.warn(f"{why}: left out. Run its notebook again.", LedgerWarning, stacklevel=4)
 
 
 def _not_run(claim: Claim, part: Part, policy: str, model: str) -> Row:
