@@ -254,6 +254,44 @@ def matched_random(
     return drawn
 
 
+def cosine_matched(
+    vectors: Float[Tensor, "layer neuron d_model"],
+    neurons: Sequence[Neuron],
+    direction: Float[Tensor, " d_model"],
+    *,
+    seed: int,
+    exclude: Iterable[Neuron] = (),
+) -> Float[Tensor, "n d_model"]:
+    """Null vectors that share with some neurons' only how far they point along a direction.
+
+    Each keeps its vector's norm and its component along `direction`; what it has besides is taken from
+    another neuron of the same layer, drawn as in `matched_random`, and scaled to the length that is left.
+    Vectors that were picked for their cosine say something of the model only where they differ from these.
+
+    Args:
+        exclude: further neurons that no remainder is taken from.
+
+    Returns:
+        One vector per neuron, in their order; the same for the same seed.
+
+    Raises ValueError if a layer has not enough neurons left, or one taken has nothing besides the direction.
+
+    Example:
+        nulls = cosine_matched(model.value_vectors, toxic, probe.direction, seed=draw)
+    """
+    donors = matched_random(neurons, d_mlp=vectors.shape[1], seed=seed, exclude=exclude)
+    own, other = (vectors_of(vectors, some).double().cpu() for some in (neurons, donors))
+    unit = direction.double().cpu() / direction.double().cpu().norm()
+    along = own @ unit
+    rest = other - torch.outer(other @ unit, unit)
+    left = (own.square().sum(dim=-1) - along.square()).clamp_min(0).sqrt()
+    lengths = rest.norm(dim=-1)
+    if not (lengths > 1e-6 * other.norm(dim=-1)).all():
+        parallel = donors[int(lengths.argmin())]
+        raise ValueError(f"{parallel} points along the direction alone and has no remainder; draw anew.")
+    return (torch.outer(along, unit) + rest * (left / lengths)[:, None]).to(vectors)
+
+
 def _check_inside(neurons: Iterable[Neuron], n_layers: int | None, d_mlp: int) -> None:
     for neuron in neurons:
         if neuron.index >= d_mlp or (n_layers is not None and neuron.layer >= n_layers):

@@ -9,6 +9,7 @@ from helpers.language.models import boot
 from helpers.mechanism.probe import fit_probe, pooled_residuals
 from helpers.mechanism.vectors import (
     Neuron,
+    cosine_matched,
     cosines,
     layer_histogram,
     matched_random,
@@ -299,3 +300,56 @@ def test_matching_refuses_repeats_strangers_and_full_layers():
         matched_random([Neuron(0, 9)], d_mlp=4, seed=0)
     with pytest.raises(ValueError, match="Layer 0 has no neuron left"):
         matched_random([Neuron(0, index) for index in range(3)], d_mlp=4, seed=0)
+
+
+# ---- the cosine-matched null
+
+
+def null_setting():
+    """Vectors of three layers of unlike lengths, some neurons of them, and a direction."""
+    lengths = torch.tensor([1.0, 3.0, 0.2])[:, None, None]
+    vectors = lengths * torch.randn(3, 20, 16, generator=random_stream(4))
+    return vectors, [Neuron(2, 5), Neuron(0, 0), Neuron(0, 7), Neuron(1, 19)], vectors[1, 2] + vectors[0, 1]
+
+
+def remainder(vectors, direction):
+    unit = direction / direction.norm()
+    rest = vectors - (vectors @ unit)[..., None] * unit
+    return rest / rest.norm(dim=-1, keepdim=True)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_null_keeps_cosine_norm_and_order(seed):
+    vectors, neurons, direction = null_setting()
+    null, own = cosine_matched(vectors, neurons, direction, seed=seed), vectors_of(vectors, neurons)
+    assert torch.allclose(cosines(null, direction), cosines(own, direction), atol=1e-6)
+    assert torch.allclose(null.norm(dim=-1), own.norm(dim=-1), rtol=1e-6)
+    again = cosine_matched(vectors, neurons, 7 * direction, seed=seed)
+    assert torch.allclose(null, again, atol=1e-6), "the direction's length is no matter"
+
+
+def test_the_nulls_remainder_is_another_neurons_of_the_same_layer():
+    vectors, neurons, direction = null_setting()
+    kept_out = [Neuron(0, index) for index in range(1, 17)]
+    null = remainder(cosine_matched(vectors, neurons, direction, seed=3, exclude=kept_out), direction)
+    likeness = torch.einsum("nd,lid->nli", null, remainder(vectors, direction))
+    for found, neuron in zip(likeness, neurons, strict=True):
+        donors = [Neuron(*place) for place in (found > 1 - 1e-5).nonzero().tolist()]
+        assert len(donors) == 1 and donors[0].layer == neuron.layer
+        assert donors[0] not in (*neurons, *kept_out)
+
+
+def test_the_null_differs_from_draw_to_draw_and_leaves_the_vectors_alone():
+    vectors, neurons, direction = null_setting()
+    before = vectors.clone()
+    draws = [cosine_matched(vectors, neurons, direction, seed=seed) for seed in (0, 0, 1)]
+    assert torch.equal(draws[0], draws[1]) and not torch.allclose(draws[0], draws[2])
+    assert torch.equal(vectors, before)
+
+
+def test_a_vector_along_the_direction_stays_and_a_donor_without_remainder_is_refused():
+    direction = torch.eye(4)[0]
+    vectors = torch.stack([3 * direction, torch.tensor([1.0, 1.0, 0.0, 0.0])])[None]
+    assert torch.allclose(cosine_matched(vectors, [Neuron(0, 0)], direction, seed=0), 3 * direction)
+    with pytest.raises(ValueError, match="L0.0 points along the direction alone"):
+        cosine_matched(vectors, [Neuron(0, 1)], direction, seed=0)

@@ -23,6 +23,8 @@ SCHEMA = {
 }  # fmt: skip
 AS_FOUND = {"majority": 0.5, "grouping": 0.75, "auroc": 0.95, "auroc_low": 0.93, "auroc_high": 0.97}
 ACCURACY = Measurement(0.91, (0.89, 0.93), "accuracy", 0.52, details=AS_FOUND)
+NULL = {"cosine_matched": 0.2, "cosine_matched_low": 0.1, "cosine_matched_high": 0.3}
+TOP_TEN = Measurement(0.5, (0.4, 0.6), control=0.1, details=NULL)
 SHARE = Measurement(
     0.9, (0.85, 0.95), "share of neurons", 0.5, None, {"activation_before": 3, "activation_after": 1}
 )
@@ -70,7 +72,7 @@ def test_recording_again_replaces_only_the_same_claim_part_and_policy(tmp_path):
 
 def test_a_new_ledger_starts_afresh_with_its_first_record_and_leaves_others(tmp_path):
     Ledger(tmp_path, "01", "pocket").record("A1", ACCURACY, part="as found")
-    Ledger(tmp_path, "02", "pocket").record("A2", Measurement(0.5, (0.4, 0.6), control=0.1), part="top 10")
+    Ledger(tmp_path, "02", "pocket").record("A2", TOP_TEN, part="top 10")
     before = {path.name: path.read_text() for path in tmp_path.iterdir()}
     again = Ledger(tmp_path, "01", "pocket")
     assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before

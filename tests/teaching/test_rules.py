@@ -17,6 +17,8 @@ def m(value, low=None, high=None, control=None, band=None, **details):
 
 
 A1 = {"majority": 0.8, "grouping": 0.75, "auroc": 0.9, "auroc_low": 0.88, "auroc_high": 0.92}
+NULL = {"cosine_matched": 0.3, "cosine_matched_low": 0.2, "cosine_matched_high": 0.45}  # A2 and A3
+NEAR = {"cosine_with_probe": 0.9}
 A4 = {"perplexity_ratio": 1.07, "f1_difference": 0.0}
 A5 = {"share_kept": 0.5, "fluency_chosen": 9.0, "fluency_rejected": 12.0}
 A6 = {"base_toxicity": 0.5, "perplexity_ratio": 1.05, "f1_difference": 0.0}
@@ -42,15 +44,21 @@ CASES = [
     ("A1", "matched", m(0.8, 0.75, 0.85, 0.5), AGREES),
     ("A1", "matched", m(0.79, 0.75, 0.85, 0.5), DIRECTION),
     ("A1", "matched", m(0.9, 0.5, 0.95, 0.5), NOT_REPRODUCED),
-    ("A2", "top 10", m(0.5, 0.4, 0.6, 0.1), AGREES),
-    ("A2", "top 10", m(0.4, 0.3, 0.5, 0.1), DIRECTION),
-    ("A2", "top 64", m(0.12, 0.1, 0.2, 0.1), NOT_REPRODUCED),
-    ("A3", "U0", m(0.5, control=0.05, band=(0.0, 0.2)), AGREES),
-    ("A3", "U0", m(0.4, control=0.05, band=(0.0, 0.2)), DIRECTION),
-    ("A3", "U0", m(0.6, control=0.3, band=(0.1, 0.6)), NOT_REPRODUCED),
-    ("A3", "U1", m(0.3, control=0.05, band=(0.0, 0.2)), AGREES),
-    ("A3", "U1", m(0.1, control=0.05, band=(0.0, 0.2)), DIRECTION),
-    ("A3", "U2", m(0.0, control=0.05, band=(0.0, 0.2)), NOT_REPRODUCED),
+    ("A2", "top 10", m(0.5, 0.4, 0.6, 0.1, **NULL), AGREES),
+    ("A2", "top 10", m(0.4, 0.3, 0.5, 0.1, **NULL), DIRECTION),
+    ("A2", "top 10", m(0.45, 0.4, 0.6, 0.1, **NULL), DIRECTION),
+    ("A2", "top 10", m(0.451, 0.4, 0.6, 0.1, **NULL), AGREES),
+    ("A2", "top 64", m(0.12, 0.1, 0.2, 0.1, **NULL), NOT_REPRODUCED),
+    ("A2", "top 64", m(0.6, 0.1, 0.7, 0.1, **NULL), NOT_REPRODUCED),
+    ("A3", "U0", m(0.5, control=0.05, band=(0.0, 0.2), **NULL, **NEAR), AGREES),
+    ("A3", "U0", m(0.49, control=0.05, band=(0.0, 0.2), **NULL, **NEAR), DIRECTION),
+    ("A3", "U0", m(0.9, control=0.05, band=(0.0, 0.2), **(NULL | {"cosine_matched_high": 0.9}), **NEAR),
+     DIRECTION),
+    ("A3", "U0", m(0.6, control=0.3, band=(0.1, 0.6), **NULL, **NEAR), NOT_REPRODUCED),
+    ("A3", "U1", m(0.5, control=0.05, band=(0.0, 0.2), **NULL, **NEAR), AGREES),
+    ("A3", "U1", m(0.3, control=0.05, band=(0.0, 0.2), **NULL, **NEAR), DIRECTION),
+    ("A3", "U1", m(0.2, control=0.05, band=(0.0, 0.2), **NULL, **NEAR), NOT_REPRODUCED),
+    ("A3", "U2", m(0.0, control=0.05, band=(0.0, 0.2), **NULL, **NEAR), NOT_REPRODUCED),
     ("A4", "W", m(0.2, 0.1, 0.3, 0.0, (-0.05, 0.05), **A4), AGREES),
     ("A4", "best value vector", m(0.2, 0.1, 0.3, 0.05, (0.0, 0.12), **A4), DIRECTION),
     ("A4", "U0", m(0.2, -0.01, 0.3, 0.0, (-0.05, 0.05), **A4), NOT_REPRODUCED),

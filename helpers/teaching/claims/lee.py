@@ -50,12 +50,14 @@ A1 = Claim(
 
 
 @rule(
-    "agrees when the interval lies above three times the control; direction only when it lies above the"
-    " control",
+    "agrees when the share lies above the 95 % band of the cosine-matched null (point) and its interval above"
+    " three times the random neurons; direction only when its interval lies above the random neurons",
     given=("interval", "control"),
+    needs=("cosine_matched", "cosine_matched_low", "cosine_matched_high"),
 )
-def three_times_control(m: Measurement) -> Verdict:
-    return grade(direction=m.low > m.against, agrees=m.low > 3 * m.against)
+def closest_are_toxic(m: Measurement) -> Verdict:
+    beyond = m.value > m.details["cosine_matched_high"]
+    return grade(direction=m.low > m.against, agrees=beyond and m.low > 3 * m.against)
 
 
 A2 = Claim(
@@ -63,30 +65,27 @@ A2 = Claim(
     source="A table 1",
     statement="The value vectors closest to the probe promote toxic tokens.",
     measured="share of toxic tokens among the ten most promoted, mean over the vectors",
-    control="random neurons of the same layers",
+    control=(
+        "random neurons of the same layers; the same cosines with the probe on other neurons' remainders "
+        "(40 draws)"
+    ),
     notebook="02",
     parts=(
-        Part("top 10", "7 vectors listed", "share of toxic tokens", three_times_control),
-        Part("top 64", "not given", "share of toxic tokens", three_times_control),
+        Part("top 10", "7 vectors listed", "share of toxic tokens", closest_are_toxic),
+        Part("top 64", "not given", "share of toxic tokens", closest_are_toxic),
     ),
 )
 
 
 @rule(
-    "agrees when the share is ≥ .5 and above the control's band; direction only when it is above the band",
+    "agrees when the share is ≥ .5 and above the 95 % band of the cosine-matched null; direction only when it"
+    " is above the band of random vectors",
     given=("control", "control_interval"),
+    needs=("cosine_matched", "cosine_matched_low", "cosine_matched_high", "cosine_with_probe"),
 )
-def first_svd_direction(m: Measurement) -> Verdict:
-    return grade(direction=m.value > m.band[1], agrees=m.value >= 0.5)
-
-
-@rule(
-    "reported beside U0: agrees when the share is above the control's band; direction only when above "
-    "the control",
-    given=("control", "control_interval"),
-)
-def further_svd_direction(m: Measurement) -> Verdict:
-    return grade(direction=m.value > m.against, agrees=m.value > m.band[1])
+def shared_direction_is_toxic(m: Measurement) -> Verdict:
+    beyond = m.value > m.details["cosine_matched_high"]
+    return grade(direction=m.value > m.band[1], agrees=m.value >= 0.5 and beyond)
 
 
 A3 = Claim(
@@ -94,16 +93,16 @@ A3 = Claim(
     source="A table 1",
     statement="The SVD of the closest value vectors gives readable toxic directions.",
     measured="share of toxic tokens among the ten most promoted by U0, U1, U2; families per direction",
-    control="SVD of as many random value vectors",
+    control="SVD of as many random value vectors, and of as many cosine-matched ones (40 draws each)",
     notebook="02",
     parts=(
-        Part("U0", "listed: insults", "share of toxic tokens", first_svd_direction),
-        Part("U1", "listed: sexual words", "share of toxic tokens", further_svd_direction),
+        Part("U0", "listed: insults", "share of toxic tokens", shared_direction_is_toxic),
+        Part("U1", "listed: sexual words", "share of toxic tokens", shared_direction_is_toxic),
         Part(
             "U2",
             "listed: sexual and gendered words",
             "share of toxic tokens",
-            further_svd_direction,
+            shared_direction_is_toxic,
         ),
     ),
 )
