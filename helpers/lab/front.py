@@ -20,7 +20,7 @@ from helpers.language.evaluation import Evaluation
 from helpers.language.models import LanguageModel
 from helpers.language.scoring import Scorer
 from helpers.language.texts import Texts
-from helpers.profiles import Profile, check_profile, load_profile
+from helpers.profiles import GPT2_MEDIUM, Profile, check_profile, load_profile
 from helpers.runtime import choose_device, seed_everything
 from helpers.teaching.claims import Ledger, mark_of, merge, notebook_table, render_table
 from helpers.teaching.display.display import Display
@@ -82,7 +82,13 @@ class Lab:
         lab = cls(
             at=at,
             build=build,
-            claims=Ledger(build / "claims", notebook, chosen.label, mark=mark_of(chosen)),
+            claims=Ledger(
+                build / "claims",
+                notebook,
+                chosen.label,
+                mark=mark_of(chosen),
+                published_setting=is_published(chosen),
+            ),  # fmt: skip
             show=Display(unmask=unmask),
             measures=measures,
             pairs=pairs,
@@ -136,3 +142,11 @@ class Lab:
         if ids:
             return notebook_table([row for row in rows if row["id"] in ids])
         return Html(render_table(rows, format="html"), render_table(rows, format="markdown"))
+
+
+def is_published(profile: Profile) -> bool:
+    """Whether figures may be compared with the published ones: the papers' model, and paper B's scorer.
+
+    Paper A scored with a service that is being retired; its figures are of another scale.
+    """
+    return profile.model == GPT2_MEDIUM.model and profile.scorers[0] == GPT2_MEDIUM.scorers[0]

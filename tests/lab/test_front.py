@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from helpers.lab import Lab
-from helpers.profiles import ProfileError
+from helpers.lab.front import is_published
+from helpers.profiles import GPT2_MEDIUM, POCKET, ProfileError
 from tests.tiny_profile import tiny_profile
 
 
@@ -32,6 +33,13 @@ def test_an_unknown_profile_is_refused_before_anything_is_made(tmp_path, monkeyp
     with pytest.raises(ProfileError, match="pocket"):
         Lab.start("01_toxicity_probe", "pokcet")
     assert not (tmp_path / "build").exists()
+
+
+def test_published_figures_are_compared_on_the_papers_model_with_a_published_scorer_only():
+    assert is_published(GPT2_MEDIUM)
+    assert not is_published(POCKET)
+    assert not is_published(GPT2_MEDIUM.model_copy(update={"scorers": GPT2_MEDIUM.scorers[::-1]}))
+    assert not is_published(GPT2_MEDIUM.model_copy(update={"model": POCKET.model}))
 
 
 def test_features_come_back_the_same_from_the_cache(lab, tmp_path, monkeypatch):
