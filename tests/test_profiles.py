@@ -8,15 +8,19 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from helpers.pocket import FOLDER
 from helpers.profiles import (
+    FAMILY,
     GPT2_MEDIUM,
     POCKET,
     PROFILES,
+    UNTRAINED,
     FileText,
     ModelSource,
     Profile,
     ProfileError,
     Settings,
+    bred_for,
     check_profile,
     load_profile,
     unpinned,
@@ -73,6 +77,57 @@ def test_default_comes_from_the_environment(monkeypatch):
 def test_unknown_name_lists_near_misses(wrong, meant):
     with pytest.raises(ProfileError, match=f"Did you mean {meant}"):
         load_profile(wrong)
+
+
+@pytest.fixture
+def seeds(tmp_path, monkeypatch) -> Path:
+    """The folder of the family's weights, moved to where there is only what a test puts there."""
+    for module in ("helpers.pocket", "helpers.profiles.checks", "helpers.profiles.builtin"):
+        monkeypatch.setattr(f"{module}.FOLDER", tmp_path / "seeds")
+    return tmp_path / "seeds"
+
+
+def test_the_family_differs_in_its_weights_alone():
+    assert [member.name for member in FAMILY] == ["pocket", "pocket-1", "pocket-2"]
+    assert FAMILY[0] == POCKET and load_profile("pocket-2") == FAMILY[2]
+    for member in (*FAMILY, UNTRAINED):
+        assert member.name == member.label
+        as_pocket = {"name": "pocket", "label": "pocket", "model": POCKET.model}
+        assert member.model_copy(update=as_pocket) == POCKET
+    assert [member.model.folder for member in FAMILY] == [FOLDER / seed for seed in "012"]
+
+
+def test_a_member_without_weights_says_which_command_makes_it(seeds, tmp_path):
+    member = POCKET.model_copy(update={"model": ModelSource(folder=seeds / "1")})
+    with pytest.raises(ProfileError, match=r"pocket-1 .*trained: none.*`make pocket SEED=1`"):
+        check_profile(member)
+    with pytest.raises(ProfileError, match=r"pocket-7 .*`make pocket SEED=7`.*--seed 7.*\.toml"):
+        load_profile("pocket-7")
+    with pytest.raises(ProfileError, match=r"mine\.toml cannot inherit: pocket-7 .*`make pocket SEED=7`"):
+        load_profile(written(tmp_path, 'inherits = "pocket-7"'))
+
+
+def test_once_trained_any_seed_is_a_profile(seeds, tmp_path):
+    tiny_model(tmp_path).rename(tmp_path / "model")
+    seeds.mkdir()
+    (tmp_path / "model").rename(seeds / "7")
+    member = load_profile("pocket-7")
+    check_profile(member)
+    assert (member.label, member.model.folder) == ("pocket-7", seeds / "7")
+    assert load_profile(written(tmp_path, 'inherits = "pocket-7"\nseed = 3')).model == member.model
+    with pytest.raises(ProfileError, match="trained: pocket-7"):
+        load_profile("pocket-8")
+    with pytest.raises(ProfileError, match="There are: .*pocket-7"):
+        load_profile("packet")
+
+
+def test_bred_for_holds_for_trained_pockets_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr("helpers.profiles.builtin.BRED_FOR", ("A2",))
+    text = 'inherits = "pocket"\n[model]\nfolder = "elsewhere"'
+    assert [bred_for(member) for member in FAMILY] == [("A2",)] * 3
+    assert bred_for(load_profile(written(tmp_path, 'inherits = "pocket-1"\nseed = 3'))) == ("A2",)
+    assert bred_for(load_profile(written(tmp_path, text))) == ()
+    assert bred_for(UNTRAINED) == bred_for(GPT2_MEDIUM) == ()
 
 
 def test_toml_overrides_and_inherits_the_rest(tmp_path):

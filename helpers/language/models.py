@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import datasets
@@ -208,17 +209,24 @@ def load_model(source: ModelSource, *, device: str | torch.device = "cpu", name:
 def load_hf(
     source: ModelSource, *, dtype: torch.dtype = torch.float32
 ) -> tuple[GPT2LMHeadModel, PreTrainedTokenizerBase]:
-    """The plain Hugging Face model and tokenizer, on the CPU, for training and for `boot`."""
+    """The plain Hugging Face model and tokenizer, on the CPU, for training and for `boot`.
+
+    Where the source asks for an untrained model, its weights are drawn instead of read.
+    """
     folder = source.folder or hub.model_folder(str(source.id), source.revision)
     check_model_folder(folder)
     with quiet():
-        loaded: Any = GPT2LMHeadModel.from_pretrained(
-            folder, dtype=dtype, attn_implementation="eager", local_files_only=True, output_loading_info=True
-        )
-        hf, report = loaded
+        if source.untrained is not None:
+            hf, report = draw_weights(folder, source.untrained, dtype), dict[str, Any]()
+        else:
+            loaded: Any = GPT2LMHeadModel.from_pretrained(
+                folder, dtype=dtype, attn_implementation="eager", local_files_only=True,
+                output_loading_info=True,
+            )  # fmt: skip
+            hf, report = loaded
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     for problem in ("missing_keys", "mismatched_keys"):
-        if report[problem]:
+        if report.get(problem):
             names = ", ".join(str(key) for key in sorted(report[problem])[:4])
             raise ModelError(
                 f"{folder} is not a whole GPT-2 checkpoint: {len(report[problem])} "
@@ -234,6 +242,14 @@ def load_hf(
             f"{hf.config.vocab_size}: they do not belong together."
         )
     return hf.eval(), tokenizer
+
+
+def draw_weights(folder: Path, seed: int, dtype: torch.dtype) -> GPT2LMHeadModel:
+    """A model of a checkpoint's shape with the random weights that training from this seed would start at."""
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        return GPT2LMHeadModel._from_config(config, dtype=dtype, attn_implementation="eager")
 
 
 def boot(

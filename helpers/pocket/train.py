@@ -1,4 +1,4 @@
-"""Trains the pocket model from scratch: `python -m helpers.pocket.train`; a killed run is resumed."""
+"""Trains a pocket model from scratch, `SEED=1 python -m helpers.pocket.train`; a killed run is resumed."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import hashlib
 import json
 import math
+import os
 import shutil
 import time
 from dataclasses import asdict, dataclass
@@ -19,7 +20,7 @@ from torch.nn import functional
 from tqdm.auto import tqdm
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from helpers.pocket import WEIGHTS
+from helpers.pocket import weights_of
 from helpers.pocket.corpus import plain_text
 from helpers.pocket.tokenizer import END, save_tokenizer, train_tokenizer
 
@@ -225,24 +226,28 @@ def write_model(model: GPT2LMHeadModel, tokenizer: Tokenizer, log: dict, folder:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     defaults = Settings()
-    parser.add_argument("--out", type=Path, default=WEIGHTS)
+    parser.add_argument("--out", type=Path, help="default: the folder of the seed")
+    parser.add_argument("--seed", type=int, default=os.environ.get("SEED", defaults.seed))
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--steps", type=int, help="number of steps; overrides --tokens")
-    for name in ("layers", "width", "heads", "tokens", "seed", "batch", "corpus_seed"):
+    for name in ("layers", "width", "heads", "tokens", "batch", "corpus_seed"):
         parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=getattr(defaults, name))
     parser.add_argument("--learning-rate", type=float, default=defaults.learning_rate)
     given = parser.parse_args(arguments)
+    if given.seed < 0:
+        parser.error(f"a training seed counts from 0, so {given.seed} is none")
+    out = given.out or weights_of(given.seed)
     tokens = given.steps * given.batch * CONTEXT if given.steps else given.tokens
     settings = Settings(
         layers=given.layers, width=given.width, heads=given.heads, tokens=tokens, batch=given.batch,
         learning_rate=given.learning_rate, seed=given.seed, corpus_seed=given.corpus_seed,
     )  # fmt: skip
-    work = given.out.parent / f".{given.out.name}.training"
+    work = out.parent / f".{out.name}.training"
     model, tokenizer, log = train(settings, choose_device(given.device), work)
-    write_model(model, tokenizer, log, given.out)
+    write_model(model, tokenizer, log, out)
     shutil.rmtree(work, ignore_errors=True)
     last = log["steps"][-1]
-    print(f"{given.out}: {log['parameters']:,} parameters, {log['seen_tokens']:,} tokens,"
+    print(f"{out}: {log['parameters']:,} parameters, {log['seen_tokens']:,} tokens,"
           f" {log['minutes']} min, held-out loss {last['held_out_loss']:.4f}")  # fmt: skip
 
 

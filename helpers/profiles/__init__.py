@@ -1,6 +1,15 @@
 """Profiles: every knob of the notebooks, the built-in ones, and those that a user writes in TOML."""
 
-from helpers.profiles.builtin import GPT2_MEDIUM, POCKET, PROFILES, load_profile, unpinned
+from helpers.profiles.builtin import (
+    FAMILY,
+    GPT2_MEDIUM,
+    POCKET,
+    PROFILES,
+    UNTRAINED,
+    bred_for,
+    load_profile,
+    unpinned,
+)
 from helpers.profiles.checks import check_model_folder, check_profile
 from helpers.profiles.schema import (
     DPO,
@@ -31,6 +40,7 @@ from helpers.profiles.sources import (
 
 __all__ = [
     "DPO",
+    "FAMILY",
     "GPT2_MEDIUM",
     "POCKET",
     "PPLM",
@@ -53,8 +63,10 @@ __all__ = [
     "ScorerSettings",
     "Settings",
     "Steering",
+    "UNTRAINED",
     "Vectors",
     "WordScorerSettings",
+    "bred_for",
     "check_model_folder",
     "check_profile",
     "load_profile",

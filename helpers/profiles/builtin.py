@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
+from helpers.pocket import BRED_FOR, FOLDER, SEEDS, WEIGHTS, name_of, trained_seeds, weights_of
 from helpers.profiles.schema import (
     DPO,
     PPLM,
@@ -27,12 +28,12 @@ from helpers.profiles.sources import (
     PocketText,
     ProfileError,
 )
-from helpers.profiles.toml import near_misses, read_toml
+from helpers.profiles.toml import no_such_profile, read_toml
 
 POCKET = Profile(
     name="pocket",
     label="pocket",
-    model=ModelSource(folder=Path(__file__).parents[1] / "pocket" / "weights"),
+    model=ModelSource(folder=WEIGHTS),
     data=Data(
         comments=PocketText(),
         prompts=PocketText(),
@@ -130,14 +131,44 @@ GPT2_MEDIUM = Profile(
     dpo=DPO(max_steps=1680),  # once through the pairs: the published iterator does not come round again
 )
 
-PROFILES: dict[str, Profile] = {profile.name: profile for profile in (POCKET, GPT2_MEDIUM)}
+
+def _like_pocket(name: str, model: ModelSource) -> Profile:
+    """The pocket's profile over other weights, named after them."""
+    return POCKET.model_copy(update={"name": name, "label": name, "model": model})
+
+
+FAMILY = tuple(_like_pocket(name_of(seed), ModelSource(folder=weights_of(seed))) for seed in SEEDS)
+"""The pocket model trained from each of the seeds that ship, `pocket` first."""
+
+UNTRAINED = _like_pocket("pocket-untrained", ModelSource(folder=WEIGHTS, untrained=0))
+"""The pocket's shape and tokenizer with random weights: what holds on it too does not come of training."""
+
+PROFILES: dict[str, Profile] = {
+    profile.name: profile for profile in (POCKET, *FAMILY[1:], UNTRAINED, GPT2_MEDIUM)
+}
+
+
+def known_profiles() -> dict[str, Profile]:
+    """The built-in profiles, and the pocket model of every further seed that was trained here."""
+    further = [seed for seed in trained_seeds() if seed not in SEEDS]
+    return PROFILES | {
+        name_of(seed): _like_pocket(name_of(seed), ModelSource(folder=weights_of(seed))) for seed in further
+    }
+
+
+def bred_for(profile: Profile) -> tuple[str, ...]:
+    """The claims that the choice of the profile's model went by: the pocket's for a trained pocket model."""
+    model = profile.model
+    is_pocket = model.folder is not None and model.folder.parent == FOLDER and model.untrained is None
+    return BRED_FOR if is_pocket else ()
 
 
 def load_profile(name_or_path: str | Path | None = None) -> Profile:
     """A profile by name, or from a TOML file that inherits from one and overrides what it names.
 
     Args:
-        name_or_path: "pocket", "gpt2-medium", or a *.toml file. None: `TOXICITY_LAB_PROFILE`, else "pocket".
+        name_or_path: "pocket", "pocket-1", "gpt2-medium" …, or a *.toml file. None: `TOXICITY_LAB_PROFILE`,
+            else "pocket".
 
     Raises:
         ProfileError: unknown name or key, missing file, wrong type; names it and lists what would be right.
@@ -145,14 +176,13 @@ def load_profile(name_or_path: str | Path | None = None) -> Profile:
     wanted = str(
         name_or_path if name_or_path is not None else os.environ.get("TOXICITY_LAB_PROFILE") or "pocket"
     )
-    if wanted in PROFILES:
-        return PROFILES[wanted]
+    known = known_profiles()
+    if wanted in known:
+        return known[wanted]
     path = Path(wanted).expanduser()
     if path.suffix != ".toml":
-        raise ProfileError(
-            f"There is no profile {wanted!r}.{near_misses(wanted, PROFILES)} Or a *.toml file."
-        )
-    return read_toml(path, PROFILES)
+        raise ProfileError(f"{no_such_profile(wanted, known)} Or name a *.toml file.")
+    return read_toml(path, known)
 
 
 def unpinned(profile: Profile) -> list[tuple[Literal["model", "dataset"], str]]:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from helpers.pocket import FOLDER, not_trained
 from helpers.profiles import files
 from helpers.profiles.schema import Profile
 from helpers.profiles.sources import FileText, HubScorerSettings, HubText, ProfileError
@@ -15,6 +16,8 @@ from helpers.profiles.sources import FileText, HubScorerSettings, HubText, Profi
 
 def check_model_folder(folder: Path) -> None:
     """Raises ProfileError unless the folder holds a GPT-2 configuration, weights and a tokenizer."""
+    if folder.parent == FOLDER and folder.name.isdecimal() and not (folder / "model.safetensors").is_file():
+        raise ProfileError(not_trained(int(folder.name)))
     if not folder.is_dir():
         raise ProfileError(
             f"The model folder {folder} does not exist. Give a folder written by save_pretrained, "

@@ -27,6 +27,10 @@ class ModelSource(Settings):
     id: str | None = Field(default=None, description="hub repository, such as openai-community/gpt2-medium")
     folder: Path | None = Field(default=None, description="local folder written by save_pretrained")
     revision: str | None = Field(default=None, description="full commit hash of the hub repository")
+    untrained: int | None = Field(
+        default=None, ge=0,
+        description="seed of random weights of this shape in place of the model's own: a negative control",
+    )  # fmt: skip
 
     @model_validator(mode="after")
     def _one_place(self) -> ModelSource:

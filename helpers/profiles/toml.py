@@ -14,6 +14,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from helpers.pocket import not_trained
 from helpers.profiles.schema import Profile
 from helpers.profiles.sources import ProfileError, Settings
 
@@ -53,9 +54,7 @@ def _merged(path: Path, builtin: Mapping[str, Profile], seen: tuple[Path, ...] =
     elif parent.endswith(".toml"):
         base = _merged(path.parent / _expand(parent, f"{path}: inherits"), builtin, (*seen, path))
     else:
-        raise ProfileError(
-            f"{path}: there is no profile {parent!r} to inherit from.{near_misses(parent, builtin)}"
-        )
+        raise ProfileError(f"{path} cannot inherit: {no_such_profile(parent, builtin)}")
     # A name for what is no longer the parent, so that no figure goes by the wrong one.
     own = {"name": path.stem, "label": own.get("name", path.stem), **own}
     return _merge(base, _absolute(own, path))
@@ -148,6 +147,13 @@ def _settings_in(annotation: Any) -> Iterator[type[BaseModel]]:
         return
     for argument in get_args(annotation):
         yield from _settings_in(argument)
+
+
+def no_such_profile(name: str, known: Iterable[str]) -> str:
+    """For errors: what may have been meant, or the command that would make it."""
+    if member := re.fullmatch(r"pocket-(\d+)", name):
+        return not_trained(int(member[1]))
+    return f"There is no profile {name!r}.{near_misses(name, known)}"
 
 
 def near_misses(wrong: str, known: Iterable[str]) -> str:

@@ -152,6 +152,25 @@ def test_half_precision_file_becomes_float32(tmp_path):
     assert torch.equal(model.value_vectors[0], weights["transformer.h.0.mlp.c_proj.weight"].float())
 
 
+def test_an_untrained_model_has_the_shape_and_the_weights_that_training_would_start_at(tmp_path):
+    folder = tiny_model(tmp_path, seed=3)
+    before = torch.get_rng_state()
+    drawn, tokenizer = load_hf(ModelSource(folder=folder, untrained=5))
+    assert torch.equal(torch.get_rng_state(), before), "drawing weights must not move anybody's noise"
+    torch.manual_seed(5)
+    fresh = transformers.GPT2LMHeadModel(drawn.config)
+    torch.set_rng_state(before)
+    for (name, one), other in zip(drawn.named_parameters(), fresh.parameters(), strict=True):
+        assert torch.equal(one, other), name
+    own = load_hf(ModelSource(folder=folder))[0]
+    shapes = [[(name, p.shape) for name, p in model.named_parameters()] for model in (own, drawn)]
+    assert shapes[0] == shapes[1]
+    assert tokenizer.get_vocab() == load_hf(ModelSource(folder=folder))[1].get_vocab()
+    other = load_hf(ModelSource(folder=folder, untrained=6))[0]
+    assert not torch.equal(drawn.lm_head.weight, other.lm_head.weight)
+    load_model(ModelSource(folder=folder, untrained=5), name="untrained")
+
+
 def test_missing_weights_are_an_error_not_a_random_model(tmp_path):
     folder = tiny_model(tmp_path)
     weights = load_file(folder / "model.safetensors")

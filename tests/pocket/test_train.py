@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer, GPT2LMHeadModel
 
+from helpers.pocket import FOLDER, WEIGHTS
 from helpers.pocket import train as training
 from helpers.pocket.corpus import plain_text
 from helpers.pocket.measure import load, sample
@@ -126,6 +127,23 @@ def test_windows_begin_where_they_should(trained):
     assert torch.equal(windows, stream.batch(7, 16))
     text = np.array2string(stream.ids, threshold=len(stream.ids))
     assert np.array2string(windows[0].numpy())[1:20] in text
+
+
+def test_the_seed_decides_the_folder_and_may_stand_in_the_environment(trained, monkeypatch, capsys):
+    written = []
+    monkeypatch.setattr(training, "train", lambda settings, *_: (settings.seed, None, trained[2]))
+    monkeypatch.setattr(training, "write_model", lambda seed, _, log, folder: written.append((seed, folder)))
+    monkeypatch.delenv("SEED", raising=False)
+    training.main([])
+    monkeypatch.setenv("SEED", "7")
+    training.main([])
+    training.main(["--seed", "8"])
+    assert written == [(0, WEIGHTS), (7, FOLDER / "7"), (8, FOLDER / "8")]
+    for wrong, said in (("one", "invalid int value: 'one'"), ("-1", "counts from 0")):
+        monkeypatch.setenv("SEED", wrong)
+        with pytest.raises(SystemExit):
+            training.main([])
+        assert said in capsys.readouterr().err
 
 
 def test_schedule_warms_up_and_comes_down():
