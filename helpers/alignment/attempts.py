@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,18 +13,18 @@ from typing import Any
 from transformers import GPT2LMHeadModel
 
 from helpers.alignment.encoding import PairError
-from helpers.alignment.jsonl import lines_of
-from helpers.artifacts import disk_full_said
+from helpers.artifacts import disk_full_said, seal, unseal
 from helpers.language.texts import Pair
 from helpers.mechanism.probe import Probe
 from helpers.profiles import PPLM
 
 
 class AttemptLog:
-    """A JSONL file: its first line says what the attempts are made with, every further line is one attempt.
+    """A JSONL file: its first line says what the attempts are made with, every further line is one batch.
 
-    A batch is written in one piece and flushed to disk. What a killed or failed write leaves behind is a last
-    line without its end, which is cut off when the log is opened again.
+    Lines carry checksums, and each is flushed to disk. When the log is opened again it is cut before the
+    first line that is not whole (what a killed or failed write leaves) or not as it was written; so a run
+    goes on after whole batches, and ends as one that was never interrupted.
 
     log = AttemptLog(folder / "attempts.jsonl", {"seed": 0})
     log.append([Pair("a", "You are", " kind.", " rude.")])
@@ -33,16 +34,24 @@ class AttemptLog:
         """Opens or begins a log.
 
         Raises:
-            PairError: the file holds attempts made with something else, or lines that are none.
+            PairError: the file holds attempts made with something else.
         """
         self.file = file
         self.done: dict[str, Pair] = {}
         file.parent.mkdir(parents=True, exist_ok=True)
         whole = self._whole_lines()
-        if whole:
-            self._read(whole, json.loads(json.dumps(made_with)))
-        else:
-            self._write(json.dumps({"made_with": made_with}) + "\n")
+        if not whole:
+            self._write({"made_with": made_with})
+            return
+        found, wanted = whole[0]["made_with"], json.loads(json.dumps(made_with))
+        if found != wanted:
+            differ = sorted(key for key in {*found, *wanted} if found.get(key) != wanted.get(key))
+            raise PairError(
+                f"{self.file} holds attempts made with other settings ({', '.join(differ)}). "
+                "Give this run a folder of its own, or delete the file."
+            )
+        for row in (row for batch in whole[1:] for row in batch):
+            self.done[row["id"]] = Pair(row["id"], row["prompt"], row["chosen"], row["rejected"])
 
     def append(self, attempts: Sequence[Pair]) -> None:
         """Adds a batch. Raises `DiskFull` if the disk is full; what was there before stays."""
@@ -50,35 +59,32 @@ class AttemptLog:
             {"id": pair.id, "prompt": pair.prompt, "chosen": pair.chosen, "rejected": pair.rejected}
             for pair in attempts
         ]
-        self._write("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+        self._write(rows)
         self.done.update({pair.id: pair for pair in attempts})
 
-    def _whole_lines(self) -> list[str]:
+    def _whole_lines(self) -> list[Any]:
+        """The content of the lines up to the first damaged one, at which the file is cut."""
         if not self.file.is_file():
             return []
-        written = self.file.read_bytes()
-        whole = written[: written.rfind(b"\n") + 1]
-        if len(whole) < len(written):
-            os.truncate(self.file, len(whole))
-        return lines_of(whole.decode("utf-8"))
+        contents, good = [], 0
+        for line in self.file.read_bytes().splitlines(keepends=True):
+            try:
+                contents.append(unseal(line.removesuffix(b"\n")))
+            except ValueError as error:
+                if line.endswith(b"\n"):  # else it is what a killed write leaves
+                    kept = max(0, len(contents) - 1)
+                    said = f"{self.file} is damaged after {kept} batches ({error}); going on from them."
+                    warnings.warn(said, stacklevel=4)
+                break
+            if not line.endswith(b"\n"):
+                contents.pop()
+                break
+            good += len(line)
+        if good < self.file.stat().st_size:
+            os.truncate(self.file, good)
+        return contents
 
-    def _read(self, lines: Sequence[str], made_with: Mapping[str, Any]) -> None:
-        try:
-            found = json.loads(lines[0])["made_with"]
-            rows = [json.loads(line) for line in lines[1:]]
-            self.done = {
-                row["id"]: Pair(row["id"], row["prompt"], row["chosen"], row["rejected"]) for row in rows
-            }
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise PairError(f"{self.file} is damaged ({error!r}). Delete it to begin anew.") from error
-        if found != made_with:
-            differ = sorted(key for key in {*found, *made_with} if found.get(key) != made_with.get(key))
-            raise PairError(
-                f"{self.file} holds attempts made with other settings ({', '.join(differ)}). "
-                "Give this run a folder of its own, or delete the file."
-            )
-
-    def _write(self, text: str) -> None:
+    def _write(self, content: Any) -> None:
         advice = (
             f"The {len(self.done)} attempts before this batch are safe; make room and run again "
             "to go on from them."
@@ -87,7 +93,7 @@ class AttemptLog:
             disk_full_said("writing attempts", self.file.parent, advice),
             self.file.open("ab") as file,
         ):
-            file.write(text.encode("utf-8"))
+            file.write(seal(content).encode("utf-8") + b"\n")
             file.flush()
             os.fsync(file.fileno())
 

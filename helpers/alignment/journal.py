@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import warnings
@@ -13,7 +12,7 @@ from typing import Any
 from transformers import GPT2LMHeadModel
 
 from helpers.alignment.runs import Row, TrainingRun, looks_of, roles_of, step_name, write_run
-from helpers.artifacts import write_json
+from helpers.artifacts import seal, unseal, write_whole
 from helpers.language.models import quiet
 from helpers.profiles import DPO
 
@@ -38,7 +37,14 @@ class Journal:
 
     @staticmethod
     def _read(file: Path) -> Any:
-        return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+        """What a file of ours says; None where there is none, or, with a warning, where it is damaged."""
+        try:
+            return unseal(file.read_bytes())
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            warnings.warn(f"{file} is damaged ({error}); beginning anew.", stacklevel=4)
+            return None
 
     def candidate(self, step: int) -> Path:
         """Where the weights after a step are kept."""
@@ -51,7 +57,7 @@ class Journal:
 
     def keep_reference(self, logps: Any) -> None:
         """Keeps them for a run that goes on."""
-        write_json(self.work / "reference.json", {"made_with": self.made_with, "logps": logps})
+        write_whole(self.work / "reference.json", seal({"made_with": self.made_with, "logps": logps}))
 
     def drop_unfinished(self) -> None:
         """Removes checkpoints that a killed run may have left in pieces."""
@@ -84,7 +90,7 @@ class Journal:
             "finished": self.finished,
             "stopped": self.stopped,
         }
-        write_json(self.work / "journal.json", state)
+        write_whole(self.work / "journal.json", seal(state))
 
 
 def save_weights(model: GPT2LMHeadModel, beside: Sequence[Any], folder: Path) -> None:

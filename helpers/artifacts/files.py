@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -42,6 +43,28 @@ def write_whole(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes plain data as indented JSON by `write_whole`."""
     write_whole(path, json.dumps(value, ensure_ascii=False, indent=1) + "\n")
+
+
+def seal(value: Any) -> str:
+    """Plain data as one line of JSON, without its end, that carries its own checksum.
+
+    >>> seal([1])
+    '{"content": [1], "sha256": "080a9ed428559ef602668b4c00f114f1a11c3f6b02a435f0bdc154578e4d7f22"}'
+    """
+    text = json.dumps(value, ensure_ascii=False)
+    checksum = hashlib.sha256(text.encode()).hexdigest()
+    return f'{{"content": {text}, "sha256": "{checksum}"}}'
+
+
+def unseal(line: bytes) -> Any:
+    """What `seal` was given. Raises ValueError where a single bit is not as it was written."""
+    try:
+        content = json.loads(line)["content"]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no sealed line: {error!r}") from error
+    if seal(content).encode() != line:
+        raise ValueError("its checksum is another")
+    return content
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import json
 import os
 import re
 import shutil
+import stat
 import uuid
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -117,11 +118,21 @@ class Store:
         head = {"format": FORMAT, "kind": kind, "fingerprint": key, "ingredients": plain}
         shelf = self.root / kind
         entry = shelf / key
+        if not _writable(shelf):
+            # As where a class reads one cache: the lock wants writing, but nobody writes there.
+            damage = _damage(entry, head) if entry.exists() else "missing"
+            if damage is None:
+                return read(entry)
+            state = damage if damage == "missing" else f"damaged ({damage})"
+            raise PermissionError(
+                f"{entry} is {state}, and this cache cannot be written to. Set TOXICITY_LAB_CACHE to a "
+                "folder of your own; it may be a copy of this one."
+            )
         with disk_full_said(f"making {kind} {key}", self.root, NOTHING_KEPT):
             shelf.mkdir(parents=True, exist_ok=True)
             self._sweep()
             with _locked(shelf / f".lock-{key}", f"{kind} {key}"):
-                if entry.exists():
+                if os.path.lexists(entry):
                     damage = _damage(entry, head)
                     if damage is None:
                         return read(entry)
@@ -139,6 +150,12 @@ class Store:
                     shutil.rmtree(work, ignore_errors=True)
             except Timeout:
                 continue  # its writer is alive
+
+
+def _writable(place: Path) -> bool:
+    """Whether we may write to a folder, or make it."""
+    there = next(each for each in (place, *place.parents) if each.exists())
+    return os.access(there, os.W_OK)
 
 
 @contextmanager
@@ -164,7 +181,7 @@ def _make(entry: Path, head: dict[str, Any], write: Callable[[Path], None]) -> N
         manifest = {**head, "files": {name: _checksum(new / name) for name in _file_names(new)}}
         (new / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
         _flush_tree(new)
-        if entry.exists():
+        if os.path.lexists(entry):
             os.rename(entry, work / "damaged")
         os.rename(new, entry)
         _flush(entry.parent)
@@ -174,9 +191,12 @@ def _make(entry: Path, head: dict[str, Any], write: Callable[[Path], None]) -> N
 
 def _damage(entry: Path, head: dict[str, Any]) -> str | None:
     """What is wrong with an entry, or None if every byte is as it was written."""
+    strange = [name for name in _file_names(entry) if not stat.S_ISREG((entry / name).lstat().st_mode)]
+    if strange:  # reading a pipe would wait for ever
+        return f"no plain file: {', '.join(strange)}"
     try:
         manifest = json.loads((entry / "manifest.json").read_bytes())
-    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+    except (OSError, ValueError) as error:
         return f"its manifest cannot be read: {error}"
     files = manifest.pop("files", None) if isinstance(manifest, dict) else None
     # Compared as text, for NaN is not equal to itself.
@@ -186,7 +206,10 @@ def _damage(entry: Path, head: dict[str, Any]) -> str | None:
     names = set(_file_names(entry)) - {"manifest.json"}
     if names != set(files):
         return f"files missing or added: {', '.join(sorted(names ^ set(files)))}"
-    wrong = [name for name in sorted(names) if _checksum(entry / name) != files[name]]
+    try:
+        wrong = [name for name in sorted(names) if _checksum(entry / name) != files[name]]
+    except OSError as error:
+        return f"a file cannot be read: {error}"
     return f"wrong checksum: {', '.join(wrong)}" if wrong else None
 
 
@@ -220,7 +243,9 @@ def _refuse_unsafe(place: Path, kind: str) -> None:
 
 
 def _file_names(place: Path) -> list[str]:
-    return sorted(path.relative_to(place).as_posix() for path in place.rglob("*") if not path.is_dir())
+    """Everything under a folder but folders; a link is one too, whatever it leads to."""
+    found = (path for path in place.rglob("*") if path.is_symlink() or not path.is_dir())
+    return sorted(path.relative_to(place).as_posix() for path in found)
 
 
 def _checksum(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -56,6 +57,9 @@ class Interrupted(KeyboardInterrupt):
         self.outcome = outcome
 
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
 class ThisInterpreter(KernelSpecManager):
     """Answers every kernel name with the running Python, so that no other environment gets in."""
 
@@ -71,10 +75,24 @@ class Client(NotebookClient):
     async def async_start_new_kernel(self, **kwargs: Any) -> None:
         """Called right after nbclient has put its own signal handlers in place: takes them away."""
         loop = asyncio.get_running_loop()
-        loop.remove_signal_handler(signal.SIGINT)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for each in STOPS:
+            loop.remove_signal_handler(each)
+            signal.signal(each, interrupt)
         loop.set_exception_handler(unless_kernel_died)
         await super().async_start_new_kernel(**kwargs)
+
+
+def interrupt(number: int, frame: object) -> None:
+    """Ctrl-C or SIGTERM while a notebook runs: its kernel is ended and its outputs kept."""
+    for each in STOPS:
+        signal.signal(each, leave)
+    raise KeyboardInterrupt
+
+
+def leave(number: int, frame: object) -> None:
+    """A second one: no tidying up. The kernel ends itself when it misses us."""
+    os.write(2, b"\nstopped at once; what was finished is kept\n")
+    os._exit(130)
 
 
 async def end(kernel: AsyncKernelManager) -> None:
@@ -131,7 +149,7 @@ def execute(
         on_cell: told (code cell about to run, number of code cells).
 
     Raises:
-        Interrupted: Ctrl-C; the kernel is shut down first.
+        Interrupted: Ctrl-C or SIGTERM; the kernel is shut down first. A second one ends the process at once.
     """
     clear(notebook)
     code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
@@ -152,6 +170,7 @@ def execute(
         return notebook.cells[code[number - 1]].source if number else ""
 
     begin = time.monotonic()
+    handlers = {each: signal.getsignal(each) for each in STOPS}
     kernel = AsyncKernelManager(kernel_spec_manager=ThisInterpreter())
     with tempfile.TemporaryDirectory() as private:  # a reader's IPython start-up files stay out of the run
         said = Path(private) / "stderr"
@@ -180,6 +199,9 @@ def execute(
             interrupted = True
             if kernel.has_kernel:  # it was still starting, so that nbclient does not own it yet
                 asyncio.run(end(kernel))
+        finally:
+            for each, handler in handlers.items():
+                signal.signal(each, handler)
         peak = meters[0].stop() if meters else 0.0
     outcome = Outcome(notebook, time.monotonic() - begin, peak, failure)
     if interrupted:

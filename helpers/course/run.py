@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import sys
 import time
 import warnings
@@ -24,6 +25,8 @@ from helpers.course.execute import Failure, Interrupted, Outcome, execute, write
 from helpers.course.holding import Busy, hold
 from helpers.course.mathml import EquationError
 from helpers.course.series import NOTEBOOKS, ROOT, running_order
+from helpers.language.hub import HubError
+from helpers.language.prefetch import fetch_all
 from helpers.profiles import Profile, ProfileError, check_profile, load_profile
 from helpers.teaching.claims import label, mark_of, merge, value_text
 
@@ -264,8 +267,17 @@ def shown(path: Path) -> str:
 
 def main() -> int:
     """The command's entry: bad requests end with one clear message."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # tidied up after as after Ctrl-C
     try:
-        return run(read_request(os.environ))
+        request = read_request(os.environ)
+        fetch_all(request.profile)
+        return run(request)
+    except HubError as error:
+        print(f"make run: {error}", file=sys.stderr, flush=True)
+        os._exit(1)  # the library's threads may wait for a silent hub for two minutes yet
     except (Busy, ProfileError, ValueError) as error:
         print(f"make run: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("\nmake run: stopped; run it again to go on from what is finished", file=sys.stderr)
+        return 130

@@ -6,13 +6,15 @@ Run `python -m helpers.language.hub` when online to record the revisions that th
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 import json
 import os
 import queue
 import re
 import threading
+import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -26,8 +28,10 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import tqdm
 
 from helpers.artifacts import write_json
+from helpers.artifacts.fingerprint import file_digest
 
 Kind = Literal["model", "dataset"]
 
@@ -37,6 +41,9 @@ MODEL_EXTRAS = (
 )  # fmt: skip
 ANSWER_SECONDS = 4.0
 """How long the hub may take to say what it holds; an error within five seconds is the promise."""
+
+SILENT_SECONDS = 15.0
+"""How long no byte may arrive while files are fetched; left alone, the library waits up to two minutes."""
 
 RECORDED = Path(__file__).with_name("revisions.json")
 """Revisions resolved by running this file: {"model/owner/name": "full hash"}."""
@@ -71,16 +78,20 @@ def snapshot(
         extras: patterns that are fetched too where they exist.
 
     Raises:
-        HubError: the hub did not answer, has no such repository or revision, or the revision lacks a file.
+        HubError: the hub did not answer, has no such repository or revision, or the revision lacks a file;
+            or a file in the cache is not what the hub has.
     """
     revision = pinned(repository, revision, kind)
     patterns = [single for pattern in (*files, *extras) for single in re.split("[|&]", pattern)]
 
     def fetch(**how: Any) -> Path | None:
         """The folder, or None where it lacks a file: the library serves what it has if the hub goes away."""
-        folder = Path(snapshot_download(repository, repo_type=kind, allow_patterns=patterns, **how))
+        folder = _download(repository, repo_type=kind, allow_patterns=patterns, **how)
         names = [path.relative_to(folder).as_posix() for path in _files_in(folder)]
-        return None if _missing(names, files) else folder
+        if _missing(names, files):
+            return None
+        _verify(folder, [name for name in names if any(fnmatch.fnmatch(name, each) for each in patterns)])
+        return folder
 
     with suppress(LocalEntryNotFoundError):  # raised too where an earlier download was interrupted
         if folder := fetch(revision=revision, local_files_only=True):
@@ -123,17 +134,11 @@ def _ask(repository: str, revision: str | None, kind: Kind, wanted: str) -> tupl
     The request runs in a thread, because the session's timeout does not cover a name server that keeps
     silent.
     """
-    answers: queue.Queue = queue.Queue()
-
-    def request() -> None:
-        try:
-            answers.put(
-                HfApi().repo_info(repository, revision=revision, repo_type=kind, timeout=ANSWER_SECONDS - 1)
-            )
-        except (OSError, HTTPError, ValueError) as error:
-            answers.put(error)
-
-    threading.Thread(target=request, daemon=True).start()
+    answers = _in_background(
+        lambda: HfApi().repo_info(
+            repository, revision=revision, repo_type=kind, timeout=ANSWER_SECONDS - 1
+        )
+    )
     try:
         answer = answers.get(timeout=ANSWER_SECONDS)
     except queue.Empty:
@@ -150,6 +155,77 @@ def _ask(repository: str, revision: str | None, kind: Kind, wanted: str) -> tupl
     return answer.sha, sorted(sibling.rfilename for sibling in answer.siblings or [])
 
 
+def _in_background(call: Callable[[], Any]) -> queue.Queue[Any]:
+    """Starts a call that may hang; its result, or its error, comes by the queue."""
+    answers: queue.Queue[Any] = queue.Queue()
+
+    def run() -> None:
+        try:
+            answers.put(call())
+        except (OSError, HTTPError, ValueError) as error:
+            answers.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return answers
+
+
+def _download(repository: str, **how: Any) -> Path:
+    """`snapshot_download`, given up with a TimeoutError once no byte has arrived for a while."""
+    heard = [time.monotonic()]
+
+    class Heard(tqdm):  # type: ignore[type-arg]
+        """The library's bar, which tells when it moved."""
+
+        def update(self, n: Any = 1) -> Any:
+            heard[0] = time.monotonic()
+            return super().update(n)
+
+    answers = _in_background(lambda: snapshot_download(repository, tqdm_class=Heard, **how))
+    while True:
+        try:
+            answer = answers.get(timeout=0.2)
+        except queue.Empty:
+            if time.monotonic() - heard[0] > SILENT_SECONDS:
+                raise TimeoutError(f"no byte arrived for {SILENT_SECONDS:g} seconds") from None
+            continue
+        if isinstance(answer, Exception):
+            raise answer
+        return Path(answer)
+
+
+def _verify(folder: Path, names: Sequence[str]) -> None:
+    """Holds files against the hashes that the hub gave when they were fetched.
+
+    They are in the listing that the library keeps beside the snapshots; where it kept none, a blob is named
+    after its hash. Files of Git proper have Git's SHA-1, large ones their SHA-256.
+
+    Raises:
+        HubError: names the first file that is not what the hub has, and what to delete.
+    """
+    listing = folder.parents[1] / "trees" / f"{folder.name}.json"
+    try:
+        said = json.loads(listing.read_text(encoding="utf-8"))["files"]
+    except (OSError, ValueError, KeyError):
+        said = {}
+    for name in names:
+        path = (folder / name).resolve()
+        entry = said.get(name, {})
+        wanted = entry.get("lfs_sha256") or entry.get("blob_id") or path.name
+        if re.fullmatch(r"[0-9a-f]{64}", wanted):
+            found = file_digest(path)
+        elif re.fullmatch(r"[0-9a-f]{40}", wanted):
+            content = path.read_bytes()
+            found = hashlib.sha1(b"blob %d\0%s" % (len(content), content), usedforsecurity=False).hexdigest()
+        else:
+            continue
+        if found != wanted:
+            size = f"{path.stat().st_size:,} bytes" + (f" of {entry['size']:,}" if "size" in entry else "")
+            raise HubError(
+                f"{folder / name} is damaged: {size} with the hash {found}, where the hub has {wanted}. "
+                f"Delete {path} and run again; it is fetched anew."
+            )
+
+
 def _out_of_reach(wanted: str, why: str) -> HubError:
     return HubError(
         f"Wanted the {wanted} from {constants.ENDPOINT}, but could not get it: {why}. "
@@ -160,7 +236,9 @@ def _out_of_reach(wanted: str, why: str) -> HubError:
 
 
 def _files_in(folder: Path) -> list[Path]:
-    return sorted(Path(place) / name for place, _, names in os.walk(folder) for name in names)
+    """The files under a folder; a link to a blob that was deleted is none."""
+    found = (Path(place) / name for place, _, names in os.walk(folder) for name in names)
+    return sorted(path for path in found if path.exists())
 
 
 def _missing(names: Sequence[str], patterns: Sequence[str]) -> list[str]:

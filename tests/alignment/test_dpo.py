@@ -261,6 +261,21 @@ def test_a_full_disk_says_so_and_loses_nothing(model, tmp_path, run, monkeypatch
     assert same(weights(trained(model, tmp_path)), weights(run[0]))
 
 
+@pytest.mark.parametrize("name", ["journal.json", "reference.json"])
+def test_a_damaged_journal_is_noticed_and_the_run_begins_anew(model, tmp_path, run, name):
+    def watch(step, total, row):
+        if step >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trained(model, tmp_path, watch=watch)
+    file = tmp_path / "work" / name
+    file.write_bytes(file.read_bytes().replace(b"0", b"1", 1))
+    with pytest.warns(UserWarning, match=f"{name} is damaged"):
+        result = trained(model, tmp_path)
+    assert same(weights(result), weights(run[0]))
+
+
 def test_another_runs_work_is_not_continued(model, tmp_path, run):
     def watch(step, total, row):
         if step >= 3:

@@ -139,15 +139,15 @@ def test_a_killed_run_goes_on_and_loses_nothing(tmp_path):
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     log = tmp_path / "work" / "attempts.jsonl"
     before = log.read_text(encoding="utf-8").splitlines()
-    assert len(before) == 1 + 4
+    assert len(before) == 1 + 2
     log.write_bytes(
-        log.read_bytes() + b'{"id": "p5", "prompt": "torn off'
+        log.read_bytes() + b'{"content": [{"id": "p5", "prompt": "torn off'
     )  # as a kill within a write leaves it
 
     hf, tokenizer = load_hf(ModelSource(folder=model))
     made = (hf, tokenizer, some_prompts(), a_probe(), PPLM_SETTINGS)
     resumed = craft(*made, tmp_path / "work", seed=0, batch_size=2)
-    assert log.read_text(encoding="utf-8").splitlines()[:5] == before
+    assert log.read_text(encoding="utf-8").splitlines()[:3] == before
     assert resumed.attempts == craft(*made, tmp_path / "fresh", seed=0, batch_size=3).attempts
 
 
@@ -161,9 +161,19 @@ def test_other_settings_are_not_mixed_in(tmp_path):
             crafted(tmp_path, **changes)
     with pytest.raises(PairError, match="another text for prompt 'p0'"):
         crafted(tmp_path, prompts=[Prompt("p0", "Something else", "plain")])
-    (tmp_path / "attempts.jsonl").write_text("not json\n", encoding="utf-8")
-    with pytest.raises(PairError, match="is damaged"):
-        crafted(tmp_path)
+
+
+@pytest.mark.parametrize("line", range(4))
+def test_a_damaged_batch_and_what_follows_is_made_again(tmp_path, line):
+    whole = crafted(tmp_path, batch_size=2)
+    log = tmp_path / "attempts.jsonl"
+    lines = log.read_bytes().splitlines(keepends=True)
+    flipped = bytearray(lines[line])
+    flipped[len(flipped) // 2] ^= 1
+    log.write_bytes(b"".join([*lines[:line], bytes(flipped), *lines[line + 1 :]]))
+    with pytest.warns(UserWarning, match=f"is damaged after {max(0, line - 1)} batches"):
+        assert crafted(tmp_path, batch_size=2) == whole
+    assert log.read_bytes().splitlines(keepends=True) == lines
 
 
 def test_a_full_disk_says_so_and_keeps_what_was_made(tmp_path, monkeypatch):
@@ -239,6 +249,7 @@ def test_what_cannot_be_trained_on_is_refused(pairs, context, message):
 def test_attempts_are_plain_json(tmp_path):
     crafted(tmp_path)
     head, *rows = [json.loads(line) for line in (tmp_path / "attempts.jsonl").read_text().splitlines()]
-    assert head["made_with"]["seed"] == 0 and {tuple(row) for row in rows} == {
+    assert head["content"]["made_with"]["seed"] == 0
+    assert {tuple(row) for batch in rows for row in batch["content"]} == {
         ("id", "prompt", "chosen", "rejected")
     }

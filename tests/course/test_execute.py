@@ -2,14 +2,17 @@
 
 import os
 import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from helpers.course.execute import Interrupted, execute, write
+from helpers.course.execute import STOPS, Interrupted, execute, write
 from tests.course.builders import small
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def printed(notebook: nbformat.NotebookNode) -> str:
@@ -47,14 +50,16 @@ def test_a_dying_kernel_is_a_failure_too(tmp_path: Path) -> None:
     assert failure and failure.cell == 2 and "memory" in failure.error and "last words" in failure.error
 
 
+@pytest.mark.parametrize("stop", STOPS)
 def test_an_interrupt_ends_the_kernel_and_keeps_what_was_done(
-    tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, capfd: pytest.CaptureFixture, caplog: pytest.LogCaptureFixture, stop: int
 ) -> None:
+    before = signal.getsignal(stop)
     notebook = small("import os; print(os.getpid(), flush=True)", "import time; time.sleep(60)")
 
     def interrupt(at: int, of: int) -> None:
         if at == 2:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(stop)
 
     with pytest.raises(Interrupted) as stopped:
         execute(notebook, tmp_path, os.environ, interrupt)
@@ -62,6 +67,28 @@ def test_an_interrupt_ends_the_kernel_and_keeps_what_was_done(
     kernel = int(printed(stopped.value.outcome.notebook))
     with pytest.raises(ProcessLookupError):
         os.kill(kernel, 0)
+    assert signal.getsignal(stop) is before
+
+
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_second_interrupt_ends_at_once_with_one_sentence(tmp_path: Path, stop: int) -> None:
+    script = f"""if True:
+        import os, signal
+        from pathlib import Path
+        from helpers.course import execute
+        from tests.course.builders import small
+
+        def twice(at, of):
+            try:
+                signal.raise_signal({int(stop)})
+            finally:  # where the first one is being tidied up after
+                signal.raise_signal({int(stop)})
+
+        execute.execute(small("import time; time.sleep(60)"), Path({str(tmp_path)!r}), os.environ, twice)
+    """
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 130
+    assert done.stderr == "\nstopped at once; what was finished is kept\n"
 
 
 def test_writing_replaces_in_one_step(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import sys
 from pathlib import Path
 
 import nbformat
@@ -12,6 +14,7 @@ from helpers.course.execute import Interrupted
 from helpers.course.holding import Busy, hold
 from helpers.course.run import Request, read_request, run
 from helpers.course.series import running_order
+from helpers.language import hub
 from helpers.profiles import POCKET, ProfileError, load_profile
 from helpers.teaching.claims import LedgerWarning, mark_of, write_fragment
 from tests.course.builders import outcome, save, small
@@ -236,6 +239,24 @@ def test_a_wrong_profile_is_refused_before_anything_runs(tmp_path: Path) -> None
         read_request({"LAB_FROM": str(tmp_path), "PROFILE": "gpt2-medum"})
     with pytest.raises(ProfileError):
         read_request({"LAB_FROM": str(tmp_path), "PROFILE": "missing.toml"})
+
+
+def test_a_hub_out_of_reach_is_one_error_before_anything_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    ran = simulate(monkeypatch)
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(hub.constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setenv("PROFILE", "gpt2-medium")
+    monkeypatch.setenv("TOXICITY_LAB_BUILD", str(tmp_path / "build"))
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "signal", lambda *_: None)
+        patch.setattr(os, "_exit", sys.exit)
+        with pytest.raises(SystemExit, match="1"):
+            command.main()
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("make run: Wanted the model openai-community/gpt2-medium") and "pocket" in said
+    assert ran == [] and not (tmp_path / "build").exists()
 
 
 def test_what_a_kernel_records_reaches_the_table_and_the_ledger(

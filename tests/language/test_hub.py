@@ -6,6 +6,7 @@ small server on this machine that answers as the hub does.
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import json
 import os
@@ -13,6 +14,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,17 @@ FILES = {
     "merges.txt": b"#version: 0.2",
     "pytorch_model.bin": b"pickle",
 }
+LARGE = {"model.safetensors"}
+
+
+def hash_of(name: str) -> str:
+    """SHA-256 of a large file, as the hub keeps them apart; of any other, what Git calls it by."""
+    content = FILES[name]
+    if name in LARGE:
+        return hashlib.sha256(content).hexdigest()
+    return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+
+
 FETCH = "from helpers.language import hub; print(hub.model_folder('owner/name', {revision!r}))"
 
 
@@ -50,11 +63,19 @@ class FakeHub(http.server.BaseHTTPRequestHandler):
             siblings = [{"rfilename": name} for name in FILES]
             self.send(json.dumps({"id": "owner/name", "sha": COMMIT, "siblings": siblings}).encode(), body)
         elif path is not None and "/api/models/" in self.path and path.startswith(f"/tree/{COMMIT}"):
-            tree = [{"type": "file", "oid": name, "size": len(FILES[name]), "path": name} for name in FILES]
+            tree = [
+                {"type": "file", "oid": hash_of(name), "size": len(FILES[name]), "path": name}
+                for name in FILES
+            ]
+            for row in tree:
+                if row["path"] in LARGE:
+                    row["lfs"] = {"oid": row["oid"], "size": row["size"], "pointerSize": 1}
             self.send(json.dumps(tree).encode(), body)
         elif path is not None and path.startswith(f"/resolve/{COMMIT}/") and path.rsplit("/", 1)[1] in FILES:
             name = path.rsplit("/", 1)[1]
-            self.send(FILES[name], body, {"ETag": f'"{name}"', "X-Repo-Commit": COMMIT})
+            if name == self.server.silent:  # type: ignore[attr-defined]
+                self.server.over.wait(30)  # type: ignore[attr-defined]
+            self.send(FILES[name], body, {"ETag": f'"{hash_of(name)}"', "X-Repo-Commit": COMMIT})
         else:
             known = path is not None
             self.send(
@@ -78,9 +99,11 @@ class FakeHub(http.server.BaseHTTPRequestHandler):
 @pytest.fixture
 def server() -> Iterator[http.server.ThreadingHTTPServer]:
     fake = http.server.ThreadingHTTPServer(("127.0.0.1", 0), FakeHub)
-    fake.asked = []  # type: ignore[attr-defined]
+    fake.asked, fake.silent = [], ""  # type: ignore[attr-defined]
+    fake.over = threading.Event()  # type: ignore[attr-defined]
     threading.Thread(target=fake.serve_forever, daemon=True).start()
     yield fake
+    fake.over.set()  # type: ignore[attr-defined]
     fake.shutdown()
     fake.server_close()
 
@@ -133,6 +156,72 @@ def test_an_interrupted_download_is_completed(server, tmp_path, lost):
     again = run(code, tmp_path, HF_ENDPOINT=endpoint)
     assert again.returncode == 0, again.stderr
     assert (folder / lost).is_file()
+
+
+def test_a_damaged_file_is_never_served_and_is_fetched_again_once_deleted(server, tmp_path):
+    code, endpoint = FETCH.format(revision=COMMIT), address(server.server_port)
+    file = Path(run(code, tmp_path, HF_ENDPOINT=endpoint).stdout.strip()) / "model.safetensors"
+    blob = file.resolve()
+    blob.write_bytes(b"Weights")
+    again = run(code, tmp_path, HF_ENDPOINT=endpoint)
+    assert again.returncode != 0 and f"{file} is damaged: 7 bytes of 7" in again.stderr
+    assert f"Delete {blob} and run again" in again.stderr
+    blob.unlink()
+    again = run(code, tmp_path, HF_ENDPOINT=endpoint)
+    assert again.returncode == 0, again.stderr
+    assert file.read_bytes() == FILES["model.safetensors"]
+
+
+@pytest.mark.parametrize("listing", ["whole", "damaged", "absent"])
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize(
+    "harm", [lambda content: b"x" + content[1:], lambda content: content[:-1], lambda content: b""]
+)
+def test_every_damage_is_noticed_by_the_listing_or_by_the_blobs_name(tmp_path, listing, name, harm):
+    folder, blob = tmp_path / "snapshots" / COMMIT, tmp_path / "blobs" / hash_of(name)
+    for place in (folder, blob.parent, tmp_path / "trees"):
+        place.mkdir(parents=True)
+    blob.write_bytes(FILES[name])
+    (folder / name).symlink_to(blob)
+    said = {"size": len(FILES[name]), "blob_id": "0" * 40, "lfs_sha256": hash_of(name)}
+    if name not in LARGE:
+        said = {"size": len(FILES[name]), "blob_id": hash_of(name)}
+    text = {"whole": json.dumps({"files": {name: said}}), "damaged": '{"files'}
+    if listing in text:
+        (tmp_path / "trees" / f"{COMMIT}.json").write_text(text[listing])
+    hub._verify(folder, [name])
+    blob.write_bytes(harm(FILES[name]))
+    with pytest.raises(hub.HubError, match=f"{name} is damaged: .* Delete .*{hash_of(name)} and run again"):
+        hub._verify(folder, [name])
+
+
+def test_a_hub_that_goes_silent_over_a_file_is_given_up_soon(server, tmp_path):
+    server.silent = "config.json"
+    code = f"""if True:
+        import os, sys
+        from helpers.language import hub
+        hub.SILENT_SECONDS = 2
+        try:
+            hub.model_folder('owner/name', {COMMIT!r})
+        except hub.HubError as error:
+            print(error, file=sys.stderr, flush=True)
+            os._exit(1)
+    """
+    done = run(code, tmp_path, HF_ENDPOINT=address(server.server_port))
+    assert "no byte arrived for 2 seconds" in done.stderr and "pocket" in done.stderr, done.stderr
+
+
+def test_a_slow_download_is_no_silent_one(monkeypatch):
+    def slow(repository, tqdm_class):
+        with tqdm_class(total=4) as bar:
+            for _ in range(4):
+                time.sleep(0.3)
+                bar.update(1)
+        return "folder"
+
+    monkeypatch.setattr(hub, "snapshot_download", slow)
+    monkeypatch.setattr(hub, "SILENT_SECONDS", 0.8)
+    assert hub._download("owner/name") == Path("folder")
 
 
 @pytest.mark.parametrize("silent", [False, True], ids=["closed port", "socket that never answers"])

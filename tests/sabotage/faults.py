@@ -68,6 +68,20 @@ FAULTS = [
         "tests/course/test_run.py::test_two_runs_at_once_are_refused_and_the_second_learns_of_the_first",
     ),
     Fault(
+        "a file of the hub's cache is used whatever is in it",
+        "helpers/language/hub.py",
+        "        if found != wanted:\n",
+        "        if not found:\n",
+        "tests/language/test_hub.py::test_every_damage_is_noticed_by_the_listing_or_by_the_blobs_name",
+    ),
+    Fault(
+        "a damaged batch of attempts is taken for whole",
+        "helpers/artifacts/files.py",
+        "if seal(content).encode() != line:",
+        "if not content:",
+        "tests/alignment/test_pairs.py::test_a_damaged_batch_and_what_follows_is_made_again",
+    ),
+    Fault(
         "the attention mask is ignored, so padding is read",
         "helpers/language/models.py",
         "return self.bridge(tokens.ids, attention_mask=tokens.mask.long())",

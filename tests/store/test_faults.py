@@ -150,6 +150,14 @@ class TestDamage:
         lambda entry: (entry / "extra.json").write_text("{}"),
         lambda entry: shutil.rmtree(entry) or entry.mkdir(),
         lambda entry: shutil.rmtree(entry) or entry.write_text("a file"),
+        lambda entry: shutil.rmtree(entry) or entry.symlink_to("nowhere"),
+        lambda entry: shutil.rmtree(entry) or os.mkfifo(entry),
+        *(
+            lambda entry, name=name, put=put: (entry / name).unlink() or put(entry / name)
+            for name in ("manifest.json", "data.json", "tensors.safetensors")
+            for put in (Path.mkdir, os.mkfifo, lambda path: path.symlink_to("nowhere"),
+                        lambda path: path.symlink_to("."))
+        ),
     ])
     def test_missing_truncated_added_and_replaced_files(self, store, harm):
         store.get("thing", INGREDIENTS, make)
@@ -159,6 +167,21 @@ class TestDamage:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert is_right(store.get("thing", INGREDIENTS, lambda: pytest.fail("made again")))
+
+    @pytest.mark.parametrize("name", ["manifest.json", "data.json"])
+    def test_a_file_that_cannot_be_read(self, store, name, monkeypatch):
+        store.get("thing", INGREDIENTS, make)
+        read, locked = open, entries(store)[0].stat().st_ino
+
+        def refuse(path, *args, **kwargs):
+            if path.name == name and path.parent.stat().st_ino == locked:
+                raise PermissionError(errno.EACCES, "Permission denied", str(path))
+            return read(path, *args, **kwargs)
+
+        monkeypatch.setattr(Path, "open", refuse)
+        monkeypatch.setattr(Path, "read_bytes", lambda path: path.open("rb").read())
+        with pytest.warns(StoreWarning, match="cannot be read.*Permission denied"):
+            assert is_right(store.get("thing", INGREDIENTS, make))
 
     def test_an_entry_in_another_s_place_is_not_served(self, store):
         store.get("thing", {"seed": 1}, lambda: Artifact(data="other"))
@@ -192,6 +215,35 @@ class TestDamage:
             handle.seek(-64, os.SEEK_END)
             handle.write(b"\xff" * 64)
         assert is_right(artifact)
+
+
+class TestReadOnlyCache:
+    @pytest.fixture
+    def shared(self, store, monkeypatch):
+        """A complete cache in which nothing can be written, whoever we are."""
+        store.get("thing", INGREDIENTS, make)
+        store.folder("model", INGREDIENTS, build)
+        (store.root / "thing" / ".work-left-over").mkdir()
+
+        def refuse(*args, **kwargs):
+            raise OSError(errno.EROFS, "Read-only file system")
+
+        monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(store.root))
+        for place, name in ((os, "mkdir"), (os, "rename"), (store_module, "FileLock"), (Path, "mkdir")):
+            monkeypatch.setattr(place, name, refuse)
+        return store
+
+    def test_what_is_there_is_served(self, shared):
+        assert is_right(shared.get("thing", INGREDIENTS, lambda: pytest.fail("made again")))
+        assert (shared.folder("model", INGREDIENTS, build) / "notes.md").read_text() == "text"
+
+    def test_what_is_missing_or_damaged_is_said_before_it_is_made(self, shared):
+        with pytest.raises(PermissionError, match="is missing, and this cache.*TOXICITY_LAB_CACHE"):
+            shared.get("thing", {"seed": 1}, lambda: pytest.fail("made in vain"))
+        (entries(shared)[0] / "manifest.json").write_text("")
+        (entries(shared)[1] / "manifest.json").write_text("")
+        with pytest.raises(PermissionError, match="is damaged .its manifest.*TOXICITY_LAB_CACHE"):
+            shared.get("thing", INGREDIENTS, lambda: pytest.fail("made in vain"))
 
 
 class TestFullDisk:

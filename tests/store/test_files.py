@@ -7,7 +7,7 @@ import os
 import pytest
 from safetensors import SafetensorError
 
-from helpers.artifacts import DiskFull, disk_full_said, write_json, write_whole
+from helpers.artifacts import DiskFull, disk_full_said, seal, unseal, write_json, write_whole
 
 
 @pytest.mark.parametrize("broken", ["fsync", "replace"])
@@ -26,6 +26,18 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing(tmp_path, monkeypa
         write_whole(path, "half a character: \ud800")
     assert json.loads(path.read_text(encoding="utf-8")) == {"text": "é\u2028"}
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_every_flipped_bit_of_a_sealed_line_is_noticed():
+    value = {"text": "é\u2028", "none": None, "numbers": [1, 2.5, 1e-300, float("inf")]}
+    line = seal(value).encode()
+    assert unseal(line) == value and b"\n" not in line
+    for place in range(len(line)):
+        for bit in range(8):
+            with pytest.raises(ValueError):
+                unseal(line[:place] + bytes([line[place] ^ 1 << bit]) + line[place + 1 :])
+        with pytest.raises(ValueError):
+            unseal(line[:place])
 
 
 @pytest.mark.parametrize("error", [
