@@ -22,7 +22,10 @@ COMMANDS = {  # name: (what it does, the module that does it with its arguments)
         "helpers.course.publish",
     ),
     "bench": ("measure speed (pytest-benchmark)", "pytest tests/benchmarks --benchmark-only"),
-    "pocket": ("train the embedded model again from its corpus", "helpers.pocket.train"),
+    "pocket": ("train the embedded model again from its corpus (SEED=1: a member of its family)",
+               "helpers.pocket.train"),
+    "replicate": ("run the series on the family of the embedded model: which verdicts survive the seed",
+                  "helpers.course.replicate"),
     "constraints": (
         "authors: resolve constraints.txt from requirements.txt (UPGRADE=1 moves to newest)",
         "helpers.course.constraints",
@@ -36,6 +39,8 @@ EXAMPLES = """
   PROFILE=gpt2-medium make run      the subject of the papers (wants a GPU; downloads weights and data)
   PROFILE=path/to/mine.toml make run   your own model or texts
   ONLY="01 02" make run             only these notebooks (also for make notebooks)
+  SEED=3 make pocket                another member of the family, the profile pocket-3
+  REPLICATE_ARGS=mine.toml make replicate   your own model too (goes on where it was stopped)
   PYTHON=python3.12 make run        with a Python of your choice (3.11 or newer)
 
 Where there is no make: python -m helpers.course run, and so on, in the project's folder."""
@@ -49,7 +54,8 @@ def listed():
 
 def main():
     """Sets up, then hands over to the command in `.venv`; its exit status is ours."""
-    name, rest = (sys.argv[1:2] or ["help"])[0], sys.argv[2:]
+    name = (sys.argv[1:2] or ["help"])[0]
+    sys.argv[2:] += shlex.split(os.environ.pop(name.upper() + "_ARGS", ""))
     if name == "help":
         print(listed() + "\n" + EXAMPLES)
         return 0
@@ -73,8 +79,7 @@ def main():
     os.environ.setdefault("LAB_FROM", os.getcwd())  # relative paths in the environment count from there
     os.chdir(setup.ROOT)
     asked = ["helpers.course", name] if ours else words
-    more = rest + shlex.split(os.environ.get(name.upper() + "_ARGS", ""))
-    command = [setup.venv_python(setup.VENV), "-m"] + asked + more
+    command = [setup.venv_python(setup.VENV), "-m"] + asked + sys.argv[2:]
     if os.name == "nt":  # there, exec would return to the shell at once
         return subprocess.call(command)
     sys.stdout.flush()

@@ -27,7 +27,7 @@ from helpers.course.mathml import to_mathml
 from helpers.course.outputs import PLOTLY, PNG, WIDGET, alt_text
 from helpers.course.series import heading, running_order
 from helpers.course.tables import rewrite
-from helpers.teaching.claims import render_table
+from helpers.teaching.claims import Replication, render_table
 
 HERE = Path(__file__).parent
 PLOTLY_SCRIPT = "plotly.min.js"
@@ -164,14 +164,35 @@ def write_index(build: Path, model: str) -> Path:
             f'<td class="num">{timing.get("peak_gb", 0):.1f}</td></tr>'
         )
     entries = json.loads((build / "claims.json").read_text(encoding="utf-8"))
+    family = ""
+    if found := Replication.read(build / "replication.json"):
+        where = write_replication(found, build).name
+        family = f'<p><a href="{where}">The same claims over several models</a></p>'
     body = (
         "<h1>Toxicity Lab</h1>"
         f"<p>All figures on these pages come from one model, <strong>{html.escape(model)}</strong>, "
         f"run on {html.escape(record['machine'])}.</p>"
         "<table><thead><tr><th></th><th>notebook</th><th>minutes</th><th>GB at peak</th></tr></thead>"
         f"<tbody>{''.join(rows)}</tbody></table>"
-        f"<h2>The claims of the papers</h2>{render_table(entries, format='html')}"
+        f"<h2>The claims of the papers</h2>{render_table(entries, format='html')}{family}"
     )
     target = build / "html" / "index.html"
     write_whole(target, page("Toxicity Lab", body, "<strong>Toxicity Lab</strong>"))
+    return target
+
+
+def write_replication(found: Replication, build: Path) -> Path:
+    """The claims over several models, with links to the pages of each one's run."""
+    members = "".join(
+        f'<li><a href="../replicate/{column.profile}/html/index.html">{html.escape(column.model)}</a></li>'
+        for column in found.columns
+        if column.minutes is not None
+    )
+    body = (
+        "<h1>Which verdicts survive the training seed</h1>"
+        f"<p>Each model ran the whole series, on {html.escape(found.machine)}. Their own pages:</p>"
+        f"<ul>{members}</ul>{found.table('html')}"
+    )
+    target = build / "html" / "replication.html"
+    write_whole(target, page("Over the training seeds", body, '<a href="index.html">All notebooks</a>'))
     return target

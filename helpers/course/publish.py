@@ -24,9 +24,11 @@ from helpers.course.run import Screen, read_timings, show_failure, timing, write
 from helpers.course.series import NOTEBOOKS, ROOT, SOURCES, heading, running_order
 from helpers.course.tables import between, notebook_table, repository, rewrite
 from helpers.profiles import POCKET
-from helpers.teaching.claims import NOT_RUN, mark_of, merge, render_table, write_fragment
+from helpers.teaching.claims import NOT_RUN, Replication, mark_of, merge, render_table, write_fragment
 
 START = "00_start_here"
+SEEDS_CLAIM = "N7"
+"""Settled by no notebook, but by `make replicate`, whose stored result has its row."""
 WORK = ROOT / "build" / "publish"
 
 
@@ -116,6 +118,10 @@ def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
     if readme.is_file():
         text = readme.read_text(encoding="utf-8")
         text = between(text, "notebooks", notebook_table(headings, timings, repository(), "notebooks/"))
+        if found := Replication.read(NOTEBOOKS / "replication.json"):
+            text = between(text, "replication", found.table())
+            seeds = [row for row in found.rows if row["id"] == SEEDS_CLAIM]
+            entries = [row for row in entries if row["id"] != SEEDS_CLAIM] + seeds
         text = between(text, "claims", render_table(entries, by="claim"))
         if (shown := NOTEBOOKS / f"{COVER}.ipynb").is_file():
             text = between(text, "picture", cover(nbformat.read(shown, as_version=4), NOTEBOOKS))
@@ -125,6 +131,12 @@ def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
         table = notebook_table(headings, timings, "")
         rewrite(source, between(source.read_text(encoding="utf-8"), "map", table, prefix="# "))
         update_text(source, NOTEBOOKS / f"{START}.ipynb")
+
+
+def render_stored() -> None:
+    """The tables once more, from what the repository stores."""
+    entries = json.loads((NOTEBOOKS / "claims.json").read_text(encoding="utf-8"))
+    render(entries, read_timings(NOTEBOOKS / "timings.json", POCKET.name))
 
 
 def main() -> int:

@@ -102,7 +102,7 @@ def machine() -> str:
     return f"{cores} CPU cores, {psutil.virtual_memory().total / 1024**3:.0f} GB"
 
 
-def read_timings(path: Path, profile: str) -> dict[str, dict[str, float]]:
+def read_timings(path: Path, profile: str) -> dict[str, dict[str, Any]]:
     """The rows of a timings file of the same profile; empty where there is none, or none that can be read."""
     record = read_left(path)
     if not isinstance(record, dict) or record.get("profile") != profile:
@@ -131,19 +131,21 @@ def write_timings(path: Path, profile: str, rows: Mapping[str, Mapping[str, obje
     write_json(path, record)
 
 
-def timing(outcome: Outcome) -> dict[str, float]:
-    """One row of a timings file."""
+def timing(outcome: Outcome) -> dict[str, Any]:
+    """One row of a timings file; where a cell failed, with the last line of what it said."""
+    said = {"error": outcome.failure.error.strip().splitlines()[-1]} if outcome.failure else {}
     return {
         "minutes": round(outcome.seconds / 60, 3),
         "peak_gb": round(outcome.peak_gb, 2),
         "finished": outcome.failure is None,
+        **said,
     }
 
 
 RESULTS = ("claims", "notebooks", "html", "claims.json", "timings.json")
 
 
-def prepare(build: Path, profile: Profile, only: str) -> dict[str, dict[str, float]]:
+def prepare(build: Path, profile: Profile, only: str) -> dict[str, dict[str, Any]]:
     """Clears what an earlier run left; a run of some notebooks on the same profile keeps the others' results.
 
     Results of another profile, or of this one before it or a file of its was edited, are set aside: nothing

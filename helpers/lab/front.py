@@ -20,9 +20,9 @@ from helpers.language.evaluation import Evaluation
 from helpers.language.models import LanguageModel
 from helpers.language.scoring import Scorer
 from helpers.language.texts import Texts
-from helpers.profiles import GPT2_MEDIUM, Profile, check_profile, load_profile
+from helpers.profiles import GPT2_MEDIUM, Profile, bred_for, check_profile, load_profile
 from helpers.runtime import choose_device, seed_everything
-from helpers.teaching.claims import Ledger, mark_of, merge, notebook_table, render_table
+from helpers.teaching.claims import Ledger, mark_of, merge, notebook_table, published, render_table
 from helpers.teaching.display.display import Display
 from helpers.teaching.display.panel import start_panel
 from helpers.teaching.display.show import Html
@@ -88,6 +88,7 @@ class Lab:
                 chosen.label,
                 mark=mark_of(chosen),
                 published_setting=is_published(chosen),
+                bred_for=bred_for(chosen),
             ),  # fmt: skip
             show=Display(unmask=unmask),
             measures=measures,
@@ -132,6 +133,10 @@ class Lab:
     def load_plain(self) -> Callable[[], GPT2LMHeadModel]:
         """The base checkpoint as a plain Hugging Face model: `Workbench.load_plain`."""
         return self.at.load_plain
+
+    def published_replication(self) -> Html:
+        """The claims over several models, as `make replicate` published them; nothing of this run."""
+        return published(REPOSITORY / "notebooks" / "replication.json")
 
     def claims_table(self, *ids: str) -> Html:
         """What this run's ledger says: the claims named, or an overview of all when none is named.

@@ -6,7 +6,7 @@ FOLDER = Path(__file__).resolve().parent / "weights"
 """A folder for each training seed: config, fp16 weights, tokenizer, training log, evaluation, model card."""
 
 SEEDS = (0, 1, 2)
-"""Training seeds of the family that ships, none of which anything was chosen on; 0 is `pocket` itself."""
+"""Training seeds of the family that ships; nothing may be chosen on them. 0 is `pocket` itself."""
 
 BRED_FOR: tuple[str, ...] = ()
 """Claims, such as "A2", whose measurements the pocket's corpus, size or training was chosen by."""

@@ -38,7 +38,7 @@
 # - measure how often the model turns toxic after three kinds of prompt, with an interval,
 # - split the last residual stream into what each layer wrote, and check that the parts sum to the
 #   whole,
-# - find, in one table, where each of the 26 claims stands.
+# - find, in one table, where each of the 27 claims stands.
 #
 # | you need | how much |
 # |---|---|
@@ -354,10 +354,27 @@ check_bootstrap_mean(bootstrap_mean)
 #
 # Each row is a statement of A, of B, or our own (N). A notebook that measures it writes the
 # number, its interval and its control into a ledger; a rule fixed beforehand turns them into a
-# verdict. Rows that no notebook has measured in this run say *not run*.
+# verdict. Rows that no notebook has measured in this run say *not run*. *Bred for* stands beside a
+# verdict where the model was chosen by what the claim measures.
 
 # %%
 lab.claims_table()
+
+# %% [markdown]
+# ## The claims over the training seed
+#
+# Would a model trained once more give other answers? The table below is **not of this run**: it
+# is the published result of `make replicate`, which runs the whole series on models that differ
+# in nothing but the seed they were trained from, and on one with random weights that was never
+# trained. The last column says whether a verdict is the *same* over the seeds, and which claims
+# agree *untrained*: what needs no training says little about it.
+
+# %%
+lab.published_replication()
+
+# %% [markdown]
+# **What this does not show:** other shapes, other corpora, another subject. Three seeds can break
+# a claim; they cannot make one general.
 
 # %% [markdown]
 # ## Where to go next

@@ -20,6 +20,7 @@ TARGETS = {
     "notebooks": "-m helpers.course notebooks",
     "bench": "-m pytest tests/benchmarks",
     "pocket": "-m helpers.pocket.train",
+    "replicate": "-m helpers.course replicate",
     "constraints": "-m helpers.course constraints",
     "badges": "-m helpers.course badges",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from functools import cache
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from helpers.course.outputs import (
 from helpers.course.pages import notebook_page
 from helpers.course.pairing import difference
 from helpers.language.words import mask
-from tests.hygiene.files import NOTEBOOKS, SOURCES, name
+from helpers.teaching.claims import Replication
+from tests.hygiene.files import NOTEBOOKS, ROOT, SOURCES, name
 
 MEGABYTE = 1024**2
 DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+")
@@ -131,3 +133,10 @@ def test_its_page_leaves_no_equation_untypeset(path: Path) -> None:
         r"<(script|style|pre|code)\b.*?</\1>", "", notebook_page(notebook(path), path.stem), flags=re.DOTALL
     )
     assert not re.search(r"\\(?:frac|sum|hat|text|mathbb|cdot|ell)\b", page)
+
+
+def test_the_stored_replication_was_judged_by_the_rules_there_are() -> None:
+    """Where it was not, it would be left out of 00 and README with a warning: `STORE=1 make replicate`."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Replication.read(ROOT / "notebooks" / "replication.json")

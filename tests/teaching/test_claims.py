@@ -30,12 +30,12 @@ SHARE = Measurement(
 )
 
 
-def test_registry_holds_the_26_claims_in_order_with_known_notebooks():
-    ids = [f"A{i}" for i in range(1, 13)] + [f"B{i}" for i in range(1, 9)] + [f"N{i}" for i in range(1, 7)]
+def test_registry_holds_the_27_claims_in_order_with_known_notebooks():
+    ids = [f"A{i}" for i in range(1, 13)] + [f"B{i}" for i in range(1, 9)] + [f"N{i}" for i in range(1, 8)]
     assert list(CLAIMS) == ids
     for claim in CLAIMS.values():
         assert claim.statement.endswith(".") and claim.measured and claim.source
-        assert re.fullmatch(r"0[1-9]", claim.notebook)
+        assert re.fullmatch(r"0[1-9]|make replicate", claim.notebook)
         assert len({part.name for part in claim.parts}) == len(claim.parts)
         for part in claim.parts:
             assert part.unit and part.paper and part.rule.text
@@ -205,9 +205,21 @@ def test_markdown_has_a_row_per_part_and_a_gpt2_column_not_run(tmp_path):
 
 def test_claim_table_counts_the_verdicts_of_the_parts(tmp_path):
     lines = render_table(merge(ledger_folder(tmp_path)), by="claim").splitlines()
-    assert len(lines) == 26 + 2
+    assert len(lines) == 27 + 2
     assert "✓ agrees (1), – not run (1)" in next(line for line in lines if line.startswith("| A1 |"))
     assert next(line for line in lines if line.startswith("| B8 |")).endswith("| *not run* | *not run* |")
+
+
+def test_tables_say_for_which_claims_the_model_was_bred(tmp_path):
+    ledger = Ledger(tmp_path, "01", "pocket", bred_for=("A8",))
+    ledger.record("A8", SHARE, part="own continuations", policy="matched")
+    ledger.record("A1", ACCURACY, part="as found")
+    rows = merge(tmp_path)
+    assert [row["id"] for row in rows if row["bred_for"]] == ["A8"]
+    for by, said in (("part", "✓ agrees"), ("claim", "✓ agrees (1), – not run (3)")):
+        marked = [line for line in render_table(rows, by=by).splitlines() if "bred for" in line]
+        assert len(marked) == 1 and f"{said} · bred for |" in marked[0]
+    assert "✓ agrees · bred for" in ledger.table().html and repr(ledger.entries[0]).endswith(" · bred for")
 
 
 def test_two_models_stand_side_by_side(tmp_path):

@@ -140,6 +140,10 @@ CASES = [
     ("N5", "", m(0, seeds=2, verdicts=20), NOT_RUN),
     ("N6", "", m(0, **N6), AGREES),
     ("N6", "", m(1, **N6), NOT_REPRODUCED),
+    ("N7", "", m(0, seeds=3, verdicts=30), AGREES),
+    ("N7", "", m(3, seeds=3, verdicts=30), DIRECTION),
+    ("N7", "", m(4, seeds=3, verdicts=30), NOT_REPRODUCED),
+    ("N7", "", m(0, seeds=2, verdicts=30), NOT_RUN),
     ("N6", "", m(0, **(N6 | {"second_scorer_auroc_low": 0.5})), NOT_RUN),
 ]  # fmt: skip
 

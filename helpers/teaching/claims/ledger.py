@@ -14,6 +14,7 @@ from helpers.teaching.claims.measurement import Claim, Measurement, Part, Verdic
 from helpers.teaching.claims.registry import CLAIMS, find_claim
 from helpers.teaching.claims.table import (
     Row,
+    bred_text,
     compare,
     label,
     notebook_table,
@@ -39,7 +40,8 @@ class Entry:
 
     Shows as one line: claim, value with its interval, control and verdict.
 
-    `figure` compares with the published figure itself, where model and scorer are the published ones.
+    `figure` compares with the published figure itself, where model and scorer are the published ones;
+    `bred_for` says that the model was chosen by what the claim measures.
     """
 
     id: str
@@ -58,11 +60,12 @@ class Entry:
     rule: str
     figure: str
     details: dict[str, float]
+    bred_for: bool = False
 
     def __repr__(self) -> str:
         row = asdict(self)
         control = "" if self.control is None else f", control {number(self.control)}"
-        return f"{label(row)}: {value_text(row)} {self.unit}{control} → {self.verdict}"
+        return f"{label(row)}: {value_text(row)} {self.unit}{control} → {self.verdict}{bred_text(row)}"
 
 
 def judge(claim_id: str, measurement: Measurement, *, part: str = "") -> Verdict:
@@ -85,6 +88,7 @@ class Ledger:
         notebook: the notebook's file name without ending, such as "01_toxicity_probe".
         model: what figures call the model.
         mark: stands for the profile, by `mark_of`; only rows of one mark are merged.
+        bred_for: the claims that the choice of the model went by; their rows say so.
         published_setting: True for GPT2-medium's own weights with the published scorer; only then is a
             measurement also compared with the published figure.
 
@@ -93,8 +97,9 @@ class Ledger:
     """
 
     def __init__(
-        self, folder: Path, notebook: str, model: str, *, mark: str = "", published_setting: bool = False
-    ) -> None:
+        self, folder: Path, notebook: str, model: str, *, mark: str = "", published_setting: bool = False,
+        bred_for: Sequence[str] = (),
+    ) -> None:  # fmt: skip
         if not re.fullmatch(r"\w[\w.-]*", notebook):
             raise ValueError(
                 f"{notebook!r} is no notebook name: use its file name without ending and folder."
@@ -103,7 +108,7 @@ class Ledger:
             raise ValueError("The ledger needs the model's name: a number without its model says nothing.")
         self.path = Path(folder) / f"{notebook}.json"
         self.notebook, self.model, self.published_setting = notebook, model, published_setting
-        self.mark = mark
+        self.mark, self.bred_for = mark, bred_for
         self.entries: list[Entry] = []
 
     def record(self, claim_id: str, measurement: Measurement, *, part: str = "", policy: str = "") -> Entry:
@@ -126,7 +131,7 @@ class Ledger:
             model=self.model, notebook=self.notebook, verdict=str(verdict),
             value=measurement.value, interval=measurement.interval,
             control=measurement.control, control_interval=measurement.control_interval,
-            details=dict(measurement.details),
+            details=dict(measurement.details), bred_for=claim_id in self.bred_for,
             figure=_against_figure(measurement, chosen.published) if self.published_setting else "",
         )  # fmt: skip
         key = (entry.id, entry.part, entry.policy)
@@ -214,15 +219,20 @@ def _read_fragment(path: Path) -> Mapping[str, Any] | None:
         if not isinstance(fragment["profile"], str):
             raise ValueError("it does not say which profile it is of")
         for row in fragment["rows"]:
-            claim = find_claim(row["id"])
-            fixed = _fixed(claim, claim.part(row["part"]), row["policy"])
-            changed = [key for key, value in fixed.items() if row[key] != value]
-            if changed or row["policy"] not in claim.policy_names:
-                raise ValueError(f"its row for {row['id']} was recorded under another registry")
+            check_current(row)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         _left_out(f"{path.name} is not a current ledger fragment ({error})")
         return None
     return fragment
+
+
+def check_current(row: Row) -> None:
+    """Raises ValueError, KeyError or TypeError where a recorded row is not one of the registry's as it is."""
+    claim = find_claim(row["id"])
+    fixed = _fixed(claim, claim.part(row["part"]), row["policy"])
+    changed = [key for key, value in fixed.items() if row[key] != value]
+    if changed or row["policy"] not in claim.policy_names:
+        raise ValueError(f"its row for {row['id']} was recorded under another registry")
 
 
 def _left_out(why: str) -> None:

@@ -1,4 +1,4 @@
-"""Claims N1–N6, of this series, each with the rules that judge it."""
+"""Claims N1–N7, of this series, each with the rules that judge it."""
 
 from helpers.teaching.claims.measurement import Claim, Measurement, Part, Verdict, grade, rule
 
@@ -126,4 +126,26 @@ N6 = Claim(
     parts=(Part("", "–", "verdicts that differ", same_over_scorers),),
 )
 
-OWN = (N1, N2, N3, N4, N5, N6)
+
+@rule(
+    "agrees when no verdict differs between three training seeds; direction only when at most three do; "
+    "not run with fewer than three seeds",
+    needs=("seeds", "verdicts"),
+)
+def same_over_training_seeds(m: Measurement) -> Verdict:
+    if m.details["seeds"] < 3:
+        return Verdict.NOT_RUN
+    return grade(direction=m.value <= 3, agrees=m.value == 0)
+
+
+N7 = Claim(
+    id="N7",
+    source="this series",
+    statement="The answers survive the training seed.",
+    measured="verdicts of A1–B8 over three models whose training seeds nothing was chosen on",
+    control="–",
+    notebook="make replicate",
+    parts=(Part("", "–", "verdicts that differ", same_over_training_seeds),),
+)
+
+OWN = (N1, N2, N3, N4, N5, N6, N7)

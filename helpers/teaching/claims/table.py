@@ -36,8 +36,14 @@ def number(value: float) -> str:
     return f"{value:.1e}"
 
 
-def _verdict(verdict: str) -> str:
-    return f"{MARKS[verdict]} {verdict}"
+def verdict_text(row: Mapping[str, Any]) -> str:
+    """The verdict with its sign, and whether the model was bred for the claim: "✓ agrees · bred for"."""
+    return f"{MARKS[row['verdict']]} {row['verdict']}{bred_text(row)}"
+
+
+def bred_text(row: Mapping[str, Any]) -> str:
+    """" · bred for" where the choice of the model went by what the claim measures, else ""."""
+    return " · bred for" if row.get("bred_for") else ""
 
 
 def notebook_table(rows: Sequence[Row]) -> Html:
@@ -47,7 +53,7 @@ def notebook_table(rows: Sequence[Row]) -> Html:
         measured = "\n".join(filter(None, [value_text(row), row["unit"], row["figure"]]))
         control = "" if row["control"] is None else number(row["control"])
         statement = f"{row['statement']}\nRule: {row['rule']}."
-        lines.append([label(row), statement, row["paper"], measured, control, _verdict(row["verdict"])])
+        lines.append([label(row), statement, row["paper"], measured, control, verdict_text(row)])
     models = ", ".join(dict.fromkeys(row["model"] for row in rows))
     headers = [
         "claim",
@@ -101,7 +107,7 @@ def render_table(
     headers = ["claim", "what it says", "published", "notebook", *models]
     if format == "markdown":
         lines = [[f"*{cell}*" if cell == NOT_RUN else cell for cell in line] for line in lines]
-    return _markdown(headers, lines) if format == "markdown" else grid(headers, lines).html
+    return markdown(headers, lines) if format == "markdown" else grid(headers, lines).html
 
 
 def _paper(claim_id: str, rows: Sequence[Row], by: str) -> str:
@@ -120,13 +126,15 @@ def _cell(rows: Sequence[Row], by: str) -> str:
     if not rows or set(verdicts) == {NOT_RUN}:
         return NOT_RUN
     if by == "part":
-        return f"{value_text(rows[0])} {_verdict(rows[0]['verdict'])}"
+        return f"{value_text(rows[0])} {verdict_text(rows[0])}"
     if len(verdicts) == 1:
-        return _verdict(rows[0]["verdict"])
-    return ", ".join(f"{_verdict(verdict)} ({verdicts[verdict]})" for verdict in MARKS if verdict in verdicts)
+        return verdict_text(rows[0])
+    counted = (f"{sign} {name} ({verdicts[name]})" for name, sign in MARKS.items() if verdicts[name])
+    return ", ".join(counted) + next(filter(None, map(bred_text, rows)), "")
 
 
-def _markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table of finished strings."""
     lines = [headers, ["---"] * len(headers), *rows]
     return (
         "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
