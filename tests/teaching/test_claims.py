@@ -177,8 +177,7 @@ def test_a_damaged_fragment_is_left_out_and_named_so_that_its_notebook_can_mend_
 
 def test_rows_of_different_profiles_are_never_merged(tmp_path):
     Ledger(tmp_path, "01", "mine", mark="a").record("A1", ACCURACY, part="as found")
-    top = Measurement(0.5, (0.4, 0.6), control=0.1)
-    Ledger(tmp_path, "02", "mine", mark="b").record("A2", top, part="top 10")
+    Ledger(tmp_path, "02", "mine", mark="b").record("A2", TOP_TEN, part="top 10")
     with pytest.raises(ValueError, match="02.json are of another profile"):
         merge(tmp_path)
     with pytest.warns(LedgerWarning, match="01.json was recorded on another profile"):
