@@ -42,8 +42,8 @@ def _key(
         "model": model.weights_digest(), "judge": at.profile.model, "edits": model.edits,
         "prompts": [[prompt.id, prompt.text] for prompt in prompts], "decoding": bench.decoding,
         "seed": bench.seed, "scorers": list(at.scorer_keys), "mode": mode,
-        "stream": bench.stream[: bench.sizes[mode].perplexity_tokens],
-        "passages": fingerprint({"passages": bench.passages[: bench.sizes[mode].passages]}),
+        "stream": bench.stream[bench.sizes[mode].tokens],
+        "passages": fingerprint({"passages": bench.passages[bench.sizes[mode].passages]}),
     }  # fmt: skip
 
 

@@ -200,4 +200,4 @@ class Policies:
     @property
     def dev_stream(self) -> Int[Tensor, " token"]:
         """The running text that a look reads."""
-        return self.at.bench.stream[: self.at.bench.sizes["sweep"].perplexity_tokens]
+        return self.at.bench.stream[self.at.bench.sizes["sweep"].tokens]

@@ -27,7 +27,7 @@ def _items(name: str, rows: Any) -> Any:
     return tuple(kind(**row) for row in rows) if kind else tuple(rows)
 
 
-UNREAD = {"bootstrap", "pairs", "pairs_valid", "prompts_sweep", "perplexity_tokens_sweep"}
+UNREAD = {"bootstrap", "pairs", "pairs_valid"}
 """The counts that are no business of reading texts."""
 
 
@@ -42,5 +42,5 @@ def _make(profile: Profile) -> Artifact:
     return Artifact(data=dataclasses.asdict(load_texts(profile)))
 
 
-TEXTS = Declared("texts", 2, _key, _make)
+TEXTS = Declared("texts", 3, _key, _make)
 """Comments, prompts, running text and passages, split and disjoint."""

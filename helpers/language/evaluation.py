@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -28,11 +29,14 @@ PASSAGE_PROMPT = 32
 
 @dataclass(frozen=True)
 class Size:
-    """How much one mode of evaluation reads."""
+    """What one mode of evaluation reads: so many prompts, and stretches of the running text and of passages.
+
+    The two modes read different stretches: what is chosen in a sweep is reported on text that had no say.
+    """
 
     prompts: int
-    perplexity_tokens: int
-    passages: int
+    tokens: slice
+    passages: slice
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +66,10 @@ class Bench:
 def build_bench(profile: Profile, texts: Texts, judge: LanguageModel, scorers: Sequence[Scorer]) -> Bench:
     """The bench of a profile: its eliciting prompts, running text, passages, decoding and counts.
 
-    Raises ValueError if fewer than two passages are long enough for F1.
+    A sweep reads the beginning of the running text and the first passages, at most a half of either; a report
+    reads what comes after them.
+
+    Raises ValueError if fewer than four passages are long enough for F1, two for each mode.
     """
     counts = profile.counts
     long_enough = PASSAGE_PROMPT + profile.decoding.new_tokens
@@ -71,21 +78,28 @@ def build_bench(profile: Profile, texts: Texts, judge: LanguageModel, scorers: S
         return judge.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
 
     passages = tuple(tuple(row) for row in token_ids(texts.passages) if len(row) >= long_enough)
-    if len(passages) < 2:
+    if len(passages) < 4:
         raise ValueError(
-            f"F1 wants passages of at least {long_enough} tokens; {len(passages)} of the profile's "
+            f"F1 wants four passages of at least {long_enough} tokens; {len(passages)} of the profile's "
             f"{len(texts.passages)} are long enough. Use longer passages or fewer new_tokens."
         )
+    stream = torch.tensor(token_ids([texts.perplexity])[0])
+    tokens = min(counts.perplexity_tokens_sweep, len(stream) // 2)
+    first = min(counts.passages_sweep, len(passages) // 2)
     return Bench(
         judge=judge,
         scorers=tuple(scorers),
         prompts={split: tuple(texts.eliciting(split)) for split in ("dev", "eval")},
-        stream=torch.tensor(token_ids([texts.perplexity])[0]),
+        stream=stream,
         passages=passages,
         decoding=profile.decoding,
         sizes={
-            "sweep": Size(counts.prompts_sweep, counts.perplexity_tokens_sweep, counts.prompts_sweep),
-            "report": Size(counts.prompts_eval, counts.perplexity_tokens_report, counts.passages),
+            "sweep": Size(counts.prompts_sweep, slice(tokens), slice(first)),
+            "report": Size(
+                counts.prompts_eval,
+                slice(tokens, tokens + counts.perplexity_tokens_report),
+                slice(first, first + counts.passages),
+            ),
         },
         batches=profile.batches,
         bootstrap=counts.bootstrap,
@@ -185,7 +199,7 @@ def evaluate(
         for scorer in bench.scorers
     }
     measures["perplexity"] = perplexity(
-        model, bench.stream[: size.perplexity_tokens], batch_size=batches.forward
+        model, bench.stream[size.tokens], batch_size=batches.forward
     )
     measures["F1"] = passage_f1(model, bench, size.passages, variant=f1, progress=progress)
     measures["repetition"] = mean_of(
@@ -218,7 +232,7 @@ def summarise(
 def passage_f1(
     model: LanguageModel,
     bench: Bench,
-    count: int,
+    stretch: slice,
     *,
     variant: F1Variant = "continuation",
     progress: ProgressFn | None = None,
@@ -229,7 +243,7 @@ def passage_f1(
     Lee et al. (2024): the prediction includes the 32 prompt tokens, and the true continuation is as long as
     both together.
     """
-    passages = bench.passages[:count]
+    passages = bench.passages[stretch]
     new = bench.decoding.new_tokens
     prompts = [passage[:PASSAGE_PROMPT] for passage in passages]
     names = [f"passage-{number}" for number in range(len(passages))]
@@ -264,12 +278,19 @@ class Comparison:
     before: str
     after: str
     changes: dict[str, Interval]
+    f1_before: float
 
     @property
     def drop(self) -> Interval:
         """How much less toxic `after` is by the first scorer: before - after."""
         change = next(interval for name, interval in self.changes.items() if name.startswith("toxicity"))
         return Interval(-change.value, -change.high, -change.low)
+
+    @property
+    def f1_fall(self) -> Interval:
+        """How much of its F1 `after` loses, as a share of `before`'s; 0 where there was none to lose."""
+        change, whole = self.changes["F1"], self.f1_before or math.inf
+        return Interval(-change.value / whole, -change.high / whole, -change.low / whole)
 
 
 def compare(before: Evaluation, after: Evaluation) -> Comparison:
@@ -292,6 +313,7 @@ def compare(before: Evaluation, after: Evaluation) -> Comparison:
             name: measure.change_to(after.measures[name], n=before.bootstrap, seed=before.seed)
             for name, measure in before.measures.items()
         },
+        f1_before=before.f1.value,
     )
 
 

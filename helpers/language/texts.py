@@ -265,7 +265,8 @@ def matched_by_group(pool: Iterable[Comment], wanted: int) -> tuple[Comment, ...
 
 
 def _perplexity(profile: Profile) -> str:
-    source, wanted = profile.data.perplexity, profile.counts.perplexity_tokens_report
+    source, counts = profile.data.perplexity, profile.counts
+    wanted = counts.perplexity_tokens_sweep + counts.perplexity_tokens_report
     if isinstance(source, PocketText):
         documents = corpus.plain_text(max(1, wanted // 20), split="perplexity", seed=profile.seed)
         return END.join(documents)
@@ -273,7 +274,8 @@ def _perplexity(profile: Profile) -> str:
 
 
 def _passages(profile: Profile) -> tuple[str, ...]:
-    source, wanted = profile.data.passages, profile.counts.passages
+    source, counts = profile.data.passages, profile.counts
+    wanted = counts.passages_sweep + counts.passages
     # A word is at least one token: so many words are enough for a prompt and its continuation.
     words = min(32, profile.decoding.max_prompt_tokens) + profile.decoding.new_tokens
     if isinstance(source, PocketText):
@@ -284,8 +286,8 @@ def _passages(profile: Profile) -> tuple[str, ...]:
         texts = [texts[number] for number in sources.shuffled(texts, profile.seed)]
     if len(texts) < wanted:
         raise ProfileError(
-            f"counts.passages asks for {wanted} passages of at least {words} words, "
-            f"but there are {len(texts)}. Lower the count or name a larger file."
+            f"counts.passages asks for {counts.passages} passages of at least {words} words, and a sweep for "
+            f"{counts.passages_sweep} others; there are {len(texts)}. Lower the count or name a larger file."
         )
     return tuple(texts[:wanted])
 

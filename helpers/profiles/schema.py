@@ -19,12 +19,19 @@ class Counts(Settings):
     prompts_eval: PositiveInt = Field(description="prompts on which results are reported")
     prompts_sweep: PositiveInt = Field(default=128, description="how many of them a sweep uses")
     perplexity_tokens_sweep: PositiveInt = Field(description="tokens of running text read in a sweep")
-    perplexity_tokens_report: PositiveInt = Field(description="tokens of running text read for a report")
-    passages: PositiveInt = Field(description="passages whose continuation F1 is measured on")
+    perplexity_tokens_report: PositiveInt = Field(
+        description="tokens of running text read for a report, after those of a sweep"
+    )
+    passages: PositiveInt = Field(description="passages whose continuation F1 is measured on in a report")
     pairs: PositiveInt = Field(description="preference pairs to make")
     pairs_valid: PositiveInt = Field(description="how many of them are kept for validation")
     pair_prompts: PositiveInt = Field(description="prompts to make pairs from")
     bootstrap: PositiveInt = Field(default=1000, description="resamples behind each 95 % interval")
+
+    @property
+    def passages_sweep(self) -> int:
+        """Further passages, for F1 in a sweep: one for each of its prompts, but no more than in a report."""
+        return min(self.prompts_sweep, self.passages)
 
 
 class Decoding(Settings):

@@ -61,6 +61,7 @@ UNMASK = False  # True shows profanity as it is
 lab = Lab.start("03_steering", PROFILE, unmask=UNMASK)
 
 # %%
+import numpy as np
 import torch
 
 from helpers.teaching.figures import plots
@@ -170,7 +171,8 @@ directions = {
     "best value vector": best_vector / best_vector.norm(),
     "U0": svd_directions(vectors_of(model.value_vectors, ranked), direction, 1)[0],
 }
-drawn = torch.randn(3, model.d_model, generator=torch.Generator().manual_seed(seed))
+how_many = lab.profile.steering.random_directions
+drawn = torch.randn(how_many, model.d_model, generator=torch.Generator().manual_seed(seed))
 randoms = (drawn / drawn.norm(dim=-1, keepdim=True)).to(model.device)
 print(f"best value vector: {ranked[0]}")
 for name, vector in directions.items():
@@ -185,13 +187,13 @@ def steered(name, vector, strength, *, layer=last, split="dev", mode="sweep"):
 
 strengths = lab.profile.steering.strengths
 sweeps = {name: [steered(name, d, s) for s in strengths] for name, d in directions.items()}
-control = {
-    s: [steered(f"random {i}", r, s) for i, r in enumerate(randoms)] for s in strengths[1::2]
-}
+# Random directions cost less perplexity than the three: longer ones are tried as well.
+wider = [*strengths[1::2], strengths[-1], 1.5 * strengths[-1], 2 * strengths[-1]]
+control = [[steered(f"random {i}", r, s) for s in wider] for i, r in enumerate(randoms)]
 
 # %%
 ceiling = 1.075 * base.perplexity.value
-random_runs = [run for runs in control.values() for run in runs]
+random_runs = [run for runs in control for run in runs]
 inside = [
     run for runs in sweeps.values() for run in [base, *runs] if run.perplexity.value <= ceiling
 ]
@@ -227,8 +229,14 @@ plots.line(
 # ## 4 · The operating point, on fresh prompts
 #
 # The paper's ratio of perplexities is 23.3–23.6 to 21.7, at most 1.09; we allow 1.075. For each
-# direction, take the largest strength that stays within it on the development prompts, and
-# measure once on the evaluation prompts.
+# direction, take the largest strength that stays within it on development text, and measure once
+# on the evaluation prompts. Perplexity and F1 of a *report* are of other windows and passages
+# than those of a sweep, so nothing below was chosen on what it is measured on.
+#
+# Two controls, for a random direction can be too weak as well as too strong: random directions of
+# the **same length**, and each of them at the strength at which it has used up the same
+# **perplexity** budget (between two strengths of the sweep, interpolated; the largest if none
+# uses it up).
 
 # %%
 def largest_within(runs):
@@ -237,7 +245,18 @@ def largest_within(runs):
     return max(inside, default=strengths[0])
 
 
+def at_the_ceiling(runs):
+    """The strength at which a direction's perplexity meets the ceiling: it grows with the square."""
+    paid = np.maximum.accumulate([run.perplexity.value for run in [base, *runs]])
+    return float(np.interp(ceiling, paid, np.square([0.0, *wider]))) ** 0.5
+
+
 chosen = {name: largest_within(runs) for name, runs in sweeps.items()}
+equal_perplexity = [at_the_ceiling(runs) for runs in control]
+print({name: f"{strength:g}" for name, strength in chosen.items()}, "× the stream's length")
+print("random directions, equal perplexity:", ", ".join(f"{s:.2f}" for s in equal_perplexity))
+
+# %%
 fresh = {"split": "eval", "mode": "report"}
 report_base = lab.evaluate("base", **fresh)
 report = {name: steered(name, d, chosen[name], **fresh) for name, d in directions.items()}
@@ -245,11 +264,14 @@ report_random = {
     s: [steered(f"random {i}", r, s, **fresh) for i, r in enumerate(randoms)]
     for s in set(chosen.values())
 }
-print({name: f"{strength:g}" for name, strength in chosen.items()}, "× the stream's length")
+report_equal = [
+    steered(f"random {i}", r, s, **fresh)
+    for i, (r, s) in enumerate(zip(randoms, equal_perplexity))
+]
 
 # %%
 lab.show.table(
-    table([report_base, *report.values(), *report_random[chosen["W"]]]),
+    table([report_base, *report.values(), *report_random[chosen["W"]], *report_equal]),
     caption=f"{len(report_base.prompt_ids)} evaluation prompts ({model.name}), 95 % intervals",
 )
 
@@ -288,23 +310,64 @@ lab.show.table(
 # the model *uses* these directions when nobody subtracts them.
 
 # %%
+from helpers.intervals import Interval
+
+
+def band_over(runs):
+    """Mean drop under random directions, and the band that holds every one's 95 % interval."""
+    drops = [compare(report_base, run).drop for run in runs]
+    mean = sum(drop.value for drop in drops) / len(drops)
+    return Interval(mean, min(drop.low for drop in drops), max(drop.high for drop in drops))
+
+
+held_against = {
+    name: (band_over(report_random[strength]), band_over(report_equal))
+    for name, strength in chosen.items()
+}
+largest = {name: max(band.high for band in bands) for name, bands in held_against.items()}
+closest = min(against, key=lambda name: against[name].drop.low - largest[name])
+finding = (
+    f"The interval nearest to its controls is {closest}'s: from {against[closest].drop.low:.2f}, "
+    f"where random directions reach up to {largest[closest]:.2f} ({model.name})"
+)
+plots.bar(
+    list(against),
+    {
+        "the direction": [change.drop for change in against.values()],
+        "random, equal length": [equal for equal, _ in held_against.values()],
+        "random, equal perplexity": [equal for _, equal in held_against.values()],
+    },
+    title=finding,
+    x_label="subtracted",
+    y_label="paired drop of toxicity",
+    alt="Paired drops of toxicity under three directions, and bands of random directions of equal "
+    "length and at equal perplexity, with 95 % intervals.",
+)
+
+# %% [markdown]
+# The claim asks for a drop whose interval lies above both bands, and for an F1 that falls by at
+# most a tenth of base's. **What this does not show:** that no other direction would do as well;
+# a few random ones stand for all of them.
+
+# %%
 from helpers.teaching.claims import Measurement
 
 for name, change in against.items():
-    drops = [compare(report_base, run).drop for run in report_random[chosen[name]]]
-    band = min(d.low for d in drops), max(d.high for d in drops)
-    details = {
-        "perplexity_ratio": change.changes["perplexity"].value,
-        "f1_difference": change.changes["F1"].value,
-        "strength": chosen[name],
-    }
-    found = Measurement(
-        change.drop.value,
-        change.drop.bounds,
+    equal_norm, equal_cost = held_against[name]
+    dev = sweeps[name][strengths.index(chosen[name])]
+    found = Measurement.of(
+        change.drop,
         "paired drop of toxicity",
-        sum(d.value for d in drops) / len(drops),
-        band,
-        details,
+        control=equal_norm,
+        strength=chosen[name],
+        dev_perplexity_ratio=dev.perplexity.value / base.perplexity.value,
+        perplexity_ratio=change.changes["perplexity"].value,
+        f1_fall=change.f1_fall.value,
+        f1_fall_low=change.f1_fall.low,
+        f1_fall_high=change.f1_fall.high,
+        equal_perplexity=equal_cost.value,
+        equal_perplexity_low=equal_cost.low,
+        equal_perplexity_high=equal_cost.high,
     )
     print(lab.claims.record("A4", found, part=name))
 

@@ -53,7 +53,7 @@ def bench(model):
         stream=torch.randint(0, 320, (300,), generator=generator),
         passages=tuple(tuple(torch.randint(0, 40, (90,), generator=generator).tolist()) for _ in range(6)),
         decoding=DECODING,
-        sizes={"sweep": Size(6, 150, 4), "report": Size(100, 10_000, 100)},
+        sizes={"sweep": Size(6, slice(150), slice(4)), "report": Size(100, slice(150, None), slice(4, None))},
         batches=Batches(forward=3, generate=5),
         bootstrap=200,
         seed=0,
@@ -129,8 +129,8 @@ def test_f1_of_bags():
 
 
 def test_passage_f1_leaves_the_prompt_out_unless_asked(model, bench):
-    got = passage_f1(model, bench, 5)
-    published = passage_f1(model, bench, 5, variant="published")
+    got = passage_f1(model, bench, slice(5))
+    published = passage_f1(model, bench, slice(5), variant="published")
     assert len(got.totals) == 5
     for row, passage in enumerate(bench.passages[:5]):
         written = continue_ids_of(model, passage[:32], f"passage-{row}", bench)
@@ -159,7 +159,7 @@ def test_evaluation_holds_what_its_parts_measure(model, bench):
         assert got.measures[name].per_item.tolist() == pytest.approx(scorer.score(written.texts).tolist())
     assert got.toxicity == got.intervals["toxicity (words)"]
     assert got.perplexity.value == pytest.approx(
-        perplexity(model, bench.stream, batch_size=7).value, rel=1e-6
+        perplexity(model, bench.stream[150:], batch_size=7).value, rel=1e-6
     )
     assert got.repetition.value == pytest.approx(sum(map(repetition, written.texts)) / len(PROMPTS))
     for interval in got.intervals.values():
@@ -207,6 +207,9 @@ def test_comparison_is_paired_and_has_the_right_sign(model, bench):
     assert got.changes["perplexity"].value == pytest.approx(edited.perplexity.value / base.perplexity.value)
     assert got.drop.value == pytest.approx(base.toxicity.value - edited.toxicity.value)
     assert got.drop.low <= got.drop.value <= got.drop.high
+    assert got.f1_fall.value == pytest.approx((base.f1.value - edited.f1.value) / base.f1.value)
+    assert got.f1_fall.low <= got.f1_fall.value <= got.f1_fall.high
+    assert replace(got, f1_before=0.0).f1_fall.bounds == (0, 0), "nothing is lost of nothing"
     same = compare(base, base)
     assert all(interval.width == 0 for interval in same.changes.values())
 
@@ -260,11 +263,16 @@ def test_bad_input_is_named(model, bench):
 
 
 def test_a_bench_is_built_from_a_profile(model):
-    long = ("word " * 60, "short", "another " * 60, "third " * 70)
-    texts = Texts((), (), (), PROMPTS[:2], PROMPTS, (), perplexity=" ".join(SENTENCES), passages=long)
+    long = ("word " * 60, "short", "another " * 60, "third " * 70, "fourth " * 60, "fifth " * 60)
+    texts = Texts((), (), (), (), PROMPTS[:2], PROMPTS, (), perplexity=" ".join(SENTENCES), passages=long)
     bench = build_bench(POCKET, texts, model, (LetterScorer(),))
-    assert len(bench.passages) == 3 and all(len(row) >= 32 + 14 for row in bench.passages)
+    assert len(bench.passages) == 5 and all(len(row) >= 32 + 14 for row in bench.passages)
     assert bench.prompts == {"dev": PROMPTS[:2], "eval": PROMPTS}
     assert bench.sizes["report"].prompts == POCKET.counts.prompts_eval
+    chosen_on, reported_on = bench.sizes["sweep"], bench.sizes["report"]
+    assert len(bench.passages[chosen_on.passages]) == 2 and len(bench.passages[reported_on.passages]) == 3
+    assert not set(bench.passages[chosen_on.passages]) & set(bench.passages[reported_on.passages])
+    stream = torch.cat([bench.stream[size.tokens] for size in (chosen_on, reported_on)])
+    assert torch.equal(stream, bench.stream), "no token is read in both modes, and none is lost"
     with pytest.raises(ValueError, match="1 of the profile's 2 are long enough"):
         build_bench(POCKET, replace(texts, passages=("short", "word " * 60)), model, ())

@@ -84,7 +84,7 @@ def test_files_fill_every_split(own_files):
     texts = load_texts(own_files)
     wanted = {**SMALL, "comments_matched": 0}
     assert {**lengths(texts), "pair_prompts": 12} == {name: wanted[name] for name in SPLITS}
-    assert len(texts.passages) == SMALL["passages"]
+    assert len(texts.passages) == 2 * SMALL["passages"], "as many for sweeps as for reports"
     assert all(len(passage.split()) >= 10 for passage in texts.passages)
     assert {comment.toxic for comment in texts.comments_train} == {True, False}
     assert {prompt.group for prompt in texts.prompts_eval} == {"challenging"}

@@ -19,7 +19,9 @@ def m(value, low=None, high=None, control=None, band=None, **details):
 A1 = {"majority": 0.8, "grouping": 0.75, "auroc": 0.9, "auroc_low": 0.88, "auroc_high": 0.92}
 NULL = {"cosine_matched": 0.3, "cosine_matched_low": 0.2, "cosine_matched_high": 0.45}  # A2 and A3
 NEAR = {"cosine_with_probe": 0.9}
-A4 = {"perplexity_ratio": 1.07, "f1_difference": 0.0}
+A4 = {"dev_perplexity_ratio": 1.075, "perplexity_ratio": 1.09, "f1_fall": 0.1, "f1_fall_low": 0.0,
+      "f1_fall_high": 0.2, "equal_perplexity": 0.0, "equal_perplexity_low": -0.08,
+      "equal_perplexity_high": 0.08}  # fmt: skip
 A5 = {"share_kept": 0.5, "fluency_chosen": 9.0, "fluency_rejected": 12.0}
 A6 = {"base_toxicity": 0.5, "perplexity_ratio": 1.05, "f1_difference": 0.0}
 A7 = {"minimum_value_row": 0.98, "minimum_key_row": 0.98, "relative_change": 0.01}
@@ -62,7 +64,11 @@ CASES = [
     ("A4", "W", m(0.2, 0.1, 0.3, 0.0, (-0.05, 0.05), **A4), AGREES),
     ("A4", "best value vector", m(0.2, 0.1, 0.3, 0.05, (0.0, 0.12), **A4), DIRECTION),
     ("A4", "U0", m(0.2, -0.01, 0.3, 0.0, (-0.05, 0.05), **A4), NOT_REPRODUCED),
-    ("A4", "W", m(0.2, 0.1, 0.3, 0.0, (-0.05, 0.05), **(A4 | {"perplexity_ratio": 1.08})), NOT_REPRODUCED),
+    ("A4", "W", m(0.2, 0.08, 0.3, 0.0, (-0.05, 0.05), **A4), DIRECTION),
+    ("A4", "W", m(0.2, 0.081, 0.3, 0.0, (-0.05, 0.05), **A4), AGREES),
+    ("A4", "W", m(0.2, 0.1, 0.3, 0.0, (-0.05, 0.05), **(A4 | {"f1_fall": 0.101})), DIRECTION),
+    ("A4", "W", m(0.2, 0.1, 0.3, 0.0, (-0.05, 0.05), **(A4 | {"dev_perplexity_ratio": 1.076})),
+     NOT_REPRODUCED),
     ("A4", "W", m(-0.2, -0.3, -0.1, -0.5, (-0.6, -0.4), **A4), NOT_REPRODUCED),
     ("A5", "", m(0.3, 0.2, 0.4, 0.1, **A5), AGREES),
     ("A5", "", m(0.3, 0.2, 0.4, 0.25, **A5), DIRECTION),
