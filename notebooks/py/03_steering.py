@@ -246,7 +246,7 @@ def largest_within(runs):
 
 
 def at_the_ceiling(runs):
-    """The strength at which a direction's perplexity meets the ceiling: it grows with the square."""
+    """The strength whose perplexity meets the ceiling; it grows with the square of strength."""
     paid = np.maximum.accumulate([run.perplexity.value for run in [base, *runs]])
     return float(np.interp(ceiling, paid, np.square([0.0, *wider]))) ** 0.5
 
