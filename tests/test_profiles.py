@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
+from helpers.language.sources import read_rows
 from helpers.pocket import FOLDER
 from helpers.profiles import (
     FAMILY,
@@ -21,7 +22,7 @@ from helpers.profiles import (
     ProfileError,
     Settings,
     bred_for,
-    check_profile,
+    check_files,
     load_profile,
     unpinned,
 )
@@ -229,28 +230,18 @@ def test_missing_toml_is_named(tmp_path):
         load_profile(tmp_path / "nowhere.toml")
 
 
-def with_comments(source: FileText) -> Profile:
-    data = POCKET.data.model_copy(update={"comments": source})
-    return POCKET.model_copy(update={"data": data})
+def rows(source: FileText) -> list[dict]:
+    return read_rows(source, "comments")
 
 
-@pytest.fixture
-def checkable(tmp_path, monkeypatch) -> Path:
-    """A folder with a model that the checks accept, set as the pocket's."""
-    return tiny_model(tmp_path)
-
-
-def checked(source: FileText, model: Path) -> None:
-    check_profile(with_comments(source).model_copy(update={"model": ModelSource(folder=model)}))
-
-
-def test_files_with_the_right_columns_pass(tmp_path, checkable):
+def test_files_with_the_right_columns_pass(tmp_path):
     nested = tmp_path / "a.jsonl"
     nested.write_text(json.dumps({"body": {"text": "so it goes"}, "score": 0.7}) + "\n")
-    checked(FileText(path=nested, columns={"text": "body.text", "toxic": "score"}), checkable)
+    source = FileText(path=nested, columns={"text": "body.text", "toxic": "score"})
+    assert rows(source) == [{"text": "so it goes", "toxic": True}]
     table = tmp_path / "a.csv"
     table.write_text('text,toxic\nNA,0\n"a, b",True\n')
-    checked(FileText(path=table), checkable)
+    assert rows(FileText(path=table)) == [{"text": "NA", "toxic": False}, {"text": "a, b", "toxic": True}]
 
 
 @pytest.mark.parametrize(
@@ -267,21 +258,67 @@ def test_files_with_the_right_columns_pass(tmp_path, checkable):
         ("a.jsonl", '{"p": {"t": "x"}, "toxic": 1}\n', {"text": "p.q"}, ["no column 'p.q'", "p.t"]),
         ("a.parquet", "no parquet at all", {}, ["cannot be read as parquet"]),
         ("a.doc", "text", {}, ["'.doc'", ".jsonl"]),
+        ("a.csv", "text;toxic\nhello;1\n", {}, ["separated by semicolons", "save with commas"]),
+        ("a.csv", b"text,toxic\ncaf\xe9,1\n", {}, ["is not UTF-8", "Save it again"]),
+        ("a.csv", "text,toxic\na,OFF\n", {}, ["'OFF'", 'toxic_values = ["OFF"]']),
     ],
 )
-def test_bad_file_is_named_before_anything_is_loaded(tmp_path, checkable, name, content, columns, parts):
+def test_bad_file_is_named_with_a_cure(tmp_path, name, content, columns, parts):
     path = tmp_path / name
-    path.write_text(content)
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
     with pytest.raises(ProfileError) as error:
-        checked(FileText(path=path, columns=columns), checkable)
+        rows(FileText(path=path, columns=columns))
     for part in (str(path), *parts):
         assert part in str(error.value)
 
 
-def test_missing_file_lists_what_the_folder_has(tmp_path, checkable):
+@pytest.mark.parametrize(("name", "between"), [("A.CSV", ","), ("a.tsv", "\t"), ("a.TSV", "\t")])
+def test_endings_in_capitals_and_tabs_are_read(tmp_path, name, between):
+    """In a tab-separated file a quotation mark is a character: it once swallowed every row after it."""
+    opening = '"' * (between == "\t")
+    table = [("text", "toxic"), (f"{opening}so it", "1"), ("goes", "0")]
+    (tmp_path / name).write_text("\n".join(between.join(row) for row in table) + "\n")
+    assert [row["text"] for row in rows(FileText(path=tmp_path / name))] == [f"{opening}so it", "goes"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "knobs", "toxic"),
+    [
+        (["OFF", "NOT", "OFF"], {"toxic_values": ("OFF",)}, [True, False, True]),
+        ([0, 1, 2], {"toxic_values": (0, 1)}, [True, True, False]),
+        ([0, 1, 2], {"label_threshold": 2.0}, [False, False, True]),
+        ([0.1, 0.7, 0.9], {"label_threshold": 0.5}, [False, True, True]),
+        ([0, "1", 1.0], {}, [False, True, True]),
+    ],
+)
+def test_which_labels_are_toxic_is_said_by_the_profile(tmp_path, labels, knobs, toxic):
+    path = tmp_path / "a.jsonl"
+    path.write_text("".join(json.dumps({"text": "x", "toxic": label}) + "\n" for label in labels))
+    assert [row["toxic"] for row in rows(FileText(path=path, **knobs))] == toxic
+
+
+def test_a_third_value_among_the_labels_is_refused(tmp_path):
+    """Hate 0, offensive 1, neither 2: by a threshold of .5 hate was clean and neither was toxic."""
+    path = tmp_path / "a.csv"
+    path.write_text("text,toxic\na,0\nb,1\nc,2\n")
+    with pytest.raises(ProfileError, match=r"row 3: column 'toxic' has a third value, 2, beside 0 and 1"):
+        rows(FileText(path=path))
+
+
+def test_keep_takes_class_names_and_is_named_where_it_keeps_nothing(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text("text,toxic,part\na,0,dev\nb,1,train\n")
+    kept = FileText(path=path, keep="part", keep_values=("train",))
+    assert rows(kept) == [{"text": "b", "toxic": True}]
+    with pytest.raises(ProfileError, match=r"none of the 2 rows .* `keep` names, 'part', is among"):
+        rows(kept.model_copy(update={"keep_values": ("test",)}))
+
+
+def test_missing_file_lists_what_the_folder_has(tmp_path):
     (tmp_path / "comments.csv").write_text("text,toxic\n")
+    data = POCKET.data.model_copy(update={"comments": FileText(path=tmp_path / "comment.csv")})
     with pytest.raises(ProfileError, match=r"comment\.csv does not exist.*comments\.csv"):
-        checked(FileText(path=tmp_path / "comment.csv"), checkable)
+        check_files(POCKET.model_copy(update={"data": data}))
 
 
 @pytest.mark.parametrize(
@@ -291,19 +328,23 @@ def test_missing_file_lists_what_the_folder_has(tmp_path, checkable):
         (lambda folder: (folder / "config.json").write_text("{"), "not valid JSON"),
         (lambda folder: (folder / "config.json").write_text('{"model_type": "llama"}'), "'llama'"),
         (lambda folder: (folder / "model.safetensors").unlink(), "no \\*.safetensors"),
+        (
+            lambda folder: (folder / "model.safetensors").rename(folder / "pytorch_model.bin"),
+            "Pickled weights are not opened.*save_pretrained",
+        ),
         (lambda folder: (folder / "tokenizer.json").unlink(), "no tokenizer"),
     ],
 )
 def test_model_folder_is_looked_at(tmp_path, damage, message):
     folder = tiny_model(tmp_path)
     profile = POCKET.model_copy(update={"model": ModelSource(folder=folder)})
-    check_profile(profile)
+    check_files(profile)
     damage(folder)
     with pytest.raises(ProfileError, match=message):
-        check_profile(profile)
+        check_files(profile)
 
 
 def test_missing_model_folder_is_no_hub_id(tmp_path):
     profile = POCKET.model_copy(update={"model": ModelSource(folder=tmp_path / "models" / "dpo")})
     with pytest.raises(ProfileError, match="does not exist"):
-        check_profile(profile)
+        check_files(profile)

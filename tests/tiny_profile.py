@@ -43,6 +43,9 @@ new_tokens = 6
 max_prompt_tokens = 24
 [probe]
 max_tokens = 32
+[dpo]
+max_prompt_tokens = 32
+max_new_tokens = 24
 """
 
 

@@ -25,9 +25,10 @@ from helpers.course.execute import Failure, Interrupted, Outcome, execute, write
 from helpers.course.holding import Busy, hold
 from helpers.course.mathml import EquationError
 from helpers.course.series import NOTEBOOKS, ROOT, running_order
+from helpers.language.checks import check_profile
 from helpers.language.hub import HubError
 from helpers.language.prefetch import fetch_all
-from helpers.profiles import Profile, ProfileError, check_profile, load_profile
+from helpers.profiles import Profile, ProfileError, load_profile
 from helpers.teaching.claims import label, mark_of, merge, value_text
 
 

@@ -16,11 +16,12 @@ from helpers.lab.measures import Measures
 from helpers.lab.pairs import Pairs
 from helpers.lab.policies import Policies
 from helpers.lab.workbench import Workbench
+from helpers.language.checks import check_profile
 from helpers.language.evaluation import Evaluation
 from helpers.language.models import LanguageModel
 from helpers.language.scoring import Scorer
 from helpers.language.texts import Texts
-from helpers.profiles import GPT2_MEDIUM, Profile, bred_for, check_profile, load_profile
+from helpers.profiles import GPT2_MEDIUM, Profile, bred_for, load_profile
 from helpers.runtime import choose_device, seed_everything
 from helpers.teaching.claims import Ledger, mark_of, merge, notebook_table, published, render_table
 from helpers.teaching.display.display import Display

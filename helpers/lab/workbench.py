@@ -12,6 +12,7 @@ from transformers import GPT2LMHeadModel
 from helpers.artifacts import Store, fingerprint
 from helpers.lab import evaluations
 from helpers.lab.texts import load_kept_texts
+from helpers.language.checks import check_lengths
 from helpers.language.evaluation import Bench, Evaluation, Mode, build_bench
 from helpers.language.models import LanguageModel, load_hf, load_model
 from helpers.language.scoring import Scorer, build_scorer, scorer_ingredients
@@ -30,7 +31,9 @@ class Workbench:
     @cached_property
     def base(self) -> LanguageModel:
         """The model before preference tuning: raw weights, float32, hooked."""
-        return load_model(self.profile.model, device=self.device, name=self.profile.label)
+        model = load_model(self.profile.model, device=self.device, name=self.profile.label)
+        check_lengths(self.profile, layers=model.n_layers, context=model.context)
+        return model
 
     @cached_property
     def texts(self) -> Texts:

@@ -29,7 +29,6 @@ from helpers.profiles import ModelSource, check_model_folder
 LOGIT_TOLERANCE = 1e-4
 """How far, relative to the largest logit, the bridge may stand from Hugging Face's own forward pass."""
 
-
 class ModelError(RuntimeError):
     """A checkpoint that cannot be used as it is; the message says what to do about it."""
 
@@ -240,6 +239,12 @@ def load_hf(
         raise ModelError(
             f"The tokenizer in {folder} knows {len(tokenizer)} tokens but the model has "
             f"{hf.config.vocab_size}: they do not belong together."
+        )
+    broken = [name for name, weight in hf.named_parameters() if not weight.isfinite().all()]
+    if broken:
+        raise ModelError(
+            f"{folder} holds weights that are no finite numbers ({', '.join(broken[:4])}): its training "
+            "diverged, or the file is damaged. Take an earlier checkpoint."
         )
     return hf.eval(), tokenizer
 

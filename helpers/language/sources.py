@@ -9,7 +9,7 @@ from typing import Any
 
 from helpers.language import hub
 from helpers.profiles import FileText, HubText, ProfileError, files
-from helpers.profiles.checks import read, roles_of
+from helpers.profiles.checks import roles_of, usable
 
 Table = FileText | HubText
 
@@ -24,17 +24,20 @@ def read_rows(source: Table, name: str, roles: Sequence[str] | None = None) -> l
         ProfileError: a file, column or label is not as the profile says.
         HubError: the hub is out of reach or lacks the file.
     """
-    wanted = roles or roles_of(source, name)
-    found = [
-        values
-        for place, row in _raw_rows(source)
-        if (values := read(row, source, wanted, place, f"data.{name}")) is not None
-    ]
+    return [values for _, values in placed_rows(source, name, roles)]
+
+
+def placed_rows(
+    source: Table, name: str, roles: Sequence[str] | None = None
+) -> list[tuple[str, dict[str, Any]]]:
+    """The same, each row with its place: the file and its number there."""
+    wanted, key = roles or roles_of(source, name), f"data.{name}"
+    found = list(usable(_raw_rows(source), source, wanted, key, _title(source)))
     if isinstance(source, FileText):
         start, end = (round(share * len(found)) for share in source.stretch)
         found = found[start:end]
-    if not found:
-        raise ProfileError(f"data.{name}: no row of {_title(source)} can be used.")
+        if not found:
+            raise ProfileError(f"{key}: stretch = {list(source.stretch)} of {_title(source)} holds no row.")
     return found
 
 
@@ -43,7 +46,7 @@ def running_text(source: Table, name: str) -> str:
 
     The latter makes of WikiText-2's test split the text on which GPT-2's perplexity is usually measured.
     """
-    plain = isinstance(source, FileText) and source.path.suffix == ".txt"
+    plain = isinstance(source, FileText) and source.path.suffix.lower() == ".txt"
     return ("\n" if plain else "\n\n").join(row["text"] for row in read_rows(source, name))
 
 

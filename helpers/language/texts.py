@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 from helpers.language import sources
 from helpers.pocket import corpus
-from helpers.profiles import FileText, PocketText, Profile, ProfileError
+from helpers.profiles import FileText, HubText, PocketText, Profile, ProfileError
 
 Split = Literal["dev", "eval", "pair"]
 
@@ -132,12 +132,36 @@ def load_texts(profile: Profile) -> Texts:
     return texts
 
 
+def load_local_texts(profile: Profile) -> str | None:
+    """Reads and splits what of a profile's texts lies in files, as `load_texts` will; gives the running text.
+
+    Raises:
+        ProfileError: as `load_texts` does.
+    """
+    used: set[str] = set()
+    data = profile.data
+    pool: tuple[Prompt, ...] = ()
+    if isinstance(data.prompts, FileText):
+        _, _, pool = _prompts(profile, used)
+    if isinstance(data.pair_prompts, FileText) and not isinstance(data.prompts, HubText):
+        _pair_prompts(profile, used, pool)
+    if isinstance(data.comments, FileText):
+        _comments(profile, used)
+    if isinstance(data.passages, FileText):
+        _passages(profile)
+    if data.pairs is not None:
+        load_pairs(data.pairs)
+    return _perplexity(profile) if isinstance(data.perplexity, FileText) else None
+
+
 def load_pairs(source: FileText) -> tuple[Pair, ...]:
-    """Published preference pairs from a file with the roles prompt, chosen and rejected."""
-    rows = sources.read_rows(source, "pairs")
+    """Published preference pairs from a file with the roles prompt, chosen and rejected.
+
+    Their ids are their places in the file, by which errors name them.
+    """
     return tuple(
-        Pair(f"pair-{number:05d}", row["prompt"], row["chosen"], row["rejected"])
-        for number, row in enumerate(rows)
+        Pair(place.rsplit("/", 1)[-1], row["prompt"], row["chosen"], row["rejected"])
+        for place, row in sources.placed_rows(source, "pairs")
     )
 
 
@@ -189,6 +213,11 @@ def _pair_prompts(profile: Profile, used: set[str], eliciting: Sequence[Prompt])
         order = sources.shuffled(texts, profile.seed)
         eliciting = [_prompt(texts[number], "challenging") for number in order]
     left = {sources.normal(prompt.text) for prompt in eliciting} - used
+    if not left and not isinstance(origin, PocketText):
+        raise ProfileError(
+            "data.prompts: dev and eval take every prompt, and none is left over to make pairs from. Lower "
+            "counts.prompts_eval, or name under `spare` a column of rows that may serve for pairs too."
+        )
     return plain + _take(eliciting, min(wanted, len(left)), used, "pair_prompts")
 
 
@@ -224,17 +253,27 @@ def _comments(profile: Profile, used: set[str]) -> tuple[tuple[Comment, ...], ..
         )
         for row in (rows[number] for number in order)
     ]
-    both = {comment.toxic for comment in pool}
-    if len(both) == 1:
-        raise ProfileError(
-            f"data.comments: every comment is labelled {'toxic' if both == {True} else 'clean'}; "
-            "the probe needs both. Check label_threshold and which column plays the role `toxic`."
-        )
-    train, test, scorer = (
-        _take(pool, number, used, f"comments_{split}") for split, number in wanted.items()
-    )
+    splits = tuple(_take(pool, number, used, f"comments_{split}") for split, number in wanted.items())
+    for split, comments in zip(wanted, splits, strict=True):
+        if len({comment.toxic for comment in comments}) < 2:
+            raise ProfileError(_one_sided(source, pool, split))
+    train, test, scorer = splits
     spare = [comment for comment in pool if sources.normal(comment.text) not in used]
     return train, test, scorer, matched_by_group([*spare, *test], counts.comments_test)
+
+
+def _one_sided(source: FileText | HubText, pool: Sequence[Comment], split: str) -> str:
+    toxic = sum(comment.toxic for comment in pool)
+    if 0 < toxic < len(pool):
+        return (
+            f"counts.comments_{split}: {toxic} of {len(pool)} comments are labelled toxic, and this split "
+            "got comments of one label alone; it needs both. Raise the count."
+        )
+    knob = f"toxic_values is {list(source.toxic_values)}" if source.toxic_values else "check label_threshold"
+    return (
+        f"data.comments: every comment is labelled {'toxic' if toxic else 'clean'}; the probe needs both. "
+        f"Column {source.column('toxic')!r} plays the role `toxic`; {knob}."
+    )
 
 
 def _pocket_comments(wanted: int, split: str, profile: Profile) -> list[Comment]:

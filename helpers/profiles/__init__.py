@@ -10,7 +10,7 @@ from helpers.profiles.builtin import (
     load_profile,
     unpinned,
 )
-from helpers.profiles.checks import check_model_folder, check_profile
+from helpers.profiles.checks import check_files, check_model_folder
 from helpers.profiles.schema import (
     DPO,
     PPLM,
@@ -67,8 +67,8 @@ __all__ = [
     "Vectors",
     "WordScorerSettings",
     "bred_for",
+    "check_files",
     "check_model_folder",
-    "check_profile",
     "load_profile",
     "unpinned",
 ]

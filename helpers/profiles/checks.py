@@ -1,10 +1,10 @@
-"""Checks the files a profile names before anything is loaded."""
+"""Checks the files a profile names, and their rows as they are read."""
 
 from __future__ import annotations
 
 import difflib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,14 @@ def check_model_folder(folder: Path) -> None:
             '"gpt2" (any number of layers, heads and dimensions).'
         )
     if not any(name.startswith("model") and name.endswith(".safetensors") for name in present):
-        raise ProfileError(f"The model folder {folder} has no *.safetensors weights. It has: {shown}.")
+        pickled = any(name.endswith((".bin", ".pt", ".pth")) for name in present)
+        cure = (
+            " Pickled weights are not opened, because they can run code. If you trust them, load them once "
+            "with GPT2LMHeadModel.from_pretrained(folder) and save_pretrained(folder)."
+        )
+        raise ProfileError(
+            f"The model folder {folder} has no *.safetensors weights. It has: {shown}.{cure * pickled}"
+        )
     if not ("tokenizer.json" in present or {"vocab.json", "merges.txt"} <= set(present)):
         raise ProfileError(
             f"The model folder {folder} has no tokenizer (tokenizer.json, or vocab.json with merges.txt). "
@@ -65,32 +72,70 @@ def roles_of(source: FileText | HubText, name: str) -> tuple[str, ...]:
     return ROLES[name] + named
 
 
-def check_profile(profile: Profile) -> None:
-    """Looks at every local file a profile names: there, not empty, with the columns and labels it needs.
-
-    Files on the hub are looked at when they are fetched.
+def check_files(profile: Profile) -> None:
+    """Looks whether every local folder and file that a profile names is there, of a kind that can be read.
 
     Raises:
-        ProfileError: one error that names the file or column and lists what would be right.
+        ProfileError: one error that names the file and lists what would be right.
     """
     if profile.model.folder is not None:
         check_model_folder(profile.model.folder)
     for scorer in profile.scorers:
         if isinstance(scorer, HubScorerSettings) and scorer.folder is not None and not scorer.folder.is_dir():
             raise ProfileError(f"The scorer's folder {scorer.folder} does not exist.")
-    for name, source in profile.data:
+    for _, source in profile.data:
         if isinstance(source, FileText):
-            check_table(source, name)
+            files.check_file(source.path)
 
 
-def check_table(source: FileText, name: str) -> None:
-    """Raises ProfileError unless a file's rows have the columns, the labels, and at least one row to use."""
-    empty = True
-    for number, row in enumerate(files.rows(source.path)):
-        read(row, source, roles_of(source, name), f"{source.path}, row {number + 1}", f"data.{name}")
-        empty = False
-    if empty:
-        raise ProfileError(f"The data file {source.path} has no rows.")
+def usable(
+    rows: Iterable[tuple[str, dict[str, Any]]],
+    source: FileText | HubText,
+    roles: Sequence[str],
+    key: str,
+    title: str,
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The place of each row that is to be used, and the values that play the wanted roles in it.
+
+    Args:
+        rows: the file and row, for errors, and the row.
+        key: where the profile says so, such as "data.comments".
+        title: what errors call the source.
+
+    Raises:
+        ProfileError: a missing column; a value that is no text, or no label; labels of more than two values
+            where the profile does not say which of them are toxic; no row is left.
+    """
+    labels: dict[float | str, Any] = {}
+    seen = used = 0
+    for place, row in rows:
+        seen += 1
+        found = read(row, source, roles, place, key)
+        if found is not None:
+            used += 1
+            if "toxic" in found:
+                value = files.cell(row, source.column("toxic"))
+                labels[files.same(value)] = value
+                _check_labels(list(labels.values()), source, place, key)
+            yield place, found
+    if not seen:
+        raise ProfileError(f"{key}: {title} has no rows.")
+    if not used:
+        why = "no text in it is there"
+        if source.keep is not None:
+            wanted = f"among keep_values, {list(source.keep_values)}" if source.keep_values else "true"
+            why = f"the column that `keep` names, {source.keep!r}, is {wanted} in none of them"
+        raise ProfileError(f"{key}: none of the {seen} rows of {title} can be used: {why}.")
+
+
+def _check_labels(values: Sequence[Any], source: FileText | HubText, place: str, key: str) -> None:
+    if len(values) > 2 and not source.toxic_values and source.label_threshold is None:
+        raise ProfileError(
+            f"{place}: column {source.column('toxic')!r} has a third value, {values[-1]!r}, beside "
+            f"{values[0]!r} and {values[1]!r}. Say under {key} which values are toxic, such as "
+            f"toxic_values = {json.dumps(list(values[:1]), default=str)}; or, for scores, from which on: "
+            "label_threshold = 0.5."
+        )
 
 
 def read(
@@ -108,7 +153,7 @@ def read(
             files.cell(row, source.spare)  # if it is missing, say so now, not when pairs are made
         if source.keep is not None:
             kept = files.cell(row, source.keep)
-            if kept is None or not _label(kept, 0.5, place, source.keep):
+            if kept is None or not _is_one(kept, source.keep_values, 0.5, place, source.keep, "keep_values"):
                 return None
         for role in roles:
             found[role] = files.cell(row, source.column(role))
@@ -117,6 +162,8 @@ def read(
         present = files.columns(row)
         close = difflib.get_close_matches(missing, present, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
+        if len(present) == 1 and (";" in present[0] or "\t" in present[0]):
+            hint = " The columns seem to be separated by semicolons or tabs: save with commas, or as .tsv."
         raise ProfileError(
             f"{place}: there is no column {missing!r}.{hint} Columns: {', '.join(present)}. "
             f"Say which column plays which role under {key}.columns."
@@ -124,7 +171,8 @@ def read(
     for role, value in found.items():
         column = source.column(role)
         if role == "toxic":
-            found[role] = _label(value, source.label_threshold, place, column)
+            threshold = 0.5 if source.label_threshold is None else source.label_threshold
+            found[role] = _is_one(value, source.toxic_values, threshold, place, column, "toxic_values")
         elif role == "group":
             found[role] = "" if value is None else str(value)
         elif value is None:
@@ -134,10 +182,16 @@ def read(
     return found
 
 
-def _label(value: Any, threshold: float, place: str, column: str) -> bool:
+def _is_one(
+    value: Any, wanted: Sequence[Any], threshold: float, place: str, column: str, key: str
+) -> bool:
+    """Whether a value is one of those wanted; where none are named, whether it is true or large enough."""
     try:
+        if wanted:
+            return files.same(value) in {files.same(one) for one in wanted}
         return files.truth(value, threshold)
     except ValueError:
         raise ProfileError(
-            f"{place}: column {column!r} should be true/false, 0/1 or a number, but is {str(value)[:60]!r}."
+            f"{place}: column {column!r} should be true/false, 0/1 or a number, but is {str(value)[:60]!r}. "
+            f"If it names classes, list those that count: {key} = [{json.dumps(str(value)[:60])}]."
         ) from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ READERS: dict[str, tuple[str, dict[str, Any]]] = {
     ".json": ("json", {}),
     # "NA" and "null" are words of a comment, not missing values, and no column is an index.
     ".csv": ("csv", {"keep_default_na": False, "index_col": False}),
+    # Tab-separated files know no quotes: one that opens a text must not swallow the rows after it.
+    ".tsv": ("csv", {"keep_default_na": False, "index_col": False, "sep": "\t", "quoting": csv.QUOTE_NONE}),
     ".parquet": ("parquet", {}),
     ".txt": ("text", {}),
 }
@@ -27,7 +30,7 @@ def check_file(path: Path) -> None:
     if not path.is_file():
         near = f" Its folder has: {_listing(path.parent)}." if path.parent.is_dir() else ""
         raise ProfileError(f"The data file {path} does not exist.{near}")
-    if path.suffix not in READERS:
+    if path.suffix.lower() not in READERS:
         raise ProfileError(
             f"{path} ends in {path.suffix!r}; files that can be read end in {', '.join(READERS)}."
         )
@@ -38,11 +41,16 @@ def check_file(path: Path) -> None:
 def rows(path: Path) -> Iterator[dict[str, Any]]:
     """The rows of a file in order, streamed: nothing is written to any cache."""
     check_file(path)
-    kind, options = READERS[path.suffix]
+    kind, options = READERS[path.suffix.lower()]
     level = datasets.logging.get_verbosity()
     datasets.logging.set_verbosity(datasets.logging.CRITICAL)  # what it logs comes as our error instead
     try:
         yield from datasets.load_dataset(kind, data_files=str(path), split="train", streaming=True, **options)
+    except UnicodeDecodeError as error:
+        raise ProfileError(
+            f"{path} is not UTF-8 ({error}). Save it again in that encoding: an editor's or a spreadsheet's "
+            "“save as” offers it."
+        ) from error
     except (ValueError, OSError) as error:
         raise ProfileError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
     finally:
@@ -74,13 +82,30 @@ def truth(value: Any, threshold: float = 0.5) -> bool:
 
     Raises ValueError for anything else.
     """
+    known = same(value)
+    if isinstance(known, str):
+        raise ValueError(f"{value!r} is no label")
+    return known >= threshold
+
+
+def same(value: Any) -> float | str:
+    """What a value counts as, however a file writes it: 1, 1.0, "1", True and "yes" are one value.
+
+    Raises ValueError for a missing value.
+
+    Example:
+        >>> same(" True "), same("0"), same("OFF")
+        (1.0, 0.0, 'off')
+    """
     if isinstance(value, str):
-        words = {"true": True, "false": False, "yes": True, "no": False}
-        if value.strip().lower() in words:
-            return words[value.strip().lower()]
-        return float(value) >= threshold
+        word = value.strip().casefold()
+        words = {"true": 1.0, "false": 0.0, "yes": 1.0, "no": 0.0}
+        try:
+            return words[word] if word in words else float(word)
+        except ValueError:
+            return word
     if isinstance(value, bool | int | float) and value == value:
-        return float(value) >= threshold
+        return float(value)
     raise ValueError(f"{value!r} is no label")
 
 

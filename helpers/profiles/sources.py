@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, PositiveInt, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Role = Literal["text", "toxic", "group", "prompt", "chosen", "rejected"]
+Value = str | bool | int | float
 
 
 class ProfileError(ValueError):
@@ -52,13 +53,19 @@ class _Table(Settings):
         default={},
         description="role = column; a role left out is a column of its own name; dots reach into nested JSON",
     )
-    label_threshold: float = Field(
-        default=0.5, description="a comment is toxic from this value of `toxic` on"
+    toxic_values: tuple[Value, ...] = Field(
+        default=(),
+        description='values of `toxic` that mean toxic, such as ["OFF"] or [0, 1]; all others mean clean',
+    )
+    label_threshold: float | None = Field(
+        default=None, description="a comment is toxic from this value of `toxic` on; for a column of scores"
     )
     keep: str | None = Field(
         default=None, description="use only the rows in which this column is true, or a score of at least .5"
     )
-
+    keep_values: tuple[Value, ...] = Field(
+        default=(), description="of `keep`: use the rows in which it has one of these values instead"
+    )
     spare: str | None = Field(
         default=None,
         description="of prompts: rows in which this column is true, or a score of at least .5, serve for "

@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from helpers.language.checks import check_profile
 from helpers.language.models import load_model
 from helpers.language.texts import check_disjoint, load_texts
 from helpers.language.words import mask, toxic_word_list
-from helpers.profiles import check_profile, load_profile
+from helpers.profiles import load_profile
 
 pytestmark = pytest.mark.skipif(
     not os.environ.get("TOXICITY_LAB_REAL_DATA"), reason="TOXICITY_LAB_REAL_DATA names no folder"

@@ -303,7 +303,7 @@ def test_published_pairs_can_be_imported(tmp_path):
     row = {"prompt_text": "So it", "unpert_gen_text": " goes on.", "pert_gen_text": " stinks."}
     columns = {"prompt": "prompt_text", "chosen": "unpert_gen_text", "rejected": "pert_gen_text"}
     pairs = load_pairs(FileText(path=write(tmp_path / "pairs.jsonl", [row]), columns=columns))
-    assert pairs == (Pair("pair-00000", "So it", " goes on.", " stinks."),)
+    assert pairs == (Pair("pairs.jsonl, row 1", "So it", " goes on.", " stinks."),)
 
 
 def test_hub_tables_read_like_files(tmp_path, monkeypatch):
