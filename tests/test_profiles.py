@@ -101,7 +101,7 @@ def test_the_family_differs_in_its_weights_alone():
 def test_a_member_without_weights_says_which_command_makes_it(seeds, tmp_path):
     member = POCKET.model_copy(update={"model": ModelSource(folder=seeds / "1")})
     with pytest.raises(ProfileError, match=r"pocket-1 .*trained: none.*`make pocket SEED=1`"):
-        check_profile(member)
+        check_files(member)
     with pytest.raises(ProfileError, match=r"pocket-7 .*`make pocket SEED=7`.*--seed 7.*\.toml"):
         load_profile("pocket-7")
     with pytest.raises(ProfileError, match=r"mine\.toml cannot inherit: pocket-7 .*`make pocket SEED=7`"):
@@ -113,7 +113,7 @@ def test_once_trained_any_seed_is_a_profile(seeds, tmp_path):
     seeds.mkdir()
     (tmp_path / "model").rename(seeds / "7")
     member = load_profile("pocket-7")
-    check_profile(member)
+    check_files(member)
     assert (member.label, member.model.folder) == ("pocket-7", seeds / "7")
     assert load_profile(written(tmp_path, 'inherits = "pocket-7"\nseed = 3')).model == member.model
     with pytest.raises(ProfileError, match="trained: pocket-7"):
