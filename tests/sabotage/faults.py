@@ -271,4 +271,26 @@ FAULTS = [
         'self.at.bench.prompts["eval"][',
         "tests/lab/test_pairs_and_policies.py::test_dev_figures_are_those_of_an_evaluation",
     ),
+    Fault(
+        "a verdict that one of the family lacks passes for the same",
+        "helpers/teaching/claims/replication.py",
+        "differ = sum(len(set(each)) > 1",
+        "differ = sum(len(set(each) - {NOT_RUN}) > 1",
+        "tests/teaching/test_replication.py::test_verdicts_are_compared_over_the_family",
+    ),
+    Fault(
+        "a replicate run keeps what other code found",
+        "helpers/course/replicate.py",
+        'now = {"code": code,',
+        'now = {"code": "",',
+        "tests/course/test_replicate.py::test_what_is_finished_for_the_same_code_and_profile_is_kept",
+    ),
+    Fault(
+        "the untrained model has the trained one's weights",
+        "helpers/language/models.py",
+        "if source.untrained is not None:",
+        "if source.untrained == -1:",
+        "tests/language/test_models.py::"
+        "test_an_untrained_model_has_the_shape_and_the_weights_that_training_would_start_at",
+    ),
 ]
