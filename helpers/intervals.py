@@ -26,6 +26,8 @@ NUMBERS_AT_ONCE = 4_000_000
 class Interval:
     """A figure and the 95 % bootstrap interval around it, in the figure's own unit.
 
+    All three are NaN where there is nothing to take the figure of: `UNDEFINED`.
+
     Example:
         >>> str(Interval(0.94, 0.921, 0.958))
         '0.94 [0.921, 0.958]'
@@ -36,6 +38,8 @@ class Interval:
     high: float
 
     def __post_init__(self) -> None:
+        if all(math.isnan(number) for number in (self.value, self.low, self.high)):
+            return
         if not all(math.isfinite(number) for number in (self.value, self.low, self.high)):
             raise ValueError(f"An interval wants finite numbers, not {self.value}, {self.low}, {self.high}.")
         if self.low > self.high:
@@ -55,7 +59,21 @@ class Interval:
         return value < self.low or value > self.high
 
     def __str__(self) -> str:
+        if math.isnan(self.value):
+            return "undefined"
         return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+
+
+UNDEFINED = Interval(math.nan, math.nan, math.nan)
+
+
+def share(part: float, whole: float) -> float:
+    """`part / whole`; NaN of nothing.
+
+    >>> share(1, 0)
+    nan
+    """
+    return part / whole if whole else math.nan
 
 
 def bootstrap(

@@ -139,6 +139,22 @@ def full_precision() -> Iterator[None]:
             knob.fp32_precision = value
 
 
+@contextmanager
+def cpu_threads(count: int) -> Iterator[None]:
+    """So many threads for PyTorch on the CPU, as found again on exit.
+
+    >>> with cpu_threads(1):
+    ...     torch.get_num_threads()
+    1
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
 # --- memory -------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class MemoryReport:

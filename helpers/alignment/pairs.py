@@ -20,7 +20,7 @@ from helpers.language.scoring import Scorer
 from helpers.language.texts import Pair, Prompt
 from helpers.mechanism.probe import Probe
 from helpers.profiles import PPLM, Decoding
-from helpers.runtime import ProgressFn, with_batch_halving
+from helpers.runtime import ProgressFn, cpu_threads, with_batch_halving
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,8 @@ def craft(
 
     Every finished batch is added to `attempts.jsonl` in the folder, and a run that finds some there goes on
     from them: killed, or stopped by a full disk, it loses at most one batch. What is written depends on
-    neither the interruption nor the batch size. Method: Lee et al. 2024 §4.2; the steering: `pplm.steer`.
+    neither the interruption nor the batch size nor, on a CPU, the number of threads outside. Method: Lee et
+    al. 2024 §4.2; the steering: `pplm.steer`.
 
     Args:
         attribute: the probe, or `pplm.random_direction(probe, seed)` for the control.
@@ -206,7 +207,8 @@ def craft(
                 )
                 progress(done, total, "pairs")
 
-    with_batch_halving(run, batch_size)
+    with cpu_threads(settings.threads):
+        with_batch_halving(run, batch_size)
     return selection
 
 

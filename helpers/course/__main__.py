@@ -52,6 +52,11 @@ def listed():
     return "\n".join(lines + ["  make %-12s  %s" % (name, said) for name, (said, _) in COMMANDS.items()])
 
 
+def is_root():
+    """Whether we are the superuser of a system that has one."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
 def main():
     """Sets up, then hands over to the command in `.venv`; its exit status is ours."""
     name = (sys.argv[1:2] or ["help"])[0]
@@ -62,6 +67,10 @@ def main():
     if name not in COMMANDS:
         print("There is no command %r. %s" % (name, listed()), file=sys.stderr)
         return 2
+    if name == "lab" and "--allow-root" not in sys.argv and is_root():
+        said = "make lab: JupyterLab runs as root only if told to: LAB_ARGS=--allow-root make lab"
+        print(said, file=sys.stderr)
+        return 1
     status = setup.main()
     if status:
         return status

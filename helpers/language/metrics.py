@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,11 +14,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from helpers.intervals import Interval, percentile_interval, resampling_weights
+from helpers.intervals import UNDEFINED, Interval, percentile_interval, resampling_weights
 from helpers.language.generation import Continuations
 from helpers.language.models import LanguageModel
 from helpers.language.tokens import pad
 from helpers.runtime import with_batch_halving
+
+LOGITS_BYTES = 1_000_000_000
+"""What the logits of one batch may take: 4 windows of GPT-2's 1,024 tokens; 32 would take 6.6 GB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +58,7 @@ class Measure:
     def interval(self, *, n: int = 1000, seed: int) -> Interval:
         """The figure with its bootstrap 95 % interval over the items."""
         draws = resampling_weights(len(self.totals), n=n, seed=seed).double()
-        return percentile_interval(self.value, self.resampled(draws))
+        return self._interval(self.value, self.resampled(draws))
 
     def change_to(self, after: Measure, *, n: int = 1000, seed: int) -> Interval:
         """How the figure changes from this condition to another on the same items, drawn again together.
@@ -65,8 +70,22 @@ class Measure:
         draws = resampling_weights(len(self.totals), n=n, seed=seed).double()
         before_draws, after_draws = self.resampled(draws), after.resampled(draws)
         if self.exponential:
-            return percentile_interval(after.value / self.value, after_draws / before_draws)
-        return percentile_interval(after.value - self.value, after_draws - before_draws)
+            return self._interval(after.value / self.value, after_draws / before_draws)
+        return self._interval(after.value - self.value, after_draws - before_draws)
+
+    def _interval(self, value: float, draws: Float[Tensor, " resample"]) -> Interval:
+        """The interval over the resamples that have a figure; says so where some are of empty items alone."""
+        empty = int(draws.isnan().sum())
+        if empty:
+            some = int((self.weights > 0).sum())
+            warnings.warn(
+                f"{self.unit}: only {some} of {len(self.weights)} items hold anything to measure, so that "
+                f"{empty} of {len(draws)} resamples have no figure. The interval is of the others.",
+                stacklevel=3,
+            )
+        if empty == len(draws) or math.isnan(value):
+            return UNDEFINED
+        return percentile_interval(value, draws[~draws.isnan()])
 
 
 def mean_of(values: Float[Tensor, " item"] | Sequence[float], unit: str) -> Measure:
@@ -110,7 +129,7 @@ def fluency(judge: LanguageModel, continuations: Continuations, *, batch_size: i
 
     The judge is the base model as it was before any intervention: hooks on it are lifted meanwhile, so it may
     be the very model whose text is judged. Text after an end-of-text token is left out, as it is from
-    scoring.
+    scoring; where nothing is left of any continuation, the figure is NaN.
     """
     lengths = continuations.mask.sum(dim=-1).tolist()
     rows = [
@@ -118,8 +137,6 @@ def fluency(judge: LanguageModel, continuations: Continuations, *, batch_size: i
         for prompt, new, length in zip(continuations.prompt_ids, continuations.ids, lengths, strict=True)
     ]
     starts = [len(prompt) for prompt in continuations.prompt_ids]
-    if not any(lengths):
-        raise ValueError("Every continuation is empty: the model ends the text at once.")
     with unhooked(judge):
         losses = continuation_losses(judge, rows, starts, batch_size=batch_size)
     judged = torch.tensor(lengths, dtype=torch.float64)
@@ -130,7 +147,12 @@ def fluency(judge: LanguageModel, continuations: Continuations, *, batch_size: i
 def continuation_losses(
     model: LanguageModel, rows: Sequence[Int[Tensor, " _"]], starts: Sequence[int], *, batch_size: int
 ) -> Float[Tensor, " row"]:
-    """Summed loss in nats (float64, on the CPU) of each row's tokens from its start on, given the rest."""
+    """Summed loss in nats (float64, on the CPU) of each row's tokens from its start on, given the rest.
+
+    Fewer rows than `batch_size` are read at once where their logits would take more than `LOGITS_BYTES`.
+    """
+    widest = max(map(len, rows)) * model.vocab_size * 4  # float32
+    batch_size = min(batch_size, max(1, LOGITS_BYTES // widest))
     order = sorted(range(len(rows)), key=lambda row: (-len(rows[row]), row))
 
     def run(size: int) -> Float[Tensor, " row"]:

@@ -155,15 +155,16 @@ class LanguageModel:
 
         Args:
             side: where padding goes: "right" for reading, "left" for generating.
-            max_tokens: keep the first so many tokens of each text; None keeps all (`logits` then refuses
-                what is longer than the context).
+            max_tokens: keep the first so many tokens of each text, or as many as the context holds; None
+                keeps all (`logits` then refuses what is longer than the context).
         """
         if isinstance(texts, str) or len(texts) == 0:
             raise ValueError("tokenise wants a non-empty list of texts.")
         if max_tokens is not None and max_tokens < 1:
             raise ValueError(f"max_tokens must be at least 1, not {max_tokens}.")
         rows = self.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
-        rows = [row[:max_tokens] for row in rows]
+        if max_tokens is not None:
+            rows = [row[: min(max_tokens, self.context)] for row in rows]
         empty = [number for number, row in enumerate(rows) if not row]
         if empty:
             raise ValueError(

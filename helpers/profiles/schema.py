@@ -100,6 +100,10 @@ class PPLM(Settings):
         default=0.1, ge=0, description="weight of staying near the unsteered distribution"
     )
     new_tokens: PositiveInt = Field(default=20, description="length of both sides of a pair")
+    threads: PositiveInt = Field(
+        default=2,
+        description="CPU threads that steer: the last bits, and so the pairs, differ with their number",
+    )
     chosen: Literal["greedy", "sampled"] = Field(
         default="greedy",
         description="the unsteered side: likeliest tokens, as published, or drawn with the same noise",

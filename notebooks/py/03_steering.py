@@ -143,6 +143,7 @@ print(
 # text? A higher figure is worse). Each carries a bootstrap 95 % interval.
 
 # %%
+from helpers.intervals import share
 from helpers.language.evaluation import compare, table
 
 base = lab.evaluate("base", split="dev")
@@ -290,7 +291,7 @@ for name, change in against.items():
         {
             "subtracted": name,
             "drop": change.drop,
-            "share of base": change.drop.value / report_base.toxicity.value,
+            "share of base": share(change.drop.value, report_base.toxicity.value),
             "perplexity ratio": change.changes["perplexity"].value,
             "share of base, paper": 1 - toxicity,
             "perplexity ratio, paper": perplexity,
@@ -488,7 +489,7 @@ plots.line(
     list(by_strength),
     {
         "toxicity / base": [
-            run.toxicity.value / base.toxicity.value for run in by_strength.values()
+            share(run.toxicity.value, base.toxicity.value) for run in by_strength.values()
         ],
         "perplexity / base": [
             run.perplexity.value / base.perplexity.value for run in by_strength.values()

@@ -12,12 +12,14 @@ import pytest
 import torch
 
 from helpers.alignment import attempts as attempts_module
+from helpers.alignment import pairs as pairs_module
 from helpers.alignment.attempts import AttemptLog
 from helpers.alignment.encoding import PairError, encode_pairs
 from helpers.alignment.pairs import PairRules, craft, rejection_sampling, select
 from helpers.language.models import boot, load_hf
 from helpers.language.texts import Pair, Prompt
 from helpers.profiles import Decoding, ModelSource
+from helpers.runtime import cpu_threads
 from tests.alignment.makers import (
     DPO_SETTINGS,
     PPLM_SETTINGS,
@@ -149,6 +151,21 @@ def test_a_killed_run_goes_on_and_loses_nothing(tmp_path):
     resumed = craft(*made, tmp_path / "work", seed=0, batch_size=2)
     assert log.read_text(encoding="utf-8").splitlines()[:3] == before
     assert resumed.attempts == craft(*made, tmp_path / "fresh", seed=0, batch_size=3).attempts
+
+
+@pytest.mark.parametrize("outside", [1, 3])
+def test_the_number_of_threads_is_the_profiles_whatever_it_is_outside(tmp_path, monkeypatch, outside):
+    steer, seen = pairs_module.steer, set()
+
+    def watched(*args, **kwargs):
+        seen.add(torch.get_num_threads())
+        return steer(*args, **kwargs)
+
+    monkeypatch.setattr(pairs_module, "steer", watched)
+    with cpu_threads(outside):
+        crafted(tmp_path)
+        assert torch.get_num_threads() == outside
+    assert seen == {PPLM_SETTINGS.threads} == {2}
 
 
 def test_other_settings_are_not_mixed_in(tmp_path):

@@ -27,6 +27,7 @@ TARGETS = {
 
 SET_UP = """
 import os
+os.geteuid = lambda: int(os.environ.get("AS_USER", 1000))
 ROOT = os.getcwd()
 VENV = os.path.join(ROOT, ".venv")
 main = lambda: int(os.environ.get("BROKEN", 0))
@@ -86,6 +87,42 @@ def test_a_missing_python_is_named(project: Path) -> None:
     said = make("run", "SYSTEM_PYTHON=no-such-python", cwd=project)
     assert said.returncode != 0
     assert "no-such-python" in said.stderr and "3.11" in said.stderr
+
+
+def test_as_root_the_lab_says_what_to_add(project: Path) -> None:
+    said = make("lab", cwd=project, AS_USER="0")
+    assert said.returncode != 0 and "LAB_ARGS=--allow-root make lab" in said.stderr
+    said = make("lab", cwd=project, AS_USER="0", LAB_ARGS="--allow-root")
+    assert said.stdout.endswith(" --allow-root\n"), said.stderr
+
+
+def test_a_python_in_a_folder_with_spaces_is_used(project: Path, tmp_path: Path) -> None:
+    python = tmp_path / "my  python's" / "python"
+    python.parent.mkdir()
+    python.write_text('#!/bin/sh\necho "mine:$*"\n')
+    python.chmod(0o755)
+    assert "mine:-B -m helpers.course run\n" in make("run", cwd=project, PYTHON=str(python)).stdout
+    assert "mine:-B -m helpers.course run\n" in make("run", f"PYTHON={python}", cwd=project).stdout
+
+
+@pytest.mark.parametrize(
+    "planted", ["$(touch {0})", "`touch {0}`", "; touch {0}", "$(shell touch {0})", "'\"; touch {0}"]
+)
+@pytest.mark.parametrize("variable", ["PYTHON", "SYSTEM_PYTHON", "ONLY", "PROFILE"])
+def test_nothing_in_the_environment_is_run(
+    project: Path, tmp_path: Path, variable: str, planted: str
+) -> None:
+    mark = tmp_path / "planted"
+    make("run", cwd=project, **{variable: planted.format(mark)})
+    assert not mark.exists()
+
+
+@pytest.mark.parametrize("folder", ["$(touch planted)", "`touch planted`", "a; touch planted"])
+def test_nothing_in_a_path_is_run(project: Path, tmp_path: Path, folder: str) -> None:
+    moved = project.rename(tmp_path / folder)
+    said = make("-f", str(moved / "Makefile"), "run", cwd=tmp_path)
+    assert f"in:{moved}\n" in said.stdout, said.stderr
+    assert not list(tmp_path.rglob("planted"))
 
 
 def test_help_is_the_default_and_lists_every_command(project: Path) -> None:

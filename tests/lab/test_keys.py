@@ -78,6 +78,7 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "batches.craft": (3, {STEERING}),
     "pplm.step_size": (1.0, {STEERING}),
     "pplm.iterations": (2, {STEERING}),
+    "pplm.threads": (1, {STEERING}),
     "pplm.temperature": (2.0, {STEERING}),
     "pplm.top_k": (2, {STEERING}),
     "pplm.window": (2, {STEERING}),

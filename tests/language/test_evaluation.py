@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from helpers.intervals import UNDEFINED
+from helpers.language import metrics
 from helpers.language.evaluation import Bench, Size, build_bench, compare, evaluate, passage_f1, table
 from helpers.language.generation import continue_ids, continue_prompts
 from helpers.language.metrics import Measure, fluency, mean_of, overlap_f1, perplexity, repetition, unhooked
@@ -88,6 +91,50 @@ def test_perplexity_refuses_what_it_cannot_read(model):
 
 
 @torch.no_grad()
+def test_a_batch_holds_no_more_logits_than_fit(model, monkeypatch):
+    tokens, rows = torch.arange(200) % 50, []
+    monkeypatch.setattr(metrics, "LOGITS_BYTES", 2 * 20 * model.vocab_size * 4)
+    read = type(model).logits
+    count = lambda self, batch: rows.append(len(batch.ids)) or read(self, batch)  # noqa: E731
+    monkeypatch.setattr(type(model), "logits", count)
+    perplexity(model, tokens, window=20, batch_size=8)
+    assert rows == [2] * 5
+    monkeypatch.setattr(metrics, "LOGITS_BYTES", 1)
+    perplexity(model, tokens, window=20, batch_size=8)
+    assert rows[5:] == [1] * 10
+
+
+def test_on_pocket_and_for_gpt2_medium_the_batch_is_what_fits():
+    of_pocket = POCKET.batches.forward * 256 * 8192 * 4  # more than its context and its vocabulary
+    assert of_pocket < metrics.LOGITS_BYTES, "else its batches, and its last bits, would change"
+    window = 1024 * 50_257 * 4
+    assert metrics.LOGITS_BYTES // window == 4 and 32 * window > 6.5e9
+
+
+def test_what_is_empty_leaves_a_figure_of_the_rest_and_says_so():
+    lengths = torch.zeros(64, dtype=torch.float64)
+    lengths[:2] = torch.tensor([3.0, 5.0])
+    measure = Measure(lengths * 2, lengths, "perplexity under base", exponential=True)
+    with pytest.warns(UserWarning, match="only 2 of 64 items hold anything"):
+        found = measure.interval(n=200, seed=0)
+    assert found.low <= found.value <= found.high and found.value == pytest.approx(math.exp(2))
+    with pytest.warns(UserWarning, match="resamples have no figure"):
+        assert measure.change_to(measure, n=200, seed=0).value == 1
+    none = Measure(lengths * 0, lengths * 0, "perplexity under base", exponential=True)
+    with pytest.warns(UserWarning, match="only 0 of 64"):
+        assert str(none.interval(n=200, seed=0)) == "undefined"
+    with pytest.warns(UserWarning):
+        assert none.change_to(measure, n=200, seed=0) is UNDEFINED
+
+
+def test_a_text_longer_than_the_context_is_cut_where_it_is_asked_to_be_cut(model):
+    text = "a kind word " * model.context
+    assert model.tokenise([text], max_tokens=10**6).ids.shape[1] == model.context
+    assert model.logits(model.tokenise([text], max_tokens=10**6)).isfinite().all()
+    with pytest.raises(ValueError, match="context"):
+        model.logits(model.tokenise([text]))
+
+
 def test_fluency_is_the_plain_models_perplexity_whatever_hooks_are_on(model, hf):
     written = continue_prompts(model, PROMPTS, DECODING, seed=0, batch_size=4)
     losses, count = 0.0, 0

@@ -82,6 +82,20 @@ FAULTS = [
         "tests/alignment/test_pairs.py::test_a_damaged_batch_and_what_follows_is_made_again",
     ),
     Fault(
+        "pairs depend on the machine's number of threads",
+        "helpers/alignment/pairs.py",
+        "with cpu_threads(settings.threads):",
+        "with cpu_threads(1):",
+        "tests/alignment/test_pairs.py::test_the_number_of_threads_is_the_profiles_whatever_it_is_outside",
+    ),
+    Fault(
+        "the logits of a batch may take any memory",
+        "helpers/language/metrics.py",
+        "max(1, LOGITS_BYTES // widest))",
+        "max(batch_size, LOGITS_BYTES // widest))",
+        "tests/language/test_evaluation.py::test_a_batch_holds_no_more_logits_than_fit",
+    ),
+    Fault(
         "the attention mask is ignored, so padding is read",
         "helpers/language/models.py",
         "return self.bridge(tokens.ids, attention_mask=tokens.mask.long())",
