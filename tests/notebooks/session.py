@@ -30,6 +30,8 @@ def pytest_configure(config: pytest.Config) -> None:
         TOXICITY_LAB_BUILD=str(config.stash[folder] / "build"),
         TOXICITY_LAB_PROGRESS="0",
         OMP_NUM_THREADS="1",  # two workers on two cores: more threads would only wait for each other
+        # Pairs are steered on the profile's two threads all the same: waiting for each other, they should sleep.
+        OMP_WAIT_POLICY="PASSIVE",
         IPYTHONDIR=str(config.stash[folder] / "ipython"),
     )
 
