@@ -107,6 +107,11 @@ def snapshot(
         if folder := fetch(revision=commit, etag_timeout=ANSWER_SECONDS):
             return folder
     except (OSError, HTTPError) as error:
+        if place := getattr(error, "filename", None):  # of this machine: no network would mend it
+            raise HubError(
+                f"Wanted the {wanted}, but {place} cannot be written: {error}. Make room or leave to write "
+                "there, or set HF_HOME to another folder."
+            ) from error
         raise _out_of_reach(wanted, f"a file did not arrive: {error}") from error
     raise _out_of_reach(wanted, "a file did not arrive")
 

@@ -6,6 +6,7 @@ small server on this machine that answers as the hub does.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import http.server
 import json
@@ -19,6 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from huggingface_hub.errors import LocalEntryNotFoundError
 
 from helpers.language import hub
 
@@ -209,6 +211,20 @@ def test_a_hub_that_goes_silent_over_a_file_is_given_up_soon(server, tmp_path):
     """
     done = run(code, tmp_path, HF_ENDPOINT=address(server.server_port))
     assert "no byte arrived for 2 seconds" in done.stderr and "pocket" in done.stderr, done.stderr
+
+
+def test_a_cache_that_cannot_be_written_is_not_blamed_on_the_network(tmp_path, monkeypatch):
+    def refuse(*_, local_files_only=False, **__):
+        if local_files_only:
+            raise LocalEntryNotFoundError("nothing there")
+        raise OSError(errno.EROFS, "Read-only file system", str(tmp_path / "hub"))
+
+    monkeypatch.setattr(hub.constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "snapshot_download", refuse)
+    monkeypatch.setattr(hub, "_ask", lambda *_: (COMMIT, list(FILES)))
+    with pytest.raises(hub.HubError, match="hub cannot be written: .*Read-only.*HF_HOME") as caught:
+        hub.model_folder("owner/name", COMMIT)
+    assert "network" not in str(caught.value)
 
 
 def test_a_slow_download_is_no_silent_one(monkeypatch):
