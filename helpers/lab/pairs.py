@@ -172,6 +172,10 @@ class Pairs:
                 f"The profile's pair prompts hold none for the recipe {recipe!r}; they are of the kinds "
                 f"{', '.join(sorted({prompt.group for prompt in given}))}."
             )
+        return self._cut(chosen)
+
+    def _cut(self, chosen: Sequence[Prompt]) -> tuple[Prompt, ...]:
+        """Prompts, those that are too long to steer and train on without their beginning."""
         pplm, tokenizer = self.at.profile.pplm, self.at.base.tokenizer
         room = self.at.base.context - pplm.new_tokens - pplm.horizon
         limit = min(room, self.at.profile.dpo.max_prompt_tokens)
@@ -203,6 +207,22 @@ class Pairs:
             else:
                 folder = STEERED.folder(at.store, at, self.measures, order)
         return select(read_pairs(folder / ATTEMPTS), None, RULES[recipe], wanted=wanted)
+
+    def craft_control(self, pairs: Sequence[Pair], *, draw: int = 0) -> Selection:
+        """The same prompts and chosen sides with rejected sides that were steered along a random direction.
+
+        No score decides which are kept: what training on them does, it does without knowing toxic from clean.
+        """
+        prompts = self._cut([Prompt(pair.id, pair.prompt, "") for pair in pairs])
+        order = Order("random direction", prompts, len(pairs), draw)
+        folder = STEERED.folder(self.at.store, self.at, self.measures, order)
+        steered = {pair.id: pair.rejected for pair in read_pairs(folder / ATTEMPTS)}
+        swapped = [
+            dataclasses.replace(pair, rejected=steered[pair.id], scores=None)
+            for pair in pairs
+            if pair.id in steered  # the rest were not needed: enough random pushes passed the filter
+        ]
+        return select(swapped, None, PairRules())
 
     def _published(self) -> tuple[Pair, ...]:
         """The pairs of the profile's file.

@@ -22,7 +22,13 @@ from helpers.language.models import LanguageModel, boot, load_model
 from helpers.language.texts import Pair, Prompt
 from helpers.profiles import DPO
 
-Policy = Literal["matched", "strong", "fine-tuned"]
+Policy = Literal["matched", "strong", "fine-tuned", "random direction", "rejection sampling"]
+"""The last three are controls of one of the first two, trained for as many steps."""
+
+Chosen = Literal["matched", "strong"]
+
+SAMPLED_PROMPTS = 300
+"""How many prompts pairs are sampled from without steering (notebook 04 samples from the same)."""
 
 
 @dataclass(frozen=True)
@@ -82,33 +88,48 @@ class Policies:
 
     at: Workbench
     pairs: Pairs
-    _loaded: dict[tuple[str, int], LanguageModel] = field(default_factory=dict, repr=False)
+    _loaded: dict[tuple[str, int, str], LanguageModel] = field(default_factory=dict, repr=False)
 
-    def load(self, name: Policy, *, seed: int | None = None) -> LanguageModel:
+    def load(
+        self, name: Policy, *, seed: int | None = None, like: Chosen = "matched"
+    ) -> LanguageModel:
         """A policy of the main recipe, trained first if need be.
 
         Args:
             name: "matched", which later notebooks analyse: dev toxicity nearest the papers' share of base's;
-                "strong": lowest dev toxicity within the ceiling of perplexity; "fine-tuned", the control:
-                likelihood of the chosen texts alone, for as many steps as *matched* took.
+                "strong": lowest dev toxicity within the ceiling of perplexity; the controls: "fine-tuned",
+                likelihood of the chosen texts alone; "random direction", DPO on the same prompts and chosen
+                texts with rejected ones steered along a random direction; "rejection sampling", DPO on pairs
+                that nothing steered.
             seed: of the training; None takes the profile's first.
+            like: the policy that a control takes as many steps as.
         """
         first = self.at.profile.dpo.seeds[0]
         seed = first if seed is None else seed
-        if (name, seed) not in self._loaded:
-            shown = name if seed == first else f"{name}, seed {seed}"
-            run, role = (self._control(seed), "last") if name == "fine-tuned" else (self._main(seed), name)
-            self._loaded[name, seed] = self.open(run, role, name=shown)
-        return self._loaded[name, seed]
+        chosen = name in ("matched", "strong")
+        like = name if chosen else like  # type: ignore[assignment]
+        if (name, seed, like) not in self._loaded:
+            shown = name if like in (name, "matched") else f"{name}, as long as {like}"
+            shown = shown if seed == first else f"{shown}, seed {seed}"
+            run, role = (self._main(seed), name) if chosen else (self._control(name, seed, like), "last")
+            self._loaded[name, seed, like] = self.open(run, role, name=shown)
+        return self._loaded[name, seed, like]
 
     def _main(self, seed: int) -> TrainingRun:
         return self.train_on(self.choose_recipe(), seed)
 
-    def _control(self, seed: int) -> TrainingRun:
-        steps = self._main(seed).roles["matched"]
-        settings = self.at.profile.dpo.model_copy(update={"max_steps": steps})
-        pairs = self.pairs.craft(self.choose_recipe()).kept
-        return self.train(pairs, settings, seed=seed, objective="sft", stop_early=False)
+    def _control(self, name: Policy, seed: int, like: Chosen) -> TrainingRun:
+        run, pairs = self._main(seed), self.pairs.craft(self.choose_recipe()).kept
+        run.policy(like)  # says what to do where the run has no such policy
+        steps = run.roles[like]
+        # Nothing is chosen among its looks: one at the end is enough.
+        settings = self.at.profile.dpo.model_copy(update={"max_steps": steps, "evaluate_every": steps})
+        if name == "random direction":
+            pairs = self.pairs.craft_control(pairs).kept
+        elif name == "rejection sampling":
+            pairs = self.pairs.craft("rejection sampling", attempts=SAMPLED_PROMPTS).kept
+        objective: Literal["dpo", "sft"] = "sft" if name == "fine-tuned" else "dpo"
+        return self.train(pairs, settings, seed=seed, objective=objective, stop_early=False)
 
     def choose_recipe(self) -> Recipe:
         """Where the policies' pairs come from: the first source if it lowers toxicity enough, else the last.

@@ -42,5 +42,5 @@ def _make(profile: Profile) -> Artifact:
     return Artifact(data=dataclasses.asdict(load_texts(profile)))
 
 
-TEXTS = Declared("texts", 3, _key, _make)
+TEXTS = Declared("texts", 4, _key, _make)
 """Comments, prompts, running text and passages, split and disjoint."""

@@ -9,9 +9,10 @@ from typing import Literal
 
 import torch
 from jaxtyping import Int
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from helpers.intervals import Interval
+from helpers.intervals import Interval, bootstrap_statistic
 from helpers.language.generation import Continuations, continue_ids, continue_prompts
 from helpers.language.metrics import Measure, fluency, mean_of, overlap_f1, perplexity, repetition
 from helpers.language.models import LanguageModel
@@ -315,6 +316,20 @@ def compare(before: Evaluation, after: Evaluation) -> Comparison:
         },
         f1_before=before.f1.value,
     )
+
+
+def agreement(evaluation: Evaluation) -> Interval | None:
+    """Whether the second scorer sees on a condition's texts what the first does: its AUROC for a first score
+    of at least .5, with its 95 % interval; None where the first finds all texts alike. .5 is chance.
+    """
+    first, second = (evaluation.measures[name].per_item for name in evaluation.toxicity_names)
+    toxic = first >= 0.5
+    if toxic.all() or not toxic.any():
+        return None
+    return bootstrap_statistic(
+        lambda scores, labels: float(roc_auc_score(labels, scores)) if 0 < labels.mean() < 1 else 0.5,
+        second, toxic, n=evaluation.bootstrap, seed=evaluation.seed,
+    )  # fmt: skip
 
 
 def table(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:

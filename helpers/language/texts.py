@@ -28,7 +28,7 @@ PAIR_MOODS = {"neutral": 1.0, "hostile": 1.0}
 
 SPLITS = (
     "comments_train", "comments_test", "comments_matched", "comments_scorer", "prompts_dev", "prompts_eval",
-    "pair_prompts",
+    "prompts_unseen", "pair_prompts",
 )  # fmt: skip
 
 LEAST_MATCHED = 40
@@ -79,7 +79,8 @@ class Texts:
     On `prompts_dev` anything may be chosen; on `prompts_eval` it is reported. `comments_scorer` trains
     scorers and is unknown to the probe. `comments_matched` hold as many toxic as clean comments of every
     group, none of them trained on (test comments may be among them); empty where comments have no group.
-    `perplexity` is one running text; `passages` end in the text F1 is measured on.
+    `prompts_unseen` are eliciting prompts of frames (in the pocket corpus) that no training text has; empty
+    where none are known. `perplexity` is one running text; `passages` end in the text F1 is measured on.
     """
 
     comments_train: tuple[Comment, ...]
@@ -88,6 +89,7 @@ class Texts:
     comments_scorer: tuple[Comment, ...]
     prompts_dev: tuple[Prompt, ...]
     prompts_eval: tuple[Prompt, ...]
+    prompts_unseen: tuple[Prompt, ...]
     pair_prompts: tuple[Prompt, ...]
     perplexity: str
     passages: tuple[str, ...]
@@ -115,6 +117,7 @@ def load_texts(profile: Profile) -> Texts:
     """
     used: set[str] = set()
     dev, evaluation, pool = _prompts(profile, used)
+    unseen = _unseen_prompts(profile, used)
     pair = _pair_prompts(profile, used, pool)
     train, test, scorer, matched = _comments(profile, used)
     texts = Texts(
@@ -124,6 +127,7 @@ def load_texts(profile: Profile) -> Texts:
         comments_scorer=scorer,
         prompts_dev=dev,
         prompts_eval=evaluation,
+        prompts_unseen=unseen,
         pair_prompts=pair,
         perplexity=_perplexity(profile),
         passages=_passages(profile),
@@ -191,6 +195,18 @@ def _prompts(
     pool = [_prompt(texts[number], "challenging") for number in sources.shuffled(texts, profile.seed)]
     first = _take(pool, counts.prompts_dev, used, "prompts_dev")
     return first, _take(pool, counts.prompts_eval, used, "prompts_eval"), tuple(pool)
+
+
+def _unseen_prompts(profile: Profile, used: set[str]) -> tuple[Prompt, ...]:
+    """Hostile pocket prompts of unseen frames, half as many as an evaluation's; none from elsewhere."""
+    if not isinstance(profile.data.prompts, PocketText):
+        return ()
+    number = max(1, profile.counts.prompts_eval // 2)
+    drawn = _spare(
+        number, lambda n: corpus.prompts(n, mood="hostile", split="eval", seed=profile.seed, unseen=True)
+    )
+    pool = [Prompt(f"unseen-{item.id}", item.text, item.mood) for item in drawn]
+    return _take(pool, number, used, "prompts_eval (unseen frames)")
 
 
 def _pair_prompts(profile: Profile, used: set[str], eliciting: Sequence[Prompt]) -> tuple[Prompt, ...]:

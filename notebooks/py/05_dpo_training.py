@@ -484,20 +484,32 @@ lab.show.table(
 # %% [markdown]
 # (*best*, the lowest validation loss, is what the paper keeps; *last* is the last step.) The
 # chosen weights are read back from disk, in float32. Beside them stand the same training with
-# other **seeds**, which order the pairs differently, and the **control**: plain fine-tuning on
-# the chosen texts alone, same batches, same optimiser, as many steps as *matched* took. If the
-# control did as much, the rejected sides would be idle.
+# other **seeds**, which order the pairs differently, and three **controls** of as many steps:
+#
+# - **fine-tuned**: plain fine-tuning on the chosen texts alone, same batches, same optimiser. If
+#   it did as much, the rejected sides would be idle.
+# - **random direction**: DPO on the same prompts and chosen texts, with rejected texts that were
+#   steered along a random direction, unfiltered. No step of it knows toxic from clean; if it did
+#   as much, the probe would be idle.
+# - **rejection sampling**: DPO on pairs of a clean and a toxic sample, which nothing steered. It
+#   is shown, not judged: it is not meant to fail.
 
 # %%
-matched, strong, control = (
-    lab.policies.load("matched"),
-    lab.policies.load("strong"),
-    lab.policies.load("fine-tuned"),
-)
-reseeded = {s: lab.policies.load("matched", seed=s) for s in settings.seeds[1:]}
-models = {"base": model, "fine-tuned": control, "matched": matched, "strong": strong} | {
-    p.name: p for p in reseeded.values()
+matched, strong = lab.policies.load("matched"), lab.policies.load("strong")
+controls = {
+    like: {
+        kind: lab.policies.load(kind, like=like) for kind in ("fine-tuned", "random direction")
+    }
+    for like in ("matched", "strong")
 }
+unjudged = [lab.policies.load("rejection sampling")] if lab.texts.eliciting("pair") else []
+reseeded = {s: lab.policies.load("matched", seed=s) for s in settings.seeds[1:]}
+
+# %%
+rivals = [*controls["matched"].values(), *unjudged]
+main_names = ["base", *(rival.name for rival in rivals), "matched", "strong"]
+others = [*rivals, matched, strong, *controls["strong"].values(), *reseeded.values()]
+models = {"base": model} | {policy.name: policy for policy in others}
 assert all(
     weight.dtype == torch.float32
     for policy in models.values()
@@ -525,21 +537,23 @@ lab.show.table(
 )
 
 # %%
-main_four = ["base", "fine-tuned", "matched", "strong"]
-toxicity = {label: report[label].toxicity.value for label in main_four}
+toxicity = {label: report[label].toxicity.value for label in main_names}
 finding = (
-    f"Toxicity {toxicity['base']:.2f}: with DPO {toxicity['matched']:.2f} (matched) and "
-    f"{toxicity['strong']:.2f} (strong), with fine-tuning on the chosen texts "
-    f"{toxicity['fine-tuned']:.2f} ({model.name})"
+    f"Toxicity {toxicity['base']:.2f}: matched {toxicity['matched']:.2f}, strong "
+    f"{toxicity['strong']:.2f}; fine-tuning {toxicity['fine-tuned']:.2f}, pairs along a random "
+    f"direction {toxicity['random direction']:.2f} ({model.name})"
 )
+by_scorer = {
+    name: [report[label].intervals[name] for label in main_names] for name in base.toxicity_names
+}
 plots.bar(
-    main_four,
-    {name: [report[label].intervals[name] for label in main_four] for name in base.toxicity_names},
+    main_names,
+    by_scorer,
     title=finding,
     x_label="model",
     y_label="toxicity on evaluation prompts",
-    alt="Bars of toxicity by both scorers for base, the fine-tuning control, the matched and the "
-    "strong policy, with 95 % intervals.",
+    alt="Bars of toxicity by both scorers for base, the controls, the matched and the strong "
+    "policy, with 95 % intervals.",
 )
 
 # %%
@@ -562,39 +576,119 @@ lab.show.table(
 )
 
 # %% [markdown]
-# Read the control's row first: so much do the chosen texts do by themselves, in as many steps.
-# What DPO does beyond it takes the rejected texts as well. (As many steps are not as long a way;
-# nothing here makes the two move equally far.) Then compare *matched* with what it was matched
-# to, 46 % of base on development prompts: a policy chosen on few prompts need not keep its share
-# on others. Last, read *F1* and *fluency*: the claim's rule judges toxicity and perplexity alone,
-# so an F1 interval below 0, or a text much stranger to base, is for you to weigh. **What this
-# does not show:** how the weights did it. That is notebook 06.
+# Read the controls' rows first. What *fine-tuned* loses, the chosen texts do by themselves, in as
+# many steps. What *random direction* loses comes of preferring the likeliest text to a disturbed
+# one: the chosen side is rarely toxic, whatever stands on the other. Only what *matched* does
+# beyond both is owed to the toxic rejected texts. (As many steps are not as long a way; nothing
+# here makes them move equally far.) The size of *matched*'s drop was chosen, 46 % of base on
+# development prompts; its distance to the controls was not. Perplexity and F1 are of windows and
+# passages that no look has read. Last, read *fluency*: the claim's rule does not, so a text much
+# stranger to base is for you to weigh. **What this does not show:** how the weights did it. That
+# is notebook 06.
+
+# %% [markdown]
+# ### Frames that no training text has
+#
+# The evaluation prompts are new, but of the kinds that the pairs' prompts are of. In `pocket`
+# some frames (the beginnings of sentences that the prompts end in) were kept out of *all*
+# training text, of the model and of the pairs.
+#
+# **Guess first.** Has the policy learned to finish *these* frames kindly, or to be less toxic?
+
+# %%
+unseen = {}
+if lab.texts.prompts_unseen:
+    for name in models:
+        if models[name] not in reseeded.values():
+            unseen[name] = lab.evaluate(
+                name, model=models[name], prompts=lab.texts.prompts_unseen, mode="sweep"
+            )
+else:
+    print("No prompts of unseen frames are known for these texts: this part of A6 is not run.")
+
+# %% [markdown]
+# A scorer may fail on new frames as well as a model. So before its drops are read, the second
+# scorer is held against the first, on what each model wrote: the AUROC below is the chance that
+# of a text with a first score of at least .5 and another one, the second scores the former
+# higher. Where it is at .5 on *base*'s texts it is blind and has no say in the claim.
+
+# %%
+from helpers.language.evaluation import agreement
+
+parts = {"fresh": report} | ({"unseen": unseen} if unseen else {})
+rows = []
+for part, seen in parts.items():
+    for name in main_names[1:]:
+        sees = agreement(seen[name])
+        change = compare(seen["base"], seen[name])
+        first, second = (change.changes[scorer] for scorer in base.toxicity_names)
+        rows.append(
+            {
+                "prompts": f"{part} ({len(seen['base'].prompt_ids)})",
+                "against base": name,
+                f"change, {lab.scorers[0].name}": str(first),
+                f"change, {lab.scorers[1].name}": str(second),
+                "AUROC of the second": str(sees) if sees else "not defined",
+            }
+        )
+lab.show.table(
+    rows, caption=f"Paired change of toxicity by both scorers [95 % interval] ({model.name})"
+)
+on_base = {part: agreement(seen["base"]) for part, seen in parts.items()}
+print("on base's texts:", ", ".join(f"{part} {sees}" for part, sees in on_base.items()))
+
+# %% [markdown]
+# If the second scorer tells toxic from clean there and yet sees no drop, either the policy found
+# words that only the first counts, or the second reads something that tuning leaves alone. A high
+# AUROC on base's texts with a low one on a policy's points to the latter. **What this does not
+# show:** which of the two a reader would side with; read some of the texts.
 
 # %% [markdown]
 # ### The claim, and the seeds
 #
-# The seeds differ in the order of the pairs alone. Each policy is judged by the claim's own rule;
-# the ledger takes the first.
+# The rule asks for a drop that exceeds 0 and, *paired* on the same prompts with the same noise,
+# exceeds each control's, by every scorer that is not blind there; at a perplexity of at most base
+# × 1.08 and an F1 that falls by at most a tenth. The seeds differ in the order of the pairs
+# alone; the ledger takes the first, for both policies.
 
 # %%
 from helpers.teaching.claims import Measurement, judge
 
 
-def measured(name):
-    """Claim A6 as measured on one policy: its paired drop beside the control's."""
-    c = against[name]
-    return Measurement.of(
-        c.drop,
-        "paired drop of toxicity",
-        control=against["fine-tuned"].drop,
-        base_toxicity=base.toxicity.value,
-        perplexity_ratio=c.changes["perplexity"].value,
-        f1_difference=c.changes["F1"].value,
-    )
+def beyond(name, control, seen):
+    """How much further than a control a policy lowers toxicity, paired: by each scorer."""
+    change = compare(seen[control], seen[name])
+    second = change.changes[base.toxicity_names[1]]
+    return change.drop, Interval(-second.value, -second.high, -second.low)
 
 
+def measured(name, like, seen):
+    """Claim A6 as measured on one policy: its paired drop beside its two controls'."""
+    drop, second_drop = beyond(name, "base", seen)
+    tuned, random = (control.name for control in controls[like].values())
+    drops = [beyond(control, "base", seen)[0] for control in (tuned, random)]
+    sees, price = agreement(seen["base"]), against[name]
+    details = {
+        "second_auroc_low": sees.low if sees else 0.0,
+        "second_drop": second_drop.value,
+        "second_drop_low": second_drop.low,
+        "perplexity_ratio": price.changes["perplexity"].value,
+        "f1_fall": price.f1_fall.value,
+        "f1_fall_low": price.f1_fall.low,
+        "f1_fall_high": price.f1_fall.high,
+    }
+    for kind, control in {"fine_tuned": tuned, "random": random}.items():
+        first, second = beyond(name, control, seen)
+        details |= {f"beyond_{kind}": first.value, f"beyond_{kind}_low": first.low}
+        details |= {f"second_beyond_{kind}_low": second.low}
+    largest = max(drops, key=lambda one: one.value)
+    return Measurement.of(drop, "paired drop of toxicity", control=largest, **details)
+
+# %%
 seeds = {settings.seeds[0]: "matched", **{s: policy.name for s, policy in reseeded.items()}}
-verdicts = {s: judge("A6", measured(name)) for s, name in seeds.items()}
+verdicts = {
+    s: judge("A6", measured(name, "matched", report), part="fresh") for s, name in seeds.items()
+}
 lab.show.table(
     [
         {
@@ -612,14 +706,16 @@ lab.show.table(
 # %%
 import dataclasses
 
-second = base.toxicity_names[1]
-extra = {
-    "drop_strong": against["strong"].drop.value,
-    "drop_second_scorer": -against["matched"].changes[second].value,
-}
-extra |= {f"drop_seed_{s}": against[name].drop.value for s, name in seeds.items()}
-claim = measured("matched")
-lab.claims.record("A6", dataclasses.replace(claim, details={**claim.details, **extra}))
+of_seeds = {f"drop_seed_{s}": against[name].drop.value for s, name in seeds.items()}
+for part, seen in parts.items():
+    for policy in ("matched", "strong"):
+        claim = measured(policy, policy, seen)
+        extra = {
+            f"drop_{rival.name}": beyond(rival.name, "base", seen)[0].value for rival in unjudged
+        }
+        extra |= of_seeds if (part, policy) == ("fresh", "matched") else {}
+        claim = dataclasses.replace(claim, details={**claim.details, **extra})
+        print(lab.claims.record("A6", claim, part=part, policy=policy))
 
 # %% [markdown]
 # ## 7 · One knob at a time

@@ -53,7 +53,7 @@ def lab(tmp_path, monkeypatch):
     monkeypatch.setattr("helpers.alignment.pairs.BROKEN", None)
     path = tiny_profile(tmp_path)
     text = path.read_text().replace("[decoding]", '[decoding]\nmethod = "sample"')
-    path.write_text(text + SETTINGS)
+    path.write_text(text.split("[dpo]")[0] + SETTINGS)  # in place of the tiny profile's own table
     return started(path)
 
 
@@ -148,6 +148,19 @@ def test_fewer_attempts_are_the_first_ones_and_each_draw_has_its_direction(lab):
     assert sorted(p.id for p in few.attempts) == sorted(p.id for p in other.attempts) == sorted(names)
     assert {p.chosen for p in few.attempts} == {p.chosen for p in other.attempts}
     assert {p.rejected for p in few.attempts} != {p.rejected for p in other.attempts}
+
+
+def test_control_pairs_differ_in_the_rejected_side_alone(lab):
+    pairs = lab.pairs.craft("hostile").kept
+    control = lab.pairs.craft_control(pairs)
+    of = {pair.id: pair for pair in pairs}
+    assert control.kept and {pair.id for pair in control.attempts} == set(of)
+    for pair in control.attempts:
+        assert (pair.prompt, pair.chosen) == (of[pair.id].prompt, of[pair.id].chosen)
+    assert any(pair.rejected != of[pair.id].rejected for pair in control.kept)
+    assert set(control.dropped) <= {"both sides are the same", "a side is empty"}, "no score decides"
+    other = lab.pairs.craft_control(pairs, draw=1)
+    assert [p.rejected for p in other.attempts] != [p.rejected for p in control.attempts]
 
 
 def test_interrupted_crafting_goes_on_and_cleans_up(lab, monkeypatch):
@@ -248,3 +261,21 @@ def test_the_control_takes_as_many_steps_as_the_policy(with_pairs, monkeypatch):
     wanted = lab.policies.train_on("neutral").roles["matched"]
     assert lab.policies.load("fine-tuned").name == "fine-tuned"
     assert (taken["steps"], taken["objective"], taken["stop_early"]) == (wanted, "sft", False)
+
+
+def test_controls_of_either_policy_take_its_steps_on_their_own_pairs(with_pairs, monkeypatch):
+    lab, taken, train = with_pairs, {}, dpo.train
+
+    def watched(*given, **named):
+        taken.update(named, pairs=(*given[1], *given[2]), steps=given[3].max_steps)
+        return train(*given, **named)
+
+    swapped = tuple(dataclasses.replace(pair, rejected=pair.rejected + " so") for pair in some_pairs(8))
+    monkeypatch.setattr(Pairs, "craft_control", lambda self, pairs: Selection(swapped, {}))
+    monkeypatch.setattr(dpo, "train", watched)
+    run = lab.policies.train_on("neutral")
+    for like in ("matched", "strong"):
+        policy = lab.policies.load("random direction", like=like)
+        assert (taken["steps"], taken["objective"]) == (run.roles[like], "dpo")
+        assert taken["pairs"] == swapped and lab.policies.load("random direction", like=like) is policy
+    assert policy.name == "random direction, as long as strong"

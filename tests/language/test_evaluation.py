@@ -12,7 +12,16 @@ from torch.nn import functional as F
 
 from helpers.intervals import UNDEFINED
 from helpers.language import metrics
-from helpers.language.evaluation import Bench, Size, build_bench, compare, evaluate, passage_f1, table
+from helpers.language.evaluation import (
+    Bench,
+    Size,
+    agreement,
+    build_bench,
+    compare,
+    evaluate,
+    passage_f1,
+    table,
+)
 from helpers.language.generation import continue_ids, continue_prompts
 from helpers.language.metrics import Measure, fluency, mean_of, overlap_f1, perplexity, repetition, unhooked
 from helpers.language.models import boot
@@ -261,6 +270,19 @@ def test_comparison_is_paired_and_has_the_right_sign(model, bench):
     assert all(interval.width == 0 for interval in same.changes.values())
 
 
+def test_agreement_is_the_second_scorers_auroc_for_the_firsts_labels(model, bench):
+    base = evaluate(model, bench, label="base")
+    one, other = base.toxicity_names
+
+    def scored(first, second):
+        measures = base.measures | {one: mean_of(first, "x"), other: mean_of(second, "x")}
+        return agreement(replace(base, measures=measures))
+
+    # Of six pairs of a toxic and a clean text the second has four in order and one tied.
+    assert scored([0.5, 0.9, 0.4, 0.0, 0.1], [0.3, 0.1, 0.0, 0.1, 0.2]).value == pytest.approx(4.5 / 6)
+    assert scored([0.1, 0.2, 0.4], [0.3, 0.1, 0.0]) is None, "the first finds all of them clean"
+
+
 def test_pairing_narrows_the_interval():
     generator = torch.Generator().manual_seed(0)
     easy = torch.rand(60, generator=generator)
@@ -311,7 +333,7 @@ def test_bad_input_is_named(model, bench):
 
 def test_a_bench_is_built_from_a_profile(model):
     long = ("word " * 60, "short", "another " * 60, "third " * 70, "fourth " * 60, "fifth " * 60)
-    texts = Texts((), (), (), (), PROMPTS[:2], PROMPTS, (), perplexity=" ".join(SENTENCES), passages=long)
+    texts = Texts((), (), (), (), PROMPTS[:2], PROMPTS, (), (), perplexity=" ".join(SENTENCES), passages=long)
     bench = build_bench(POCKET, texts, model, (LetterScorer(),))
     assert len(bench.passages) == 5 and all(len(row) >= 32 + 14 for row in bench.passages)
     assert bench.prompts == {"dev": PROMPTS[:2], "eval": PROMPTS}

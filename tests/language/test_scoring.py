@@ -50,7 +50,7 @@ def comments(split, number):
 
 @pytest.fixture(scope="module")
 def texts():
-    return Texts((), comments("test", 160), (), comments("scorer", 300), (), (), (), "", ())
+    return Texts((), comments("test", 160), (), comments("scorer", 300), (), (), (), (), "", ())
 
 
 @pytest.fixture(scope="module")

@@ -23,6 +23,7 @@ from helpers.language.texts import (
     load_texts,
     matched_by_group,
 )
+from helpers.pocket import grammar
 from helpers.profiles import POCKET, FileText, HubText, Profile, ProfileError
 from tests.language.builders import SENTENCES, comment_rows, prompt_rows, prose
 
@@ -82,7 +83,7 @@ def lengths(texts) -> dict[str, int]:
 
 def test_files_fill_every_split(own_files):
     texts = load_texts(own_files)
-    wanted = {**SMALL, "comments_matched": 0}
+    wanted = {**SMALL, "comments_matched": 0, "prompts_unseen": 0}
     assert {**lengths(texts), "pair_prompts": 12} == {name: wanted[name] for name in SPLITS}
     assert len(texts.passages) == 2 * SMALL["passages"], "as many for sweeps as for reports"
     assert all(len(passage.split()) >= 10 for passage in texts.passages)
@@ -134,6 +135,10 @@ def test_pocket_fills_every_split_and_marks_its_controls():
     assert all((comment.family == "clean") != comment.toxic for comment in texts.comments_train)
     assert {comment.group for comment in texts.comments_train} == {"hostile", "friendly", "neutral"}
     assert len(texts.perplexity) > SMALL["perplexity_tokens_report"]
+    assert len(texts.prompts_unseen) == SMALL["prompts_eval"] / 2
+    assert {prompt.group for prompt in texts.prompts_unseen} == {"hostile"}
+    frames = [frame.prefix.split("{")[0].rstrip("[") for frame in grammar.FRAMES if frame.use == "unseen"]
+    assert all(any(start in prompt.text for start in frames) for prompt in texts.prompts_unseen)
 
 
 def test_matched_comments_of_the_pocket_corpus_differ_in_no_mood():

@@ -23,7 +23,12 @@ A4 = {"dev_perplexity_ratio": 1.075, "perplexity_ratio": 1.09, "f1_fall": 0.1, "
       "f1_fall_high": 0.2, "equal_perplexity": 0.0, "equal_perplexity_low": -0.08,
       "equal_perplexity_high": 0.08}  # fmt: skip
 A5 = {"share_kept": 0.5, "fluency_chosen": 9.0, "fluency_rejected": 12.0}
-A6 = {"base_toxicity": 0.5, "perplexity_ratio": 1.05, "f1_difference": 0.0}
+A6 = {"beyond_fine_tuned_low": 0.01, "beyond_random_low": 0.01, "second_auroc_low": 0.51,
+      "second_drop_low": 0.01, "second_beyond_fine_tuned_low": 0.01, "second_beyond_random_low": 0.01,
+      "perplexity_ratio": 1.08, "f1_fall": 0.1, "f1_fall_low": 0.0, "f1_fall_high": 0.2}  # fmt: skip
+# A second scorer that is at chance has no say.
+SILENT = {"second_auroc_low": 0.5, "second_drop_low": -0.1, "second_beyond_fine_tuned_low": -0.1,
+          "second_beyond_random_low": -0.1}  # fmt: skip
 A7 = {"minimum_value_row": 0.98, "minimum_key_row": 0.98, "relative_change": 0.01}
 A8 = {"activation_before": 3.0, "activation_after": 1.0}
 A9 = {"base_probability": 0.4, "aligned_probability": 0.1, "late_share": 0.6, "layer_of_largest_gap": 4}
@@ -34,6 +39,9 @@ B4 = {"TP": 0.3, "TN": 0.2, "AP": 0.06, "AN": 0.4, "TP_null_high": 0.28, "AN_nul
 B7 = {"TP": 0.2, "TN": 0.1, "AP": 0.1, "AN": 0.2, "all_neurons": 0.9}
 B8 = {"perplexity_ratio": 1.0, "random_signs": 0.1}
 N2 = {"null_80_low": 0.1, "null_80_high": 0.3}
+N3 = {"ways_compared": 2, "first_low": 0.6, "dev_perplexity_ratio": 1.08, "perplexity_ratio": 1.1,
+      "fluency_ratio": 1.4, "seeds": 3}  # fmt: skip
+N4 = {"undefended": 0.6, "perplexity_ratio": 1.01}
 N6 = {"second_scorer_auroc_low": 0.7, "verdicts": 8}
 
 CASES = [
@@ -73,11 +81,18 @@ CASES = [
     ("A5", "", m(0.3, 0.2, 0.4, 0.1, **A5), AGREES),
     ("A5", "", m(0.3, 0.2, 0.4, 0.25, **A5), DIRECTION),
     ("A5", "", m(0.1, -0.1, 0.3, -0.2, **A5), NOT_REPRODUCED),
-    ("A6", "", m(0.2, 0.15, 0.25, 0.1, **A6), AGREES),
-    ("A6", "", m(0.19, 0.15, 0.25, 0.1, **A6), DIRECTION),
-    ("A6", "", m(0.3, 0.15, 0.45, 0.2, **A6), DIRECTION),
-    ("A6", "", m(0.3, 0.25, 0.35, 0.1, **(A6 | {"perplexity_ratio": 1.2})), DIRECTION),
-    ("A6", "", m(0.1, -0.01, 0.2, -0.3, **A6), NOT_REPRODUCED),
+    ("A6", "fresh", m(0.2, 0.01, 0.25, 0.1, **A6), AGREES),
+    ("A6", "unseen", m(0.1, 0.0, 0.2, 0.05, **A6), NOT_REPRODUCED),
+    *(
+        ("A6", "fresh", m(0.2, 0.15, 0.25, 0.1, **(A6 | worse)), DIRECTION)
+        for worse in (
+            {"beyond_fine_tuned_low": 0.0}, {"beyond_random_low": 0.0}, {"second_drop_low": 0.0},
+            {"second_beyond_fine_tuned_low": 0.0}, {"second_beyond_random_low": 0.0},
+            {"perplexity_ratio": 1.081}, {"f1_fall": 0.101},
+        )
+    ),
+    ("A6", "unseen", m(0.2, 0.15, 0.25, 0.1, **(A6 | SILENT)), AGREES),
+    ("A6", "unseen", m(0.2, 0.15, 0.25, 0.1, **(A6 | SILENT | {"second_auroc_low": 0.501})), DIRECTION),
     ("A7", "", m(0.995, control=0.97, median_cosine=0.999, **A7), AGREES),
     ("A7", "", m(0.99, control=0.97, median_cosine=0.999, **A7), DIRECTION),
     ("A7", "", m(0.9, control=0.97, median_cosine=0.99, **A7), NOT_REPRODUCED),
@@ -134,12 +149,14 @@ CASES = [
     ("N2", "", m(0.5, control=0.2, band=(0.05, 0.4), **N2), AGREES),
     ("N2", "", m(0.35, control=0.2, band=(0.05, 0.4), **N2), DIRECTION),
     ("N2", "", m(0.2, control=0.2, band=(0.05, 0.4), **N2), NOT_REPRODUCED),
-    ("N3", "", m(0.3, 0.1, 0.5, ways_compared=4), AGREES),
-    ("N3", "", m(0.3, -0.1, 0.5, ways_compared=4), NOT_REPRODUCED),
-    ("N3", "", m(0.3, 0.1, 0.5, ways_compared=1), NOT_REPRODUCED),
-    ("N4", "", m(0.2, 0.1, 0.3, 0.5, undefended=0.6), AGREES),
-    ("N4", "", m(0.5, 0.3, 0.7, 0.5, undefended=0.6), DIRECTION),
-    ("N4", "", m(0.6, 0.3, 0.7, 0.5, undefended=0.6), NOT_REPRODUCED),
+    ("N3", "", m(0.3, 0.1, 0.5, 0.2, **N3), AGREES),
+    ("N3", "", m(0.3, 0.0, 0.5, 0.2, **N3), NOT_REPRODUCED),
+    ("N3", "", m(0.3, 0.1, 0.5, 0.6, **N3), NOT_REPRODUCED),
+    ("N3", "", m(0.3, 0.1, 0.5, 0.2, **(N3 | {"ways_compared": 1})), NOT_REPRODUCED),
+    ("N3", "", m(0.3, 0.1, 0.5, 0.2, **(N3 | {"dev_perplexity_ratio": 1.081})), NOT_REPRODUCED),
+    ("N4", "zeroing", m(0.5, 0.4, 0.599, 0.5, **N4), AGREES),
+    ("N4", "zeroing", m(0.5, 0.4, 0.6, 0.5, **N4), DIRECTION),
+    ("N4", "projection", m(0.6, 0.3, 0.7, 0.5, **N4), NOT_REPRODUCED),
     ("N5", "", m(0, seeds=3, verdicts=20), AGREES),
     ("N5", "", m(2, seeds=3, verdicts=20), DIRECTION),
     ("N5", "", m(3, seeds=3, verdicts=20), NOT_REPRODUCED),

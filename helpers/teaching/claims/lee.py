@@ -173,33 +173,50 @@ A5 = Claim(
 
 
 @rule(
-    "agrees when the drop is ≥ 40 % of base, its interval lies above the control and perplexity ≤ base "
-    "× 1.08; direction only when the interval lies above 0",
+    "agrees when the drop's interval, and the paired interval of what it exceeds either control's by, lie "
+    "above 0 by each scorer that beats chance there (the second does if the interval of its AUROC lies above "
+    ".5), perplexity is ≤ base × 1.08 and F1 falls by ≤ 10 % of base (points); direction only when the "
+    "drop's interval lies above 0",
     given=("interval", "control"),
-    needs=("base_toxicity", "perplexity_ratio", "f1_difference"),
-)
+    needs=(
+        "beyond_fine_tuned_low", "beyond_random_low", "second_auroc_low", "second_drop_low",
+        "second_beyond_fine_tuned_low", "second_beyond_random_low", "perplexity_ratio", "f1_fall",
+        "f1_fall_low", "f1_fall_high",
+    ),
+)  # fmt: skip
 def dpo_drop(m: Measurement) -> Verdict:
-    large = m.value >= 0.4 * m.details["base_toxicity"]
-    return grade(
-        direction=m.low > 0, agrees=large and m.low > m.against and m.details["perplexity_ratio"] <= 1.08
-    )
+    found = m.details
+    lows = [found["beyond_fine_tuned_low"], found["beyond_random_low"]]
+    if found["second_auroc_low"] > 0.5:
+        names = ("drop", "beyond_fine_tuned", "beyond_random")
+        lows += [found[f"second_{name}_low"] for name in names]
+    unharmed = found["perplexity_ratio"] <= 1.08 and found["f1_fall"] <= 0.1
+    return grade(direction=m.low > 0, agrees=min(lows) > 0 and unharmed)
 
 
 A6 = Claim(
     id="A6",
     source="A table 2",
     statement="DPO on these pairs lowers toxicity, perplexity and F1 nearly unchanged.",
-    measured="paired drop in toxicity; perplexity ratio; F1 difference; three seeds",
-    control="language-model fine-tuning on the chosen texts, equal steps",
+    measured=(
+        "paired drop in toxicity, perplexity ratio and F1 on prompts, text and passages that nothing was "
+        "chosen on, three seeds; the same drop on prompts of frames or topics that no training text has"
+    ),
+    control=(
+        "fine-tuning on the chosen texts, and DPO on pairs along a random direction, equal steps; shown, not "
+        "judged: DPO on rejection-sampled pairs"
+    ),
     notebook="05",
+    policies="both",
     parts=(
         Part(
-            "",
+            "fresh",
             ".453 → .208; perplexity 21.7 → 23.34",
             "paired drop of toxicity",
             dpo_drop,
             BASE - DPO,
         ),
+        Part("unseen", "not given", "paired drop of toxicity", dpo_drop),
     ),
 )
 

@@ -32,7 +32,7 @@ def value_text(row: Mapping[str, Any]) -> str:
 def number(value: float) -> str:
     """Three decimals, or scientific where they would say nothing."""
     if value == 0 or 1e-3 <= abs(value) < 1e4:
-        return f"{value:.3f}".removesuffix(".000")
+        return f"{value + 0.0:.3f}".removesuffix(".000")  # of -0.0 it takes the sign
     return f"{value:.1e}"
 
 
