@@ -22,12 +22,17 @@ def running_order(folder: Path, suffix: str = ".ipynb", only: str = "") -> list[
         only: numbers or names, separated by spaces or commas ("01 02_toxic_value_vectors"); empty means all.
 
     Raises:
-        ValueError: a name in `only` that no notebook has.
+        ValueError: a name in `only` that no notebook has, or that only a source has.
     """
     found = sorted(folder.glob(f"[0-9][0-9]_*{suffix}"))
     wanted = only.replace(",", " ").split()
     for name in wanted:
         if not any(matches(path, name) for path in found):
+            for path in sorted((folder / SOURCES.name).glob("[0-9][0-9]_*.py")):
+                if matches(path, name):
+                    raise ValueError(
+                        f"{path.stem} has a source but no notebook yet: `ONLY={name} make notebooks`."
+                    )
             raise ValueError(
                 f"ONLY names {name!r}; there is {', '.join(path.stem for path in found) or 'no notebook'}"
             )

@@ -16,7 +16,8 @@ from helpers.course.run import Request, read_request, run
 from helpers.course.series import running_order
 from helpers.language import hub
 from helpers.profiles import POCKET, ProfileError, load_profile
-from helpers.teaching.claims import LedgerWarning, mark_of, write_fragment
+from helpers.teaching.claims import Ledger, LedgerWarning, Measurement, mark_of, write_fragment
+from helpers.teaching.claims.ledger import find_claim
 from tests.course.builders import outcome, save, small
 from tests.tiny_profile import tiny_profile
 
@@ -182,6 +183,35 @@ def test_what_a_stray_notebook_of_another_profile_records_is_left_out(
         assert run(some, source) == 0
 
 
+def test_claims_under_a_changed_rule_do_not_stop_the_run_that_records_them_again(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = find_claim("A1").part("as found").rule
+    details = {key: 0.5 for key in rule.needs}
+    measured = Measurement(0.9, (0.88, 0.92), control=0.5, control_interval=(0.4, 0.6), details=details)
+    folder = request_.build / "claims"
+
+    def execute(notebook, folder_, env, on_cell):
+        if notebook.cells[0].source[2:4] == "01":
+            Ledger(folder, "01_one", "pocket", mark=mark_of(POCKET)).record("A1", measured, part="as found")
+        return outcome(notebook)
+
+    def found() -> list[str]:
+        rows = json.loads((request_.build / "claims.json").read_text())
+        return [row["id"] for row in rows if row["value"] is not None]
+
+    monkeypatch.setattr(command, "execute", execute)
+    run(request_, source)
+    assert found() == ["A1"]
+    stale = folder / "01_one.json"
+    stale.write_text(stale.read_text().replace(rule.text, "agrees always"))
+    for only, left in (("02", []), ("01", ["A1"])):
+        some = Request(request_.profile, request_.build, request_.env, only)
+        with pytest.warns(LedgerWarning, match="another registry.*`ONLY=01_one make run`"):
+            assert run(some, source) == 0
+        assert found() == left
+
+
 @pytest.mark.parametrize(
     "damaged",
     ["timings.json", "profile.json", "claims.json", "claims/01_one.json", "notebooks/01_one.ipynb",
@@ -217,6 +247,14 @@ def test_only_wants_names_that_exist(source: Path) -> None:
     assert [path.stem for path in running_order(source, only="02, 00")] == ["02_two", "00_start_here"]
     with pytest.raises(ValueError, match="'07'; there is 00_start_here, 01_one, 02_two"):
         running_order(source, only="07")
+
+
+@pytest.mark.parametrize("only", ["90", "01 90_toy"])
+def test_a_source_without_a_notebook_is_told_what_makes_it(source: Path, only: str) -> None:
+    (source / "py").mkdir()
+    (source / "py" / "90_toy.py").write_text("1")
+    with pytest.raises(ValueError, match="90_toy has a source but no notebook yet: `ONLY=90"):
+        running_order(source, only=only)
 
 
 def test_paths_count_from_where_the_command_was_given(tmp_path: Path) -> None:

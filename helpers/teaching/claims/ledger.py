@@ -194,7 +194,7 @@ def merge(folder: Path, mark: str | None = None) -> list[Row]:
         if fragment["profile"] != wanted:
             if mark is None:
                 raise ValueError(f"The rows in {path.name} are of another profile than those before it.")
-            _left_out(f"{path.name} was recorded on another profile, or before its files were edited")
+            _left_out(path, "was recorded on another profile, or before its files were edited")
             continue
         for row in fragment["rows"]:
             key = (row["id"], row["part"], row["policy"])
@@ -221,7 +221,7 @@ def _read_fragment(path: Path) -> Mapping[str, Any] | None:
         for row in fragment["rows"]:
             check_current(row)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        _left_out(f"{path.name} is not a current ledger fragment ({error})")
+        _left_out(path, f"is not a current ledger fragment ({error})")
         return None
     return fragment
 
@@ -235,8 +235,10 @@ def check_current(row: Row) -> None:
         raise ValueError(f"its row for {row['id']} was recorded under another registry")
 
 
-def _left_out(why: str) -> None:
-    warnings.warn(f"{why}: left out. Run its notebook again.", LedgerWarning, stacklevel=4)
+def _left_out(path: Path, why: str) -> None:
+    notebook = path.stem[:2].isdigit()
+    again = f"`ONLY={path.stem} make run` (or `make notebooks`)" if notebook else f"`make {path.stem}`"
+    warnings.warn(f"{path.name} {why}: left out until {again} records it anew.", LedgerWarning, stacklevel=4)
 
 
 def _not_run(claim: Claim, part: Part, policy: str, model: str) -> Row:
