@@ -38,7 +38,7 @@
 # - measure how often the model turns toxic after three kinds of prompt, with an interval,
 # - split the last residual stream into what each layer wrote, and check that the parts sum to the
 #   whole,
-# - find, in one table, where each of the 27 claims stands.
+# - find, in one table, where each claim of the series stands.
 #
 # | you need | how much |
 # |---|---|

@@ -191,9 +191,15 @@ def test_the_cases_cover_every_rule_and_every_verdict_it_names():
 
 
 STRENGTH = {NOT_RUN: -1, NOT_REPRODUCED: 0, DIRECTION: 1, AGREES: 2}
-# Claims whose evidence grows as the value rises (+1) or falls (-1), all else equal.
+# Claims whose evidence grows as the value rises (+1) or falls (-1), all else equal; and those whose rule
+# judges the details alone (B4), or asks how near to nothing or how far from the usual the value is.
 GROWS = {"A1": 1, "A2": 1, "A3": 1, "A4": 1, "A5": 1, "A6": 1, "A7": 1, "A8": 1, "A9": 1, "A10": 1, "A11": 1,
          "A12": 1, "B1": 1, "B2": 1, "B3": -1, "B5": 1, "B7": 1, "B8": -1, "N3": 1, "N4": -1}  # fmt: skip
+NO_DIRECTION = {"B4", "B6", "N1", "N2", "N5", "N6", "N7"}
+
+
+def test_every_claim_says_which_way_its_evidence_grows():
+    assert sorted([*GROWS, *NO_DIRECTION]) == sorted(CLAIMS), "Put the claim into GROWS or NO_DIRECTION."
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case[0] in GROWS])
