@@ -1,4 +1,7 @@
-"""A whole profile in a temporary folder: tiny model, tiny files, seconds to run."""
+"""A whole profile in a folder: tiny model, tiny files, seconds to run.
+
+`.venv/bin/python -m tests.tiny_profile` writes one into build/tiny, to try a notebook on another model.
+"""
 
 import json
 from pathlib import Path
@@ -60,3 +63,10 @@ def tiny_profile(folder: Path) -> Path:
         (folder / "plain.txt").write_text("\n".join(prose(200)), encoding="utf-8")
         path.write_text(TOML.format(model=model.name), encoding="utf-8")
     return path
+
+
+if __name__ == "__main__":
+    place = Path("build", "tiny")
+    place.mkdir(parents=True, exist_ok=True)
+    (place / "tiny.toml").unlink(missing_ok=True)  # one of an earlier version
+    print(f"PROFILE={tiny_profile(place).as_posix()} TOXICITY_LAB_BUILD={place.as_posix()}/run make run")

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import nbformat
@@ -106,7 +107,15 @@ def publish(only: str) -> int:
     if not only:
         write_timings(NOTEBOOKS / "timings.json", POCKET.name, timings)
     render(entries, timings)
+    if new := [source.stem for source in sources if source.stem not in timings]:
+        print(f"{', '.join(new)}: minutes read “–” until `make notebooks` runs all, from an empty cache")
     return 0
+
+
+def stored() -> dict[Path, bytes]:
+    """What this command may change, as it is."""
+    found = [ROOT / "README.md", *NOTEBOOKS.glob("*.*"), *SOURCES.glob("*.py")]
+    return {path: path.read_bytes() for path in found if path.is_file()}
 
 
 def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
@@ -145,7 +154,13 @@ def main() -> int:
         check_browser()
         # `make run` reads the notebooks that this rewrites.
         with hold(WORK.parent, "make notebooks"):
-            return publish(os.environ.get("ONLY", ""))
+            before = stored()
+            try:
+                return publish(os.environ.get("ONLY", ""))
+            finally:
+                changed = [path for path, content in stored().items() if before.get(path) != content]
+                names = sorted(path.relative_to(ROOT).as_posix() for path in changed)
+                print(f"Written: {', '.join(names) or 'nothing'}")
     except (Busy, PictureError, PublishError, ValueError) as error:
         print(f"\nmake notebooks: {error}", file=sys.stderr)
         return 1

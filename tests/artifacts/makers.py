@@ -1,7 +1,8 @@
 """The code behind each kind of artifact, as one digest: its maker and what that reaches inside `helpers`.
 
-`python -m tests.artifacts.makers` records the digests of kinds whose version was raised (or that are new);
-with `--same-results` also those of kinds whose code changed and whose results, as its author says, did not.
+`.venv/bin/python -m tests.artifacts.makers` records the digests of kinds whose version was raised (or that
+are new); with `--same-results` also those of kinds whose code changed and whose results, as its author says,
+did not.
 """
 
 from __future__ import annotations
@@ -170,6 +171,9 @@ def main(same_results: bool) -> int:
         print("may differ; add --same-results where they cannot.")
         return 1
     RECORD.write_text(json.dumps(new, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    moved = [kind for kind in sorted({*old, *new}) if old.get(kind) != new.get(kind)]
+    said = [f"{kind} {new[kind]['version']}" if kind in new else f"{kind} (gone)" for kind in moved]
+    print(f"Recorded, with version: {', '.join(said) or 'nothing, for no code and no version moved'}.")
     return 0
 
 

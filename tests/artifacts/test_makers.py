@@ -4,13 +4,15 @@ import json
 
 import pytest
 
+from helpers.artifacts import Declared
 from tests.artifacts import makers
 
 RECORDED = json.loads(makers.RECORD.read_text(encoding="utf-8"))
 
 
 def test_every_kind_is_on_record():
-    assert sorted(RECORDED) == sorted(makers.declared())
+    how = ".venv/bin/python -m tests.artifacts.makers"
+    assert sorted(RECORDED) == sorted(makers.declared()), f"Record them: {how}"
 
 
 @pytest.mark.parametrize("kind", RECORDED)
@@ -18,8 +20,15 @@ def test_changed_code_has_a_new_version(kind):
     one, recorded = makers.declared()[kind], RECORDED[kind]
     assert (one.version, makers.digest(one)) == (recorded["version"], recorded["code"]), (
         f"The code behind the artifact {kind!r} changed. If its result may differ, raise the version of its "
-        "Declared; then record it: python -m tests.artifacts.makers (--same-results if no result moved)."
+        "Declared; then record it: .venv/bin/python -m tests.artifacts.makers (--same-results if none moved)."
     )
+
+
+def test_recording_says_what_it_recorded(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(makers, "RECORD", tmp_path / "makers.json")
+    monkeypatch.setattr(makers, "declared", lambda: {"toy": Declared("toy", 2, inner, inner)})
+    assert makers.main(False) == 0 and "toy 2" in capsys.readouterr().out
+    assert makers.main(False) == 0 and "nothing" in capsys.readouterr().out
 
 
 def outer(n):

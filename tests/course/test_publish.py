@@ -157,6 +157,24 @@ def test_only_some_keeps_the_claims_and_minutes_of_the_others(
     assert all(row["value"] is None for row in rows), "01 ran again and recorded nothing"
 
 
+def test_it_names_what_it_wrote_and_what_has_no_minutes(
+    project: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    simulate(monkeypatch)
+    publish.main()
+    sources = project / "notebooks" / "py"
+    capsys.readouterr()
+    (sources / "90_toy.py").write_text(SOURCE.format(number="90", more=""))
+    monkeypatch.setenv("ONLY", "90")
+    assert publish.main() == 0
+    said = capsys.readouterr().out
+    assert "90_toy: minutes read “–”" in said
+    written = ["README.md", *(f"notebooks/{name}" for name in ("00_start_here.ipynb", "90_toy.ipynb"))]
+    assert f"Written: {', '.join(written)}, notebooks/py/00_start_here.py\n" in said
+    simulate(monkeypatch, failed="90")
+    assert publish.main() == 1 and "Written: nothing" in capsys.readouterr().out
+
+
 def test_badges_follow_the_address(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     simulate(monkeypatch)
     publish.main()
