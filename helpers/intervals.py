@@ -70,7 +70,7 @@ UNDEFINED = Interval(math.nan, math.nan, math.nan)
 def share(part: float, whole: float) -> float:
     """`part / whole`; NaN of nothing.
 
-    >>> share(1, 0)
+    >>> share(1.0, 0.0)
     nan
     """
     return part / whole if whole else math.nan

@@ -51,6 +51,11 @@ def build(folder: Path, layers: int = 24) -> None:
                 file.write(source[: 4 * shape.numel() - done])
     config.save_pretrained(folder)
     tiny_tokenizer().save_pretrained(folder)
+    path = folder / "tokenizer.json"
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    vocabulary = saved["model"]["vocab"]  # a model and a tokenizer that knows a part of it are refused
+    vocabulary.update({f"<{number}>": number for number in range(len(vocabulary), VOCAB)})
+    path.write_text(json.dumps(saved), encoding="utf-8")
 
 
 def load(folder: Path) -> None:
