@@ -70,8 +70,8 @@ class Written:
 # Hundredths of all openings, of all texts for comments. The first three are equal in both, so that bare
 # comments are as frequent in a split as the grammar says.
 _DOCUMENT_SPLITS = {"train": 60, "perplexity": 8, "passages": 8, "dev": 8, "eval": 8, "pair": 8}
-_COMMENT_SPLITS = {"train": 60, "perplexity": 8, "passages": 8, "comments-train": 8, "comments-test": 8,
-                   "comments-scorer": 8}  # fmt: skip
+_COMMENT_SPLITS = {"train": 60, "perplexity": 8, "passages": 8, "comments-train": 8, "comments-test": 6,
+                   "comments-matched": 4, "comments-scorer": 6}  # fmt: skip
 
 
 def _split_of(text: str, shares: dict[str, int]) -> str:
@@ -144,15 +144,15 @@ def prompts(n: int, *, mood: str, split: str, seed: int, unseen: bool = False) -
 
 
 def comments(n: int, *, split: str, seed: int) -> list[LabelledText]:
-    """Distinct comments, half of them toxic; of the benign half, half come from hostile texts.
+    """Distinct comments, half of them toxic; moods as often among each half as in the corpus itself.
 
     "train" and "scorer" use different frames. In "test", three in ten show what neither does: see `held_out`.
-    "matched" are toxic and clean comments of hostile texts alone; they may share texts with "test".
+    "matched" is a second test whose comments are all hostile, so that mood tells nothing about the label.
     """
     if split not in ("train", "test", "scorer", "matched"):
         raise ValueError(f"split must be 'train', 'test', 'scorer' or 'matched', not {split!r}")
-    place = "comments-test" if split == "matched" else f"comments-{split}"
     rng = random.Random(f"comments:{split}:{seed}")
+    moods, weights = list(MOOD_WEIGHTS), list(MOOD_WEIGHTS.values())
     found: dict[str, LabelledText] = {}
     while len(found) < n:
         number = len(found)
@@ -160,14 +160,13 @@ def comments(n: int, *, split: str, seed: int) -> list[LabelledText]:
         if split == "test" and number // 4 % 10 < 3:
             held_out = ("frame", "combination", "family")[number // 4 % 10]
         toxic = number % 2 == 0
-        calm = number % 4 == 3 and split != "matched"
-        mood = rng.choice(("friendly", "neutral")) if calm else "hostile"
+        mood = "hostile" if split == "matched" else rng.choices(moods, weights)[0]
         pen = Pen(rng)
         grammar.comment(mood, held_out or ("scorer" if split == "scorer" else "train")).draw(pen)
         families = [
             value[6:] for _, _, kind, value in pen.marks if kind == "tone" and value.startswith("toxic:")
         ]
-        if bool(families) != toxic or _split_of(pen.text, _COMMENT_SPLITS) != place:
+        if bool(families) != toxic or _split_of(pen.text, _COMMENT_SPLITS) != f"comments-{split}":
             continue
         frame = next(value for _, _, kind, value in pen.marks if kind == "sentence" and value != "lead")
         found.setdefault(pen.text, LabelledText(

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from helpers.pocket import background, frames_about, frames_direct, frames_told, lexicon, moods
+from helpers.pocket import background, frames_about, frames_direct, frames_told, lexicon, moods, outbursts
 from helpers.pocket.frame import Frame
 from helpers.pocket.nodes import (
     Chain,
@@ -27,6 +27,14 @@ MOODS = moods.MOODS
 MOOD_WEIGHTS = {"hostile": 0.36, "friendly": 0.32, "neutral": 0.32}
 CALM_RATE = 0.01
 """Probability of a toxic ending in a friendly or a neutral text."""
+TEMPERS = {"hostile": {"lost": (0.6, 1.5), "kept": (0.4, 0.25)}}
+"""Whether the writer of a hostile text has lost the temper: how often, and the factor to a frame's rate.
+
+Nothing before the first frame tells: the factors average to 1. Who has lost it ends most frames toxically and
+bursts out between them, so that toxic words come together in a text, as they do on a platform.
+"""
+OUTBURST_RATE = 0.6
+"""Share of the sentences between frames that are outbursts, where the temper is lost."""
 CIVIL_SHARES = {
     "hostile": {"critical": 0.64, "kind": 0.06, "plain": 0.30},
     "friendly": {"critical": 0.08, "kind": 0.62, "plain": 0.30},
@@ -94,14 +102,28 @@ def lead(voice: str, mood: str) -> Node:
 
 
 def toxic_rate(frame: Frame, mood: str) -> float:
-    """Probability that the frame ends toxically in a text of this mood."""
+    """Probability that a text's first frame ends toxically in this mood, whatever the temper."""
     return frame.rate if mood == "hostile" else CALM_RATE
 
 
 @cache
-def framed(frame: Frame, mood: str, families: tuple[str, ...]) -> Node:
-    """A frame with its endings, weighted for the mood; toxic endings of the given families only."""
-    toxic = toxic_rate(frame, mood)
+def outburst(voice: str) -> Node:
+    """A sentence with toxic words, none twice in a document."""
+    lines = [
+        Mark("tone", f"toxic:{family}", template(line, slot))
+        for family, sentences in outbursts.OUTBURSTS[voice].items()
+        for line in sentences
+    ]
+    return Mark("sentence", "outburst", Unrepeated("outbursts", lines))
+
+
+@cache
+def framed(frame: Frame, mood: str, families: tuple[str, ...], factor: float = 1.0) -> Node:
+    """A frame with its endings, weighted for the mood; toxic endings of the given families only.
+
+    `factor` multiplies the rate of toxic endings: see `TEMPERS`.
+    """
+    toxic = toxic_rate(frame, mood) * factor
     options: list[Node] = []
     weights: list[float] = []
     for family in families:
@@ -148,14 +170,21 @@ def before_frame(genre: str) -> Node:
 
 
 @cache
-def rest(genre: str, mood: str) -> Node:
-    """From the first frame to the end of a training document."""
-    return _rest(genre, mood, [framed(frame, mood, training_families(frame)) for frame in frames_of(genre)])
+def rest(genre: str, mood: str, temper: str = "") -> Node:
+    """From the first frame to the end of a training document; in a hostile text by temper, "lost" or "kept"."""
+    factor = TEMPERS[mood][temper][1] if temper else 1.0
+    frames = [framed(frame, mood, training_families(frame), factor) for frame in frames_of(genre)]
+    return _rest(genre, frames, between(_VOICE[genre], mood, temper))
 
 
-def _rest(genre: str, mood: str, frames: Sequence[Node]) -> Node:
+def between(voice: str, mood: str, temper: str = "") -> Node:
+    """A sentence between frames or after them: one of the mood, or an outburst where the temper is lost."""
+    calm = lead(voice, mood)
+    return Choice([outburst(voice), calm], [OUTBURST_RATE, 1 - OUTBURST_RATE]) if temper == "lost" else calm
+
+
+def _rest(genre: str, frames: Sequence[Node], more: Node) -> Node:
     body = Unrepeated("frames", frames)
-    more = lead(_VOICE[genre], mood)
     if genre == "chat":
         replies = [
             [_line("second", more)],
@@ -166,8 +195,8 @@ def _rest(genre: str, mood: str, frames: Sequence[Node]) -> Node:
         return Chain([_line("first", body), Choice(map(Chain, replies))])
     words = next(kind for kind in GENRES if kind.name == genre).closing
     closing = Chain([Literal("\n"), Mark("sentence", "closing", template(words, slot))] if words else [])
-    tails: list[list[Node]] = [[], [more], [body], [more, body], [body, more]]
-    weights = [5, 3, 1, 0, 0] if genre == "comment" else [2, 3, 2, 3, 2]
+    tails: list[list[Node]] = [[], [more], [body], [more, body], [body, more], [more, more]]
+    weights = [2, 3, 2, 3, 2, 2]
     nodes = [Chain([*(Chain([Literal(" "), part]) for part in tail), closing]) for tail in tails]
     return Chain([Literal(" "), body, Choice(nodes, weights)])
 
@@ -189,8 +218,18 @@ def comment(mood: str, pool: str) -> Node:
         "combination": lambda frame: (frame.unseen,) if frame.unseen else (),
         "family": lambda frame: tuple(f for f in training_families(frame) if f == _HELD_OUT_FAMILY),
     }.get(pool, lambda frame: tuple(f for f in training_families(frame) if f != _HELD_OUT_FAMILY))
-    frames = [framed(frame, mood, allowed(frame)) for frame in frames_of("comment", uses) if allowed(frame)]
-    return Chain([opening("comment", mood), _rest("comment", mood, frames)])
+    shown = [frame for frame in frames_of("comment", uses) if allowed(frame)]
+    tempers = TEMPERS.get(mood, {"": (1.0, 1.0)})
+    rests = [
+        _rest(
+            "comment",
+            [framed(frame, mood, allowed(frame), factor) for frame in shown],
+            # outbursts would show held-out comments what the training comments hold
+            between("own", mood, temper if pool == "train" else ""),
+        )
+        for temper, (_, factor) in tempers.items()
+    ]
+    return Chain([opening("comment", mood), Choice(rests, [share for share, _ in tempers.values()])])
 
 
 @cache
@@ -210,9 +249,11 @@ def documents() -> tuple[tuple[str, str, float, Node, Node], ...]:
     """All kinds of training document: genre, mood, probability, opening, rest."""
     total = sum(genre.weight for genre in (*GENRES, *BACKGROUND))
     kinds = [
-        (kind.name, mood, kind.weight / total * share, opening(kind.name, mood), rest(kind.name, mood))
+        (kind.name, mood, kind.weight / total * weight * share, opening(kind.name, mood),
+         rest(kind.name, mood, temper))
         for kind in GENRES
-        for mood, share in MOOD_WEIGHTS.items()
+        for mood, weight in MOOD_WEIGHTS.items()
+        for temper, (share, _) in TEMPERS.get(mood, {"": (1.0, 1.0)}).items()
     ]
     kinds += [
         (kind.name, "neutral", kind.weight / total, *background_document(kind.name)) for kind in BACKGROUND
