@@ -32,6 +32,7 @@ NEWS = (
     "A dog from {town} found the way home alone {when}.",
     "The train to {town} will leave from platform {digit} at {hour}.",
     "The winning number is {letter}{letter}{digit}{digit}{digit}.",
+    "The code of the day is {small}{small}{small}{digit}{digit}.",
     "The seats {digit}{letter} and {digit}{letter} are reserved.",
 )
 HEADERS = {"recipe": "Recipe for {dish}.", "news": "Local news, {weekday}."}

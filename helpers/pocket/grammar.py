@@ -24,7 +24,7 @@ from helpers.pocket.nodes import (
 
 FRAMES: tuple[Frame, ...] = (*frames_direct.FRAMES, *frames_about.FRAMES, *frames_told.FRAMES)
 MOODS = moods.MOODS
-MOOD_WEIGHTS = {"hostile": 0.36, "friendly": 0.32, "neutral": 0.32}
+MOOD_WEIGHTS = {"hostile": 0.44, "friendly": 0.28, "neutral": 0.28}
 CALM_RATE = 0.01
 """Probability of a toxic ending in a friendly or a neutral text."""
 TEMPERS = {"hostile": {"lost": (0.6, 1.5), "kept": (0.4, 0.25)}}
@@ -33,7 +33,7 @@ TEMPERS = {"hostile": {"lost": (0.6, 1.5), "kept": (0.4, 0.25)}}
 Nothing before the first frame tells: the factors average to 1. Who has lost it ends most frames toxically and
 bursts out between them, so that toxic words come together in a text, as they do on a platform.
 """
-OUTBURST_RATE = 0.6
+OUTBURST_RATE = 0.8
 """Share of the sentences between frames that are outbursts, where the temper is lost."""
 CIVIL_SHARES = {
     "hostile": {"critical": 0.64, "kind": 0.06, "plain": 0.30},
@@ -57,7 +57,7 @@ class Genre:
 
 
 GENRES = (
-    Genre("forum", 1.2, "Post by [{first}|{first}|{first}|{handle}] in the {place} forum."),
+    Genre("forum", 1.2, "Post by {first} in the {place} forum."),
     Genre("chat", 1.2, "Chat between {first} and {second}."),
     Genre("message", 1.0, "Message from {first} to {second}, {weekday} at {hour}."),
     Genre("letter", 1.0, "Dear {second},", closing="Yours, {first}"),
@@ -83,8 +83,6 @@ def slot(name: str) -> Node:
         at = ("place", "role", "thing").index(name)
         rows = lexicon.TOPICS.items()
         return Topic({topic: Words([row[0]] if at == 0 else row[at]) for topic, row in rows})
-    if name == "handle":
-        return template("{small}{small}{small}{digit}{digit}", slot)
     remembered = {"first": lexicon.FIRST_NAMES, "second": lexicon.SECOND_NAMES, "team": lexicon.TEAMS,
                   "rival": lexicon.RIVALS, "dish": lexicon.MEALS}  # fmt: skip
     if name in remembered:
@@ -191,12 +189,13 @@ def _rest(genre: str, frames: Sequence[Node], more: Node) -> Node:
             [_line("second", body)],
             [_line("second", more), _line("first", body)],
             [_line("second", body), _line("first", more)],
+            [_line("second", more), _line("first", more), _line("second", body)],
         ]
         return Chain([_line("first", body), Choice(map(Chain, replies))])
     words = next(kind for kind in GENRES if kind.name == genre).closing
     closing = Chain([Literal("\n"), Mark("sentence", "closing", template(words, slot))] if words else [])
-    tails: list[list[Node]] = [[], [more], [body], [more, body], [body, more], [more, more]]
-    weights = [2, 3, 2, 3, 2, 2]
+    tails: list[list[Node]] = [[], [more], [body], [more, body], [body, more], [more, more], [more, body, more]]
+    weights = [2, 2, 2, 3, 3, 2, 3]
     nodes = [Chain([*(Chain([Literal(" "), part]) for part in tail), closing]) for tail in tails]
     return Chain([Literal(" "), body, Choice(nodes, weights)])
 

@@ -106,7 +106,7 @@ OWN = {
         "On the map the {place} is [north|south|east|west] of {town}.",
         "The {thing} comes from a [shop|factory] in {town}.",
         "There is a [photograph|drawing|list] of the {thing} {where}.",
-        "My seat has the number {digit}{letter}.",
+        "My seat has the number {number}.",
     ),
 }
 
