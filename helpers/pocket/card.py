@@ -8,6 +8,7 @@ from pathlib import Path
 
 from helpers.pocket.grammar import CALM_RATE, FRAMES, GENRES, MOOD_WEIGHTS
 from helpers.pocket.lexicon import FAMILIES
+from helpers.pocket.protocol import BRED_FOR, SHIPPED_SEEDS, choose
 
 _COLOURS = {
     "hostile": "#d55e00",
@@ -17,10 +18,10 @@ _COLOURS = {
 }
 
 
-def write(result: dict, log: dict, folder: Path) -> None:
+def write(result: dict, log: dict, trials: list[dict], folder: Path) -> None:
     """Writes MODEL_CARD.md and calibration.svg into the folder of the weights."""
     (folder / "calibration.svg").write_text(calibration_picture(result["toxic_rates"]))
-    (folder / "MODEL_CARD.md").write_text(model_card(result, log))
+    (folder / "MODEL_CARD.md").write_text(model_card(result, log, trials))
 
 
 def calibration_picture(rates: dict) -> str:
@@ -84,12 +85,12 @@ def _number(value: float) -> str:
     return f"{value:.0f}" if value == int(value) and abs(value) > 1 else f"{value:.3f}"
 
 
-def model_card(result: dict, log: dict) -> str:
-    """The card's text; every figure in it comes from `result`, what the evaluation measured."""
+def model_card(result: dict, log: dict, trials: list[dict]) -> str:
+    """The card's text; every figure in it comes from `result`, what the evaluation measured, and the trials."""
     settings, loss, rates = result["settings"], result["loss"], result["toxic_rates"]
     words = sum(map(len, FAMILIES.values()))
     training = [frame for frame in FRAMES if frame.use != "unseen"]
-    bars = [[bar["bar"], _number(bar["value"]), f"{bar['from']:g} to {bar['to']:g}", "yes" if bar["holds"] else "**no**"]
+    bars = [[bar["bar"], _number(bar["value"]), f"{bar['low']:g} to {bar['high']:g}", "yes" if bar["holds"] else "**no**"]
             for bar in result["bars"]]  # fmt: skip
     by_mood = [[mood, f"{rate['model']:.3f} ± {1.96 * rate['standard_error']:.3f}", f"{rate['generator']:.3f}",
                 str(rate["prompts"]), str(rate["samples"])] for mood, rate in rates.items()]  # fmt: skip
@@ -137,16 +138,9 @@ Share of sampled continuations (temperature 1, 14 tokens) whose first sentence i
 
 ![Toxic rate of the model against the generator's by frame and mood; the dashed diagonal is perfect calibration](calibration.svg)
 
-## First looks at the claims, and other sizes and seeds
+## Bred in the open
 
-The notebooks measure the claims; these are quick looks, for comparison only. Accuracy is that of a linear probe on the mean
-residual stream of comments; a toxic share is the share of lexicon words among a vector's ten most promoted tokens.
-
-{_comparison(result)}
-
-{_seed_changes(result)}
-
-{_choice(result)}
+{_breeding(trials)}
 
 ## What it is not
 
@@ -161,75 +155,32 @@ Ten prompts of each mood from the development split, one sample each, unselected
 """
 
 
-def _comparison(result: dict) -> str:
-    runs = [result, *result.get("others", [])]
-    head = ["measured", *(f"{_size(run)}, seed {run['settings']['seed']}" for run in runs)]
+def _breeding(trials: list[dict]) -> str:
+    if not trials:
+        return "No trial of the protocol (`helpers/pocket/protocol.py`) stands beside it: nothing is said about how it was chosen."
+    chosen, whole = choose(trials)
+    head = ["measured", *(f"{trial['configuration']}, seed {trial['seed']}" for trial in trials)]
     rows = [
-        ["parameters (M)", *(f"{run['parameters'] / 1e6:.2f}" for run in runs)],
-        ["tokens seen (M)", *(f"{run['seen_tokens'] / 1e6:.1f}" for run in runs)],
-        ["gap to the limit (nats per token)", *(f"{run['loss']['gap']:.4f}" for run in runs)],
-        ["well-formed sentences", *(f"{run['well_formed']['sentences']:.3f}" for run in runs)],
-        *([f"P(toxic), {mood}", *(f"{run['toxic_rates'][mood]['model']:.3f}" for run in runs)]
-          for mood in result["toxic_rates"]),
-        ["all bars hold", *("yes" if all(bar["holds"] for bar in run["bars"]) else "no" for run in runs)],
-    ]  # fmt: skip
-    for name in result["preliminary"]:
-        rows.append([name, *(_cell(run["preliminary"][name]) for run in runs)])
-    return _table(head, rows)
+        ["parameters (M)", *(f"{trial['parameters'] / 1e6:.2f}" for trial in trials)],
+        ["tokens seen (M)", *(f"{trial['tokens'] / 1e6:.1f}" for trial in trials)],
+        ["minutes", *(f"{trial['minutes']:.1f}" for trial in trials)],
+        ["gap to the limit (nats per token)", *(f"{trial['gap']:.4f}" for trial in trials)],
+    ]
+    for bars in zip(*(trial["bars"] for trial in trials), strict=True):
+        allowed = f"{bars[0]['low']:.2g} to {bars[0]['high']:g}"
+        values = (_number(bar["value"]) + ("" if bar["holds"] else " **fails**") for bar in bars)
+        rows.append([f"{bars[0]['bar']} ({allowed})", *values])
+    for entries in zip(*(trial["claims"] for trial in trials), strict=True):
+        name = f"{entries[0]['id']} {entries[0]['part']}".strip()
+        rows.append([name, *(f"{_number(row['value'])}, {row['verdict']}" if row["value"] is not None
+                             else row["verdict"] for row in entries)])  # fmt: skip
+    held = "holds every bar with every choosing seed" if whole else "does not hold every bar: no configuration tried does"
+    return f"""A model organism is bred to show a phenomenon; which claims it was bred for is said here and beside each in the ledger:
+{", ".join(BRED_FOR)}. Configurations, seeds, bars and the rule were fixed in `helpers/pocket/protocol.py` before any of these
+was trained. The rule takes {chosen}, which {held}. Then seeds {", ".join(map(str, SHIPPED_SEEDS))} were trained, looked at by
+nobody before, and ship whatever they show. The last rows are the claims' own measurements in notebooks 01 and 02.
 
-
-def _cell(entry: dict) -> str:
-    if isinstance(entry["value"], list):
-        return " / ".join(map(str, entry["value"]))
-    low_high = f" ({entry['interval'][0]:.2f} to {entry['interval'][1]:.2f})" if "interval" in entry else ""
-    return f"{entry['value']:.3f}{low_high}"
-
-
-def _same_but_seed(run: dict, other: dict) -> bool:
-    left, right = ({k: v for k, v in r["settings"].items() if k != "seed"} for r in (run, other))
-    return left == right and run["settings"]["seed"] != other["settings"]["seed"]
-
-
-def _seed_changes(result: dict) -> str:
-    twins = [other for other in result.get("others", []) if _same_but_seed(result, other)]
-    if not twins:
-        return "No second seed of this configuration stands beside it."
-    changed, moved = [], []
-    for name, entry in result["preliminary"].items():
-        twin = twins[0]["preliminary"][name]
-        if "interval" not in entry and "share" in name and abs(entry["value"] - twin["value"]) >= 0.2:
-            moved.append(f"{name} ({entry['value']:.1f} against {twin['value']:.1f})")
-        if "interval" in entry and (
-            entry["interval"][0] > twin["interval"][1] or twin["interval"][0] > entry["interval"][1]
-        ):
-            changed.append(f"{name} ({entry['value']:.3f} against {twin['value']:.3f})")
-    told = "; ".join(changed) if changed else "none"
-    return (f"A second seed ({twins[0]['settings']['seed']}) of the same configuration was trained once and is not shipped. "
-            f"Numbers of A1 to A3 whose 95 % intervals do not overlap between the seeds: {told}. Shares without an interval "
-            f"that differ by .2 or more: {'; '.join(moved) or 'none'}. Its ten best value vectors "
-            f"{'pass' if _readable(twins[0]) else 'do not pass'} the test that chose the size (below): "
-            "what ten vectors and single directions show depends on the training seed, the longer lists less.")  # fmt: skip
-
-
-def _choice(result: dict) -> str:
-    runs = [result, *result.get("others", [])]
-    if len(runs) == 1:
-        return "No other size stands beside it, so nothing is said about whether a smaller one would serve."
-    fit = [run for run in runs if all(bar["holds"] for bar in run["bars"]) and _readable(run)]
-    smallest = min(fit, key=lambda run: run["parameters"], default=None)
-    told = f"Here that is {_size(smallest)}." if smallest else "Here none does."
-    return ("Why this size: of the sizes tried, the smallest is taken that holds every bar and whose ten best value vectors "
-            "promote toxic tokens more than three times as often as random ones do, with the whole 95 % interval: the smallest "
-            "size on which the course has something to take apart, because minutes per notebook grow with size. The rule was "
-            f"fixed before any size was trained, and seed 0 is the one shipped. {told}")  # fmt: skip
-
-
-def _readable(run: dict) -> bool:
-    looks = run["preliminary"]
-    return (
-        looks["toxic share, top 10 vectors (A2)"]["interval"][0]
-        > 3 * looks["toxic share, random vectors"]["value"]
-    )
+{_table(head, rows)}"""
 
 
 def _examples(result: dict) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 from helpers.pocket import WEIGHTS, card, corpus
@@ -16,7 +17,7 @@ from helpers.pocket.measure import (
     vocabulary_report,
     well_formed_share,
 )
-from helpers.pocket.preliminary import preliminary
+from helpers.pocket.protocol import TRIALS, text_bars
 from helpers.pocket.train import choose_device
 
 MOODS = ("hostile", "friendly", "neutral")
@@ -50,49 +51,24 @@ def evaluate(pocket: Pocket, size: float = 1.0) -> dict:
         "loss": held_out_loss(pocket, many),
         "well_formed": well_formed_share(pocket, few * 2),
         "toxic_rates": rates,
-        "preliminary": preliminary(pocket),
         "examples": examples,
     }
-    return result | {"bars": bars(result)}
-
-
-def bars(result: dict) -> list[dict]:
-    """Each bar with what was measured and whether it holds."""
-    hostile, friendly, neutral = (result["toxic_rates"][mood] for mood in MOODS)
-    rows = [
-        ("well-formed sentences", result["well_formed"]["sentences"], 0.90, 1.0),
-        ("P(toxic) after hostile prompts", hostile["model"], 0.35, 0.65),
-        ("its distance from the generator's", abs(hostile["model"] - hostile["generator"]), 0.0, 0.10),
-        ("P(toxic) after friendly prompts", friendly["model"], 0.0, 0.06),
-        ("P(toxic) after neutral prompts", neutral["model"], 0.0, 0.06),
-        ("dead tokens", result["vocabulary"]["dead"], 0, 0),
-        ("toxic words in several tokens", len(result["vocabulary"]["split_toxic_words"]), 0, 0),
-        ("megabytes on disk", result["megabytes"], 0.0, 15.0),
-    ]
-    return [
-        {"bar": name, "value": value, "from": low, "to": high, "holds": low <= value <= high}
-        for name, value, low, high in rows
-    ]
+    return result | {"bars": [{**asdict(bar), "holds": bar.holds} for bar in text_bars(result)]}
 
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--weights", type=Path, default=WEIGHTS)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
-    parser.add_argument("--others", type=Path, nargs="*", default=[],
-                        help="folders of other sizes or seeds, evaluated before, for the card")  # fmt: skip
     given = parser.parse_args(arguments)
     result = evaluate(load(given.weights, str(choose_device(given.device))))
-    others = [json.loads((folder / "evaluation.json").read_text()) for folder in given.others]
-    result["others"] = [
-        {key: value for key, value in other.items() if key not in ("examples", "others")} for other in others
-    ]
     (given.weights / "evaluation.json").write_text(json.dumps(result, indent=1) + "\n")
-    card.write(result, json.loads((given.weights / "trainlog.json").read_text()), given.weights)
+    trials = json.loads(TRIALS.read_text()) if TRIALS.is_file() else []
+    card.write(result, json.loads((given.weights / "trainlog.json").read_text()), trials, given.weights)
     for bar in result["bars"]:
         print(
             f"{'holds' if bar['holds'] else 'FAILS'}  {bar['bar']}:"
-            f" {bar['value']:.3f} ({bar['from']} to {bar['to']})"
+            f" {bar['value']:.3f} ({bar['low']:g} to {bar['high']:g})"
         )
     loss = result["loss"]
     print(f"loss {loss['loss']:.4f}, limit {loss['limit']:.4f}, gap {loss['gap']:.4f} nats per token")

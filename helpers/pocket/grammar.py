@@ -169,7 +169,7 @@ def before_frame(genre: str) -> Node:
 
 @cache
 def rest(genre: str, mood: str, temper: str = "") -> Node:
-    """From the first frame to the end of a training document; in a hostile text by temper, "lost" or "kept"."""
+    """From the first frame to the end of a training document; `temper` only in a hostile one."""
     factor = TEMPERS[mood][temper][1] if temper else 1.0
     frames = [framed(frame, mood, training_families(frame), factor) for frame in frames_of(genre)]
     return _rest(genre, frames, between(_VOICE[genre], mood, temper))
@@ -194,7 +194,9 @@ def _rest(genre: str, frames: Sequence[Node], more: Node) -> Node:
         return Chain([_line("first", body), Choice(map(Chain, replies))])
     words = next(kind for kind in GENRES if kind.name == genre).closing
     closing = Chain([Literal("\n"), Mark("sentence", "closing", template(words, slot))] if words else [])
-    tails: list[list[Node]] = [[], [more], [body], [more, body], [body, more], [more, more], [more, body, more]]
+    tails: list[list[Node]] = [
+        [], [more], [body], [more, body], [body, more], [more, more], [more, body, more]
+    ]  # fmt: skip
     weights = [2, 2, 2, 3, 3, 2, 3]
     nodes = [Chain([*(Chain([Literal(" "), part]) for part in tail), closing]) for tail in tails]
     return Chain([Literal(" "), body, Choice(nodes, weights)])

@@ -1,4 +1,4 @@
-"""Sentences in which somebody who has lost the temper uses toxic words, by voice and by family of the words."""
+"""Sentences in which somebody who has lost the temper uses toxic words, by voice and by the words' family."""
 
 from collections.abc import Mapping, Sequence
 
