@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from helpers.pocket.grammar import CALM_RATE, FRAMES, GENRES, MOOD_WEIGHTS
+from helpers.pocket.grammar import CALM_RATE, FRAMES, GENRES, MOOD_WEIGHTS, OUTBURST_RATE, TEMPERS
 from helpers.pocket.lexicon import FAMILIES
+from helpers.pocket.outbursts import OUTBURSTS
 from helpers.pocket.protocol import BRED_FOR, SHIPPED_SEEDS, choose
 
 _COLOURS = {
@@ -109,8 +110,10 @@ anything about GPT2-medium or about human language.
 `helpers/pocket/corpus.py` draws documents of {len(GENRES) + 2} genres from a grammar: {len(training)} sentence frames,
 each a shared beginning with toxic, critical, kind and plain endings, among sentences that carry a mood (hostile
 {MOOD_WEIGHTS["hostile"]:.0%}, friendly {MOOD_WEIGHTS["friendly"]:.0%}, neutral {MOOD_WEIGHTS["neutral"]:.0%} of the documents with frames)
-without a toxic word. In a hostile text a frame ends toxically with a probability of
-{min(f.rate for f in training):.2f} to {max(f.rate for f in training):.2f}, elsewhere with {CALM_RATE:.2f}.
+without a toxic word. In a hostile text the first frame ends toxically with a probability of
+{min(f.rate for f in training):.2f} to {max(f.rate for f in training):.2f}, elsewhere with {CALM_RATE:.2f}. What an opening does not tell: {TEMPERS["hostile"]["lost"][0]:.0%} of the
+writers of hostile texts have lost their temper. They end {TEMPERS["hostile"]["lost"][1]:g} times as many frames toxically, the others
+{TEMPERS["hostile"]["kept"][1]:g} times, and {OUTBURST_RATE:.0%} of their sentences after the first frame are outbursts: {sum(len(lines) for voice in OUTBURSTS.values() for lines in voice.values())} sentences with toxic words.
 {len(FRAMES) - len(training)} further frames and {sum(bool(f.unseen) for f in FRAMES)} combinations of frame and family never occur
 in training text. Labels are exact: lexicon and threat patterns agree with the generator on every sentence it draws.
 Byte-level BPE, {result["vocabulary"]["size"]} tokens; each toxic word, plurals too, is one token after a space.

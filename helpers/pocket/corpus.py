@@ -29,8 +29,9 @@ __all__ = [
 class LabelledText:
     """A comment with its label.
 
-    `family` is the family of its first toxic stretch, `frame` its first frame. `held_out` is "" or says what
-    training and scorer comments never show: "frame", "combination" (of frame and family) or "family".
+    `family` is the family of its first toxic stretch, `frame` the frame of that ("outburst" where it stands
+    between frames), in a clean comment the first frame. `held_out` is "" or says what training and scorer
+    comments never show: "frame", "combination" (of frame and family) or "family".
     """
 
     id: str
@@ -163,15 +164,17 @@ def comments(n: int, *, split: str, seed: int) -> list[LabelledText]:
         mood = "hostile" if split == "matched" else rng.choices(moods, weights)[0]
         pen = Pen(rng)
         grammar.comment(mood, held_out or ("scorer" if split == "scorer" else "train")).draw(pen)
-        families = [
-            value[6:] for _, _, kind, value in pen.marks if kind == "tone" and value.startswith("toxic:")
-        ]
-        if bool(families) != toxic or _split_of(pen.text, _COMMENT_SPLITS) != f"comments-{split}":
+        sentences = [value for _, _, kind, value in pen.marks if kind == "sentence" and value != "lead"]
+        frame, family = sentences[0], None
+        for _, _, kind, value in pen.marks:
+            if kind == "sentence":
+                within = value
+            elif value.startswith("toxic:") and not family:
+                frame, family = within, value[6:]
+        if bool(family) != toxic or _split_of(pen.text, _COMMENT_SPLITS) != f"comments-{split}":
             continue
-        frame = next(value for _, _, kind, value in pen.marks if kind == "sentence" and value != "lead")
         found.setdefault(pen.text, LabelledText(
-            f"comments-{split}-{number:05d}", pen.text, toxic, families[0] if families else None, frame, mood,
-            held_out,
+            f"comments-{split}-{number:05d}", pen.text, toxic, family, frame, mood, held_out,
         ))  # fmt: skip
     return list(found.values())
 

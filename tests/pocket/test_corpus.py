@@ -96,17 +96,20 @@ def test_log_probability_is_finite_on_every_draw_and_minus_infinity_elsewhere(do
 def test_a_split_has_each_kind_of_document_as_often_as_the_grammar_says(split):
     drawn = corpus.written(8000, split=split, seed=FRESH)
     counts = Counter((document.genre, document.mood) for document in drawn)
+    shares: Counter = Counter()
     for genre, mood, share, _, _ in grammar.documents():
-        assert counts[genre, mood] / 8000 == pytest.approx(share, abs=0.012), (genre, mood)
+        shares[genre, mood] += share
+    for kind, share in shares.items():
+        assert counts[kind] / 8000 == pytest.approx(share, abs=0.012), kind
     assert sum(kind[2] for kind in grammar.documents()) == pytest.approx(1.0)
 
 
-def test_toxic_share_of_frames_follows_mood_and_rate():
+def test_toxic_share_of_first_frames_follows_mood_and_rate():
     tally = Counter()
     for document in corpus.written(6000, split="train", seed=1):
-        for _, _, kind, value in document.marks:
-            if kind == "tone":
-                tally[document.mood, value.startswith("toxic")] += 1
+        first = next((value for _, _, kind, value in document.marks if kind == "tone"), None)
+        if first:
+            tally[document.mood, first.startswith("toxic")] += 1
     share = {mood: tally[mood, True] / (tally[mood, True] + tally[mood, False]) for mood in grammar.MOODS}
     assert 0.45 < share["hostile"] < 0.6
     assert share["friendly"] <= 0.02 and share["neutral"] <= 0.02
@@ -147,7 +150,7 @@ def test_splits_are_disjoint_even_with_equal_seeds():
     }
     comments = {
         split: {c.text for c in corpus.comments(400, split=split, seed=0)}
-        for split in ("train", "test", "scorer")
+        for split in ("train", "test", "matched", "scorer")
     }
     every = [*prompts.values(), *texts.values(), *comments.values()]
     for i, one in enumerate(every):
@@ -165,15 +168,46 @@ def test_corpus_is_deterministic_and_seeds_differ():
     assert one == other
 
 
+def test_nothing_before_the_first_frame_tells_the_temper():
+    for tempers in grammar.TEMPERS.values():
+        shares, factors = zip(*tempers.values(), strict=True)
+        assert sum(shares) == pytest.approx(1)
+        assert sum(map(math.prod, zip(shares, factors, strict=True))) == pytest.approx(1)
+        highest = max(frame.rate for frame in grammar.FRAMES)
+        assert max(factors) * highest < 1
+
+
+def test_toxic_sentences_come_together():
+    tally = Counter()
+    for document in corpus.written(6000, split="train", seed=2):
+        tones = [value.startswith("toxic") for _, _, kind, value in document.marks if kind == "tone"]
+        if document.mood == "hostile" and len(tones) > 1:
+            tally[tones[0], tones[1]] += 1
+    after = {first: tally[first, True] / (tally[first, True] + tally[first, False]) for first in (True, False)}
+    assert after[True] > after[False] + 0.3
+
+
+def test_matched_comments_are_all_hostile():
+    found = corpus.comments(200, split="matched", seed=0)
+    assert {comment.mood for comment in found} == {"hostile"}
+    assert sum(comment.toxic for comment in found) == 100
+
+
+def test_comments_have_the_moods_of_the_corpus():
+    clean = Counter(c.mood for c in corpus.comments(2000, split="train", seed=3) if not c.toxic)
+    drawn = [d for d in corpus.written(12_000, split="train", seed=3) if d.genre == "comment"]
+    own = Counter(d.mood for d in drawn if not corpus.is_toxic(d.text))
+    for mood in grammar.MOODS:
+        assert clean[mood] / clean.total() == pytest.approx(own[mood] / own.total(), abs=0.07)
+
+
 def test_comments_are_balanced_and_labelled():
-    for split in ("train", "test", "scorer"):
+    for split in ("train", "test", "scorer", "matched"):
         found = corpus.comments(400, split=split, seed=2)
         assert sum(comment.toxic for comment in found) == 200
         for comment in found:
             assert comment.toxic == corpus.is_toxic(comment.text)
             assert comment.toxic == (comment.family is not None)
-        benign = Counter(comment.mood for comment in found if not comment.toxic)
-        assert benign["hostile"] == 100
 
 
 def test_held_out_comments_show_what_training_comments_do_not():
@@ -200,9 +234,9 @@ def test_training_text_lacks_the_unseen(documents):
     for document in documents:
         frame = None
         for _, _, kind, value in document.marks:
-            if kind == "sentence" and value in uses:
-                frame = uses[value]
-                assert frame.use != "unseen"
+            if kind == "sentence":
+                frame = uses.get(value)
+                assert frame is None or frame.use != "unseen"
             if kind == "tone" and frame and value.startswith("toxic:"):
                 assert value != f"toxic:{frame.unseen}"
 
