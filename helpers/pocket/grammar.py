@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-from helpers.pocket import background, frames_about, frames_direct, frames_told, lexicon, moods, outbursts
+from helpers.pocket import background, frames_about, frames_direct, frames_told, lexicon, moods
 from helpers.pocket.frame import Frame
 from helpers.pocket.nodes import (
     Chain,
@@ -31,10 +31,10 @@ TEMPERS = {"hostile": {"lost": (0.6, 1.5), "kept": (0.4, 0.25)}}
 """Whether the writer of a hostile text has lost the temper: how often, and the factor to a frame's rate.
 
 Nothing before the first frame tells: the factors average to 1. Who has lost it ends most frames toxically and
-bursts out between them, so that toxic words come together in a text, as they do on a platform.
+swears between them, so that toxic words come together in a text, as they do on a platform.
 """
-OUTBURST_RATE = 0.8
-"""Share of the sentences between frames that are outbursts, where the temper is lost."""
+SWEARING = 0.7
+"""Where the temper is lost: share of nouns and of sentence ends with a toxic word, after the first frame."""
 CIVIL_SHARES = {
     "hostile": {"critical": 0.64, "kind": 0.06, "plain": 0.30},
     "friendly": {"critical": 0.08, "kind": 0.62, "plain": 0.30},
@@ -99,20 +99,36 @@ def lead(voice: str, mood: str) -> Node:
     return Mark("sentence", "lead", Unrepeated("leads", lines))
 
 
+@cache
+def outburst(voice: str, mood: str) -> Node:
+    """The same sentences with toxic words before their nouns and, spoken to somebody, at their end."""
+    lines = []
+    for line in moods.LEADS[voice][mood]:
+        end = Words([line[-1]])
+        if voice == "own" and line[-1] == ".":
+            end = Choice([end, _toxic("insult", ", you {insult}."), _toxic("contempt", ", you {contempt} {insult}.")],
+                         [1 - SWEARING, SWEARING / 2, SWEARING / 2])  # fmt: skip
+        lines.append(Chain([template(line[:-1], _swearing), end]))
+    return Mark("sentence", "outburst", Unrepeated("leads", lines))
+
+
+def _swearing(name: str) -> Node:
+    """The node behind `{name}` where the temper is lost."""
+    if name == "where":
+        return templates(lexicon.SLOTS[name], _swearing)
+    if name not in ("place", "role", "thing", "own"):
+        return slot(name)
+    sworn = [Chain([_toxic(family, f"{{{family}}} "), slot(name)]) for family in ("oath", "contempt")]
+    return Choice([slot(name), *sworn], [1 - SWEARING, SWEARING / 2, SWEARING / 2])
+
+
+def _toxic(family: str, text: str) -> Node:
+    return Mark("tone", f"toxic:{family}", template(text, slot))
+
+
 def toxic_rate(frame: Frame, mood: str) -> float:
     """Probability that a text's first frame ends toxically in this mood, whatever the temper."""
     return frame.rate if mood == "hostile" else CALM_RATE
-
-
-@cache
-def outburst(voice: str) -> Node:
-    """A sentence with toxic words, none twice in a document."""
-    lines = [
-        Mark("tone", f"toxic:{family}", template(line, slot))
-        for family, sentences in outbursts.OUTBURSTS[voice].items()
-        for line in sentences
-    ]
-    return Mark("sentence", "outburst", Unrepeated("outbursts", lines))
 
 
 @cache
@@ -176,9 +192,8 @@ def rest(genre: str, mood: str, temper: str = "") -> Node:
 
 
 def between(voice: str, mood: str, temper: str = "") -> Node:
-    """A sentence between frames or after them: one of the mood, or an outburst where the temper is lost."""
-    calm = lead(voice, mood)
-    return Choice([outburst(voice), calm], [OUTBURST_RATE, 1 - OUTBURST_RATE]) if temper == "lost" else calm
+    """A sentence between frames or after them: one of the mood, with toxic words where the temper is lost."""
+    return outburst(voice, mood) if temper == "lost" else lead(voice, mood)
 
 
 def _rest(genre: str, frames: Sequence[Node], more: Node) -> Node:
