@@ -106,8 +106,8 @@ def outburst(voice: str, mood: str) -> Node:
     for line in moods.LEADS[voice][mood]:
         end = Words([line[-1]])
         if voice == "own" and line[-1] == ".":
-            end = Choice([end, _toxic("insult", ", you {insult}."), _toxic("contempt", ", you {contempt} {insult}.")],
-                         [1 - SWEARING, SWEARING / 2, SWEARING / 2])  # fmt: skip
+            called = [_toxic("insult", ", you {insult}."), _toxic("contempt", ", you {contempt} {insult}.")]
+            end = Choice([end, *called], [1 - SWEARING, SWEARING / 2, SWEARING / 2])
         lines.append(Chain([template(line[:-1], _swearing), end]))
     return Mark("sentence", "outburst", Unrepeated("leads", lines))
 
@@ -265,8 +265,13 @@ def documents() -> tuple[tuple[str, str, float, Node, Node], ...]:
     """All kinds of training document: genre, mood, probability, opening, rest."""
     total = sum(genre.weight for genre in (*GENRES, *BACKGROUND))
     kinds = [
-        (kind.name, mood, kind.weight / total * weight * share, opening(kind.name, mood),
-         rest(kind.name, mood, temper))
+        (
+            kind.name,
+            mood,
+            kind.weight / total * weight * share,
+            opening(kind.name, mood),
+            rest(kind.name, mood, temper),
+        )
         for kind in GENRES
         for mood, weight in MOOD_WEIGHTS.items()
         for temper, (share, _) in TEMPERS.get(mood, {"": (1.0, 1.0)}).items()

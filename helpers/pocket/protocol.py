@@ -1,7 +1,9 @@
 """How the pocket model is bred: configurations, seeds, bars and rule, fixed before any training.
 
-A model organism is bred to show a phenomenon; this says for which claims, and by which rule. The trials'
-results are in trials.json beside this file (`python -m helpers.course.breed` runs the protocol).
+A model organism is bred to show a phenomenon; this says for which claims, and by which rule. Drafts of the
+corpus were tried before with other seeds (90, 101), which took part in nothing since; they taught how often
+toxic words must come, and that they must come inside the sentences of a mood. What the trials gave is in
+trials.json beside this file; `python -m helpers.course.breed` runs the protocol.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ CONFIGURATIONS: dict[str, dict[str, int]] = {
     "6x160": {"layers": 6, "width": 160, "heads": 5, "tokens": 6_000_000},
 }
 """What is tried, on the corpus of this commit; at most four."""
-CHOOSING_SEEDS = (101, 102)
+CHOOSING_SEEDS = (111, 112)
 SHIPPED_SEEDS = (0, 1, 2)
 """Trained when the choice is made, looked at by nobody before; all ship, 0 as `pocket`, whatever it shows."""
 BRED_FOR = ("A2", "A3")
@@ -28,9 +30,9 @@ class Bar:
     """What a trial has to hold: a measured value with the range that is allowed."""
 
     bar: str
-    value: float
-    low: float
-    high: float
+    value: float | int
+    low: float | int
+    high: float | int
 
     @property
     def holds(self) -> bool:
@@ -65,7 +67,7 @@ def claim_bars(ledger: Sequence[Mapping]) -> list[Bar]:
     found = []
     for part in ("top 10", "top 64"):
         row = rows["A2", part]
-        above = row["value"] - row["details"]["matched_high"]
+        above = row["value"] - row["details"]["cosine_matched_high"]
         found.append(Bar(f"A2, {part}: above the cosine-matched null's band by", above, 1e-9, 1.0))
     found.append(Bar("A2, top 10: share of toxic words", rows["A2", "top 10"]["value"], 0.3, 1.0))
     found.append(Bar("A3, U0: share of toxic words", rows["A3", "U0"]["value"], 0.5, 1.0))
