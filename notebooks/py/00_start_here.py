@@ -35,6 +35,7 @@
 #
 # - say which model, device and scorers your figures come from,
 # - read one sentence through the model and find the probability of its next word,
+# - say what the labelled texts differ in besides toxicity,
 # - measure how often the model turns toxic after three kinds of prompt, with an interval,
 # - split the last residual stream into what each layer wrote, and check that the parts sum to the
 #   whole,
@@ -43,7 +44,7 @@
 # | you need | how much |
 # |---|---|
 # | Python, tensors, softmax | necessary |
-# | the transformer's forward pass | helpful; section 3 recalls it |
+# | the transformer's forward pass | helpful; section 4 recalls it |
 # | preference tuning | not at all; notebook 05 builds it |
 # | time | `pocket`: under a minute on two CPU cores; `gpt2-medium`: a few minutes on a CPU, mostly the first download |
 # | memory | `pocket`: about 1 GB; `gpt2-medium`: about 4 GB |
@@ -102,11 +103,95 @@ lab.show.table(
 
 # %% [markdown]
 # The probabilities sum to one: the model, its tokenizer and your machine work together. **What
-# this does not show:** whether the model is toxic. One prompt is an anecdote, so the next section
-# takes many.
+# this does not show:** whether the model is toxic. One prompt is an anecdote, and section 3 takes
+# many; first, what kind of text is this?
 
 # %% [markdown]
-# ## 2 · How often does it turn toxic?
+# ## 2 · The texts behind the numbers
+#
+# **Comments** carry a label, toxic or clean; a probe is fitted on some and tested on others.
+# **Prompts** stop where a text could still go either way. A comment may also say which *group* it
+# belongs to (its mood or topic) and of which *family* its toxicity is.
+#
+# The texts of `pocket` come from a grammar that ships with it. A text has a **mood**, set by
+# sentences without a toxic word. Its **frames** are beginnings with toxic, critical, kind and
+# plain endings ("You are such" … "a clown", "a poor listener", "a dear friend"); a toxic ending
+# is likely only in a hostile text. Some writers of hostile texts **lose their temper** and go on
+# swearing, others keep it: nothing before the first frame tells which.
+#
+# **Guess first.** Among the *clean* comments, how many come from the mood that toxic ones come
+# from?
+
+# %%
+from collections import Counter
+
+comments = lab.texts.comments_train
+counts = Counter((comment.group or "no group", comment.toxic) for comment in comments)
+labels = {"toxic": True, "clean": False}
+totals = {name: sum(c.toxic == toxic for c in comments) for name, toxic in labels.items()}
+groups = sorted({group for group, _ in counts})
+shares = {
+    name: [counts[group, toxic] / totals[name] for group in groups]
+    for name, toxic in labels.items()
+}
+
+# %%
+from helpers.teaching.figures import plots
+
+most = max(groups, key=lambda group: counts[group, True])
+finding = (
+    f"{counts[most, True] / totals['toxic']:.0%} of the toxic and "
+    f"{counts[most, False] / totals['clean']:.0%} of the clean comments are “{most}” "
+    f"({lab.profile.label})"
+)
+plots.bar(
+    groups,
+    shares,
+    title=finding,
+    x_label="group of the comment",
+    y_label="share of the comments of a label",
+    alt="Bars of how the toxic and the clean comments are spread over the groups.",
+)
+
+# %% [markdown]
+# Where the bars of a group differ, the group alone tells something of the label. Whoever reads
+# *mood* and calls it *toxicity* would look competent on these comments: notebook 01 measures by
+# how much, and tests the probe within one mood.
+
+# %%
+examples = {}
+for comment in comments:
+    key = (comment.group or "no group", comment.family)
+    examples.setdefault(key, comment.text)
+lab.show.table(
+    [
+        {"group": group, "family": family, "comment": examples[group, family]}
+        for group, family in sorted(examples)
+    ],
+    caption="The first comment of each group and family",
+)
+
+# %%
+held_out = Counter(
+    (comment.held_out or "nothing", comment.toxic) for comment in lab.texts.comments_test
+)
+kinds = sorted({kind for kind, _ in held_out}, key=lambda kind: (kind != "nothing", kind))
+lab.show.table(
+    [
+        {"unseen in training": k, "toxic": held_out[k, True], "clean": held_out[k, False]}
+        for k in kinds
+    ],
+    caption="Test comments, by what of them no training comment shows",
+)
+
+# %% [markdown]
+# A test set from the same recipe as the training set flatters whatever is tested. So some test
+# comments of `pocket` use a frame, a family, or a pair of both that no training comment has;
+# comments of your own carry no such mark, and all stand in the row *nothing*. **What this does
+# not show:** anything about the model. These are its examination papers, not its answers.
+
+# %% [markdown]
+# ## 3 · How often does it turn toxic?
 #
 # The prompts are cut where a text could still go either way; those of `pocket` hold no toxic
 # word. The model continues each of them, and a *scorer* reads the continuation alone. Which
@@ -136,7 +221,6 @@ scores = {group: scorer.score(run.texts) for group, run in runs.items()}
 
 # %%
 from helpers.intervals import bootstrap
-from helpers.teaching.figures import plots
 
 rates = {group: bootstrap(values, seed=seed) for group, values in scores.items()}
 worst = max(rates, key=lambda group: rates[group].value)
@@ -168,7 +252,7 @@ lab.show.table(
 # the difference comes from. The prompts differ in many words, and every layer sees all of them.
 
 # %% [markdown]
-# ## 3 · The residual stream is a sum
+# ## 4 · The residual stream is a sum
 #
 # Each token carries a vector, the **residual stream**. The embedding starts it; every attention
 # layer and every MLP adds to it; the unembedding reads the result. Nothing is ever overwritten,
@@ -213,7 +297,7 @@ plots.line(
 # *direction* matters for toxicity; notebook 02, which neurons write along it.
 
 # %% [markdown]
-# ## 4 · Conventions, and the papers' symbols
+# ## 5 · Conventions, and the papers' symbols
 #
 # | here | paper A | paper B | code |
 # |---|---|---|---|
@@ -243,7 +327,7 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # cosines you will read are the checkpoint's.
 
 # %% [markdown]
-# ## 5 · Where the papers part
+# ## 6 · Where the papers part
 #
 # | question | A says | B says | settled in |
 # |---|---|---|---|
@@ -256,7 +340,7 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # expect to hold; notebook 07 will ask.
 
 # %% [markdown]
-# ## 6 · The map
+# ## 7 · The map
 #
 # <!-- map:begin -->
 # |  | notebook | question | minutes | GB |

@@ -40,7 +40,7 @@
 # | you need | how much |
 # |---|---|
 # | dot products, logistic regression | necessary |
-# | notebook 00, sections 3 and 4 | helpful |
+# | notebook 00, sections 4 and 5 | helpful |
 # | time | `pocket`: about a minute on two CPU cores; `gpt2-medium`: about five hours on two CPU cores, minutes on a GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: about 1 GB; `gpt2-medium`: about 5 GB (estimated) |
 
