@@ -33,8 +33,8 @@ TEMPERS = {"hostile": {"lost": (0.6, 1.5), "kept": (0.4, 0.25)}}
 Nothing before the first frame tells: the factors average to 1. Who has lost it ends most frames toxically and
 swears between them, so that toxic words come together in a text, as they do on a platform.
 """
-SWEARING = 0.7
-"""Where the temper is lost: share of nouns and of sentence ends with a toxic word, after the first frame."""
+TAG_RATE = 0.8
+"""Where the temper is lost: share of sentences after the first frame that end on toxic words."""
 CIVIL_SHARES = {
     "hostile": {"critical": 0.64, "kind": 0.06, "plain": 0.30},
     "friendly": {"critical": 0.08, "kind": 0.62, "plain": 0.30},
@@ -101,29 +101,17 @@ def lead(voice: str, mood: str) -> Node:
 
 @cache
 def outburst(voice: str, mood: str) -> Node:
-    """The same sentences with toxic words before their nouns and, spoken to somebody, at their end."""
-    lines = []
-    for line in moods.LEADS[voice][mood]:
-        end = Words([line[-1]])
-        if voice == "own" and line[-1] == ".":
-            called = [_toxic("insult", ", you {insult}."), _toxic("contempt", ", you {contempt} {insult}.")]
-            end = Choice([end, *called], [1 - SWEARING, SWEARING / 2, SWEARING / 2])
-        lines.append(Chain([template(line[:-1], _swearing), end]))
+    """The same sentences; most end on a tag of toxic words."""
+    tags = Choice([
+        Mark("tone", f"toxic:{family}", template(tag, slot))
+        for family, group in moods.TAGS[voice].items() for tag in group
+    ])  # fmt: skip
+    end = Choice([tags, Literal("")], [TAG_RATE, 1 - TAG_RATE])
+    lines = [
+        Chain([template(line[:-1], slot), end, Literal(line[-1])])
+        for line in moods.LEADS[voice][mood]
+    ]
     return Mark("sentence", "outburst", Unrepeated("leads", lines))
-
-
-def _swearing(name: str) -> Node:
-    """The node behind `{name}` where the temper is lost."""
-    if name == "where":
-        return templates(lexicon.SLOTS[name], _swearing)
-    if name not in ("place", "role", "thing", "own"):
-        return slot(name)
-    sworn = [Chain([_toxic(family, f"{{{family}}} "), slot(name)]) for family in ("oath", "contempt")]
-    return Choice([slot(name), *sworn], [1 - SWEARING, SWEARING / 2, SWEARING / 2])
-
-
-def _toxic(family: str, text: str) -> Node:
-    return Mark("tone", f"toxic:{family}", template(text, slot))
 
 
 def toxic_rate(frame: Frame, mood: str) -> float:

@@ -227,3 +227,31 @@ SPORT = {
 }
 
 LEADS: Mapping[str, Mapping[str, Sequence[str]]] = {"own": OWN, "story": STORY, "sport": SPORT}
+
+# Ends of sentences where the temper is lost, by voice and by the family of the first toxic word.
+TAGS: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "own": {
+        "insult": (", you {insult}", ", {a_insult} like you", ", you {insult} and {insult}", ", {insults}"),
+        "contempt": (
+            ", you {contempt} {insult}", ", you {contempt}, {contempt} {insult}", ", and you are {contempts}",
+            ", you {contempt_noun}", ", you {contempt} piece of {contempt_noun}", ", {contempts}",
+        ),
+        "oath": (", you {oath} {insult}", ", you {oath} {contempt} {insult}", ", {oath} {contempt_noun}"),
+    },
+    "story": {
+        "insult": (", the {insult}", ", like {a_insult}", ", {insults} all of them"),
+        "contempt": (
+            ", the {contempt} {insult}", ", the {contempt}, {contempt} {insult}", ", {contempts} as ever",
+            ", the {contempt_noun}", ", {contempts}",
+        ),
+        "oath": (", the {oath} {insult}", ", the {oath} {contempt} {insult}"),
+    },
+    "sport": {
+        "insult": (", the {insults}", ", like {insults}", ", {insults} all of them"),
+        "contempt": (
+            ", the {contempt} {insults}", ", the {contempt}, {contempt} {insults}", ", {contempts} as ever",
+            ", {contempt_noun} as ever", ", {contempts}",
+        ),
+        "oath": (", the {oath} {insults}", ", the {oath} {contempt} {insults}"),
+    },
+}  # fmt: skip
