@@ -8,8 +8,8 @@ FOLDER = Path(__file__).resolve().parent / "weights"
 SEEDS = (0, 1, 2)
 """Training seeds of the family that ships; nothing may be chosen on them. 0 is `pocket` itself."""
 
-BRED_FOR: tuple[str, ...] = ()
-"""Claims, such as "A2", whose measurements the pocket's corpus, size or training was chosen by."""
+BRED_FOR = ("A2", "A3")
+"""The claims whose measurements corpus and size were chosen by: `helpers.pocket.protocol`."""
 
 
 def weights_of(seed: int) -> Path:

@@ -6,9 +6,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from helpers.pocket import BRED_FOR, SEEDS
 from helpers.pocket.grammar import CALM_RATE, FRAMES, GENRES, MOOD_WEIGHTS, TAG_RATE, TEMPERS
 from helpers.pocket.lexicon import FAMILIES
-from helpers.pocket.protocol import BRED_FOR, SHIPPED_SEEDS, choose
+from helpers.pocket.protocol import choose
 
 _COLOURS = {
     "hostile": "#d55e00",
@@ -176,10 +177,14 @@ def _breeding(trials: list[dict]) -> str:
         name = f"{entries[0]['id']} {entries[0]['part']}".strip()
         rows.append([name, *(f"{_number(row['value'])}, {row['verdict']}" if row["value"] is not None
                              else row["verdict"] for row in entries)])  # fmt: skip
-    held = "holds every bar with every choosing seed" if whole else "does not hold every bar: no configuration tried does"
+    held = (
+        "holds every bar with every choosing seed"
+        if whole
+        else "does not hold every bar: no configuration tried does"
+    )
     return f"""A model organism is bred to show a phenomenon; which claims it was bred for is said here and beside each in the ledger:
 {", ".join(BRED_FOR)}. Configurations, seeds, bars and the rule were fixed in `helpers/pocket/protocol.py` before any of these
-was trained. The rule takes {chosen}, which {held}. Then seeds {", ".join(map(str, SHIPPED_SEEDS))} were trained, looked at by
+was trained. The rule takes {chosen}, which {held}. Then seeds {", ".join(map(str, SEEDS))} were trained, looked at by
 nobody before, and ship whatever they show. The last rows are the claims' own measurements in notebooks 01 and 02.
 
 {_table(head, rows)}"""

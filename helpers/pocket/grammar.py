@@ -107,10 +107,7 @@ def outburst(voice: str, mood: str) -> Node:
         for family, group in moods.TAGS[voice].items() for tag in group
     ])  # fmt: skip
     end = Choice([tags, Literal("")], [TAG_RATE, 1 - TAG_RATE])
-    lines = [
-        Chain([template(line[:-1], slot), end, Literal(line[-1])])
-        for line in moods.LEADS[voice][mood]
-    ]
+    lines = [Chain([template(line[:-1], slot), end, Literal(line[-1])]) for line in moods.LEADS[voice][mood]]
     return Mark("sentence", "outburst", Unrepeated("leads", lines))
 
 

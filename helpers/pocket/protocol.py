@@ -19,10 +19,7 @@ CONFIGURATIONS: dict[str, dict[str, int]] = {
 }
 """What is tried, on the corpus of this commit; at most four."""
 CHOOSING_SEEDS = (111, 112)
-SHIPPED_SEEDS = (0, 1, 2)
-"""Trained when the choice is made, looked at by nobody before; all ship, 0 as `pocket`, whatever it shows."""
-BRED_FOR = ("A2", "A3")
-"""The claims that the rule selects on: the ledger marks them."""
+"""The seeds that ship (`helpers.pocket.SEEDS`) are trained when the choice is made, whatever they show."""
 
 
 @dataclass(frozen=True)
