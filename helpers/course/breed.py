@@ -1,7 +1,7 @@
 """Runs the protocol by which the pocket model is bred: `python -m helpers.course.breed`.
 
-Trains every configuration of helpers/pocket/protocol.py with both choosing seeds, measures each trial against
-the bars, notebooks 01 and 02 included, writes trials.json and says which configuration the rule takes. The
+Trains the configurations of helpers/pocket/protocol.py, smallest first, with both choosing seeds, measures each
+trial against the bars, notebooks 01 and 02 included, writes trials.json and says which one the rule takes. The
 seeds that ship are trained after that, by `make pocket SEED=…`. A killed run goes on from what is finished;
 trials lie in build/breed.
 """
@@ -73,6 +73,8 @@ def main() -> int:
             for bar in trials[-1]["bars"]:
                 if not bar["holds"]:
                     print(f"{name}, seed {seed}: FAILS {bar['bar']}: {bar['value']:.3f}", flush=True)
+        if choose(trials)[1]:
+            break  # the rule takes the smallest that holds all bars: a larger one could not win
     name, whole = choose(trials)
     said = "holds" if whole else "does NOT hold"
     print(f"The rule takes {name}; it {said} every bar with every choosing seed.")

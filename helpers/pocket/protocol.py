@@ -17,7 +17,7 @@ CONFIGURATIONS: dict[str, dict[str, int]] = {
     "4x192": {"layers": 4, "width": 192, "heads": 6, "tokens": 6_000_000},
     "6x160": {"layers": 6, "width": 160, "heads": 5, "tokens": 6_000_000},
 }
-"""What is tried, on the corpus of this commit; at most four."""
+"""What is tried, smallest first, until one holds all bars, on the corpus of this commit; at most four."""
 CHOOSING_SEEDS = (111, 112)
 """The seeds that ship (`helpers.pocket.SEEDS`) are trained when the choice is made, whatever they show."""
 
