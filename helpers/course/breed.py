@@ -1,9 +1,9 @@
 """Runs the protocol by which the pocket model is bred: `python -m helpers.course.breed`.
 
 Trains the configurations of helpers/pocket/protocol.py, smallest first, with both choosing seeds, measures
-each trial against the bars, notebooks 01 and 02 included, writes trials.json and says which one the rule takes.
-The seeds that ship are trained after that, by `make pocket SEED=…`. A killed run goes on from what is finished;
-trials lie in build/breed.
+each trial against the bars, notebooks 01 and 02 included, writes trials.json and says which one the rule
+takes. The seeds that ship are trained after that, by `make pocket SEED=…`. A killed run goes on from what is
+finished; trials lie in build/breed.
 """
 
 from __future__ import annotations

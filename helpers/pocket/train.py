@@ -243,6 +243,7 @@ def main(arguments: list[str] | None = None) -> None:
         learning_rate=given.learning_rate, seed=given.seed, corpus_seed=given.corpus_seed,
     )  # fmt: skip
     work = out.parent / f".{out.name}.training"
+    torch.set_num_threads(1)  # sums in one order, so the same bytes whatever the number of cores
     model, tokenizer, log = train(settings, choose_device(given.device), work)
     write_model(model, tokenizer, log, out)
     shutil.rmtree(work, ignore_errors=True)
