@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from pathlib import Path
 
 from helpers.artifacts import write_json, write_whole
 from helpers.course.series import ROOT
@@ -22,9 +23,14 @@ from helpers.pocket.protocol import CHOOSING_SEEDS, CONFIGURATIONS, TRIALS, choo
 WORK = ROOT / "build" / "breed"
 
 
+def folder_of(name: str, seed: int) -> Path:
+    """Where a trial lies."""
+    return WORK / f"{name}-{seed}".replace(", ", "-").replace(" ", "")
+
+
 def trial(name: str, seed: int) -> dict:
     """Trains (or goes on, or reads) one trial and measures it; returns its row of trials.json."""
-    folder, settings = WORK / f"{name}-{seed}", CONFIGURATIONS[name]
+    folder, settings = folder_of(name, seed), CONFIGURATIONS[name]
     weights, build = folder / "weights", folder / "build"
     if not (weights / "trainlog.json").is_file():
         given = [word for key, value in settings.items() for word in (f"--{key}", str(value))]
@@ -32,7 +38,7 @@ def trial(name: str, seed: int) -> dict:
     if not (weights / "evaluation.json").is_file():
         _call("helpers.pocket.evaluate", "--weights", str(weights), failing_is_a_result=True)
     if not (build / "claims.json").is_file():
-        profile = folder / f"{name}-{seed}.toml"
+        profile = folder / f"{folder.name}.toml"
         label = f'inherits = "pocket"\nlabel = "{name}, seed {seed}"\n'
         write_whole(profile, f'{label}[model]\nfolder = "{weights}"\n')
         partial = {"PROFILE": str(profile), "TOXICITY_LAB_BUILD": str(build), "ONLY": "01 02"}

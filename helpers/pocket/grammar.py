@@ -33,8 +33,6 @@ TEMPERS = {"hostile": {"lost": (0.6, 1.5), "kept": (0.4, 0.25)}}
 Nothing before the first frame tells: the factors average to 1. Who has lost it ends most frames toxically and
 swears between them, so that toxic words come together in a text, as they do on a platform.
 """
-TAG_RATE = 0.8
-"""Where the temper is lost: share of sentences after the first frame that end on toxic words."""
 CIVIL_SHARES = {
     "hostile": {"critical": 0.64, "kind": 0.06, "plain": 0.30},
     "friendly": {"critical": 0.08, "kind": 0.62, "plain": 0.30},
@@ -101,13 +99,12 @@ def lead(voice: str, mood: str) -> Node:
 
 @cache
 def outburst(voice: str, mood: str) -> Node:
-    """The same sentences; most end on a tag of toxic words."""
+    """The same sentences, ending on a tag of toxic words."""
     tags = Choice([
         Mark("tone", f"toxic:{family}", template(tag, slot))
         for family, group in moods.TAGS[voice].items() for tag in group
     ])  # fmt: skip
-    end = Choice([tags, Literal("")], [TAG_RATE, 1 - TAG_RATE])
-    lines = [Chain([template(line[:-1], slot), end, Literal(line[-1])]) for line in moods.LEADS[voice][mood]]
+    lines = [Chain([template(line[:-1], slot), tags, Literal(line[-1])]) for line in moods.LEADS[voice][mood]]
     return Mark("sentence", "outburst", Unrepeated("leads", lines))
 
 

@@ -231,27 +231,39 @@ LEADS: Mapping[str, Mapping[str, Sequence[str]]] = {"own": OWN, "story": STORY, 
 # Ends of sentences where the temper is lost, by voice and by the family of the first toxic word.
 TAGS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "own": {
-        "insult": (", you {insult}", ", {a_insult} like you", ", you {insult} and {insult}", ", {insults}"),
+        "insult": (
+            ", you {insult}", ", you {insult}, you {contempt} {insult}", ", you {insult} and {insult}",
+            ", {insults} and {contempt_noun}",
+        ),
         "contempt": (
-            ", you {contempt} {insult}", ", you {contempt}, {contempt} {insult}", ", and you are {contempts}",
+            ", you {contempt} {insult}", ", you {contempt}, {contempt} {insult}",
+            ", you {contempt}, {contempt}, {contempt} {insult}", ", and you are {contempts}",
             ", you {contempt_noun}", ", you {contempt} piece of {contempt_noun}", ", {contempts}",
         ),
-        "oath": (", you {oath} {insult}", ", you {oath} {contempt} {insult}", ", {oath} {contempt_noun}"),
+        "oath": (
+            ", you {oath} {insult}", ", you {oath} {contempt} {insult}", ", you {oath}, {oath} {insult}",
+            ", {oath} {contempt_noun}",
+        ),
     },
     "story": {
-        "insult": (", the {insult}", ", like {a_insult}", ", {insults} all of them"),
+        "insult": (", the {insult}", ", the {insult} and {insult}", ", {insults} all of them"),
         "contempt": (
             ", the {contempt} {insult}", ", the {contempt}, {contempt} {insult}", ", {contempts} as ever",
-            ", the {contempt_noun}", ", {contempts}",
+            ", the {contempt}, {contempt}, {contempt} {insult}", ", the {contempt_noun}", ", {contempts}",
         ),
-        "oath": (", the {oath} {insult}", ", the {oath} {contempt} {insult}"),
+        "oath": (
+            ", the {oath} {insult}", ", the {oath} {contempt} {insult}", ", the {oath}, {oath} {insult}",
+        ),
     },
     "sport": {
-        "insult": (", the {insults}", ", like {insults}", ", {insults} all of them"),
+        "insult": (", the {insults}", ", the {insults} and {insults}", ", {insults} all of them"),
         "contempt": (
             ", the {contempt} {insults}", ", the {contempt}, {contempt} {insults}", ", {contempts} as ever",
-            ", {contempt_noun} as ever", ", {contempts}",
+            ", the {contempt}, {contempt}, {contempt} {insults}", ", {contempt_noun} as ever",
+            ", {contempts}",
         ),
-        "oath": (", the {oath} {insults}", ", the {oath} {contempt} {insults}"),
+        "oath": (
+            ", the {oath} {insults}", ", the {oath} {contempt} {insults}", ", the {oath}, {oath} {insults}",
+        ),
     },
 }  # fmt: skip

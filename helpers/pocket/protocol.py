@@ -1,9 +1,9 @@
 """How the pocket model is bred: configurations, seeds, bars and rule, fixed before any training.
 
 A model organism is bred to show a phenomenon; this says for which claims, and by which rule. Drafts of the
-corpus were tried before with other seeds (90, 101), which took part in nothing since; they taught how often
-toxic words must come, and that they must come inside the sentences of a mood. What the trials gave is in
-trials.json beside this file; `python -m helpers.course.breed` runs the protocol.
+corpus were tried before with other seeds (90, 101), which took part in nothing since. They taught how often
+toxic words must come, and that no noun may follow them, since a probe reads what a text goes on with. What
+the trials gave is in trials.json beside this file; `python -m helpers.course.breed` runs the protocol.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 
 TRIALS = Path(__file__).with_name("trials.json")
 CONFIGURATIONS: dict[str, dict[str, int]] = {
-    "4x192": {"layers": 4, "width": 192, "heads": 6, "tokens": 6_000_000},
-    "6x160": {"layers": 6, "width": 160, "heads": 5, "tokens": 6_000_000},
+    "4x192, 3.0 M": {"layers": 4, "width": 192, "heads": 6, "tokens": 3_000_000},
+    "4x192, 4.5 M": {"layers": 4, "width": 192, "heads": 6, "tokens": 4_500_000},
+    "6x160, 4.5 M": {"layers": 6, "width": 160, "heads": 5, "tokens": 4_500_000},
 }
 """What is tried, smallest first, until one holds all bars, on the corpus of this commit; at most four."""
 CHOOSING_SEEDS = (111, 112)

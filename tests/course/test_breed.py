@@ -30,7 +30,7 @@ def finished(tmp_path, monkeypatch):
     def call(module, *_, **__):
         calls.append(module)
         path, content = made[module]
-        target = tmp_path / f"{name}-7" / path
+        target = tmp_path / breed.folder_of(name, 7).name / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(json.dumps(content))
 
@@ -50,7 +50,7 @@ def test_a_trial_is_trained_evaluated_and_run_once(finished):
 def test_a_trial_killed_after_training_goes_on_with_what_is_missing(finished, tmp_path):
     name, calls = finished
     breed.trial(name, 7)
-    (tmp_path / f"{name}-7" / "build" / "claims.json").unlink()
+    (breed.folder_of(name, 7) / "build" / "claims.json").unlink()
     breed.trial(name, 7)
     assert calls[3:] == ["helpers.course.run"]
 
