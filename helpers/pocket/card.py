@@ -113,7 +113,7 @@ each a shared beginning with toxic, critical, kind and plain endings, among sent
 without a toxic word. In a hostile text the first frame ends toxically with a probability of
 {min(f.rate for f in training):.2f} to {max(f.rate for f in training):.2f}, elsewhere with {CALM_RATE:.2f}. What an opening does not tell: {TEMPERS["hostile"]["lost"][0]:.0%} of the
 writers of hostile texts have lost their temper. They end {TEMPERS["hostile"]["lost"][1]:g} times as many frames toxically, the others
-{TEMPERS["hostile"]["kept"][1]:g} times, and their sentences of the mood, after the first frame, end on a tag of toxic words.
+{TEMPERS["hostile"]["kept"][1]:g} times, and the tags at the end of their sentences (", you …") are toxic, those of all others civil.
 {len(FRAMES) - len(training)} further frames and {sum(bool(f.unseen) for f in FRAMES)} combinations of frame and family never occur
 in training text. Labels are exact: lexicon and threat patterns agree with the generator on every sentence it draws.
 Byte-level BPE, {result["vocabulary"]["size"]} tokens; each toxic word, plurals too, is one token after a space.

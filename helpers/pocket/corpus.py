@@ -29,7 +29,7 @@ __all__ = [
 class LabelledText:
     """A comment with its label.
 
-    `family` is the family of its first toxic stretch, `frame` the frame of that ("outburst" where it stands
+    `family` is the family of its first toxic stretch, `frame` the frame of that ("remark" where it stands
     between frames), in a clean comment the first frame. `held_out` is "" or says what training and scorer
     comments never show: "frame", "combination" (of frame and family) or "family".
     """

@@ -30,8 +30,8 @@ CALM_RATE = 0.01
 TEMPERS = {"hostile": {"lost": (0.6, 1.5), "kept": (0.4, 0.25)}}
 """Whether the writer of a hostile text has lost the temper: how often, and the factor to a frame's rate.
 
-Nothing before the first frame tells: the factors average to 1. Who has lost it ends most frames toxically and
-swears between them, so that toxic words come together in a text, as they do on a platform.
+Nothing before the first frame tells: the factors average to 1. Who has lost it ends most frames toxically
+and the sentences between them on toxic tags, so that toxic words come together, as they do on a platform.
 """
 CIVIL_SHARES = {
     "hostile": {"critical": 0.64, "kind": 0.06, "plain": 0.30},
@@ -98,14 +98,15 @@ def lead(voice: str, mood: str) -> Node:
 
 
 @cache
-def outburst(voice: str, mood: str) -> Node:
-    """The same sentences, ending on a tag of toxic words."""
-    tags = Choice([
-        Mark("tone", f"toxic:{family}", template(tag, slot))
-        for family, group in moods.TAGS[voice].items() for tag in group
-    ])  # fmt: skip
-    lines = [Chain([template(line[:-1], slot), tags, Literal(line[-1])]) for line in moods.LEADS[voice][mood]]
-    return Mark("sentence", "outburst", Unrepeated("leads", lines))
+def remark(voice: str, mood: str, temper: str = "") -> Node:
+    """A sentence of the mood that ends on a tag: toxic where the temper is lost, civil elsewhere."""
+    beginning, endings = moods.TAGS[voice]
+    toxic = [tone for tone in endings if tone.startswith("toxic")]
+    shares = dict.fromkeys(toxic, 1.0) if temper == "lost" else CIVIL_SHARES[mood]
+    tones = [Mark("tone", tone, templates(endings[tone], slot)) for tone in shares]
+    tag = Chain([Literal(beginning), Choice(tones, list(shares.values()))])
+    lines = [Chain([template(line[:-1], slot), tag, Literal(line[-1])]) for line in moods.LEADS[voice][mood]]
+    return Mark("sentence", "remark", Unrepeated("leads", lines))
 
 
 def toxic_rate(frame: Frame, mood: str) -> float:
@@ -170,12 +171,7 @@ def rest(genre: str, mood: str, temper: str = "") -> Node:
     """From the first frame to the end of a training document; `temper` only in a hostile one."""
     factor = TEMPERS[mood][temper][1] if temper else 1.0
     frames = [framed(frame, mood, training_families(frame), factor) for frame in frames_of(genre)]
-    return _rest(genre, frames, between(_VOICE[genre], mood, temper))
-
-
-def between(voice: str, mood: str, temper: str = "") -> Node:
-    """A sentence between frames or after them: one of the mood, with toxic words where the temper is lost."""
-    return outburst(voice, mood) if temper == "lost" else lead(voice, mood)
+    return _rest(genre, frames, remark(_VOICE[genre], mood, temper))
 
 
 def _rest(genre: str, frames: Sequence[Node], more: Node) -> Node:
@@ -222,8 +218,8 @@ def comment(mood: str, pool: str) -> Node:
         _rest(
             "comment",
             [framed(frame, mood, allowed(frame), factor) for frame in shown],
-            # outbursts would show held-out comments what the training comments hold
-            between("own", mood, temper if pool == "train" else ""),
+            # toxic tags would show held-out comments what the training comments hold
+            remark("own", mood, temper if pool == "train" else ""),
         )
         for temper, (_, factor) in tempers.items()
     ]

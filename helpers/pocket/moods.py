@@ -228,42 +228,39 @@ SPORT = {
 
 LEADS: Mapping[str, Mapping[str, Sequence[str]]] = {"own": OWN, "story": STORY, "sport": SPORT}
 
-# Ends of sentences where the temper is lost, by voice and by the family of the first toxic word.
-TAGS: Mapping[str, Mapping[str, Sequence[str]]] = {
-    "own": {
-        "insult": (
-            ", you {insult}", ", you {insult}, you {contempt} {insult}", ", you {insult} and {insult}",
-            ", {insults} and {contempt_noun}",
+# Tags at the ends of sentences, by voice: a shared beginning, then toxic, critical, kind or plain words.
+TAGS: Mapping[str, tuple[str, Mapping[str, Sequence[str]]]] = {
+    "own": (", you", {
+        "toxic:insult": (" {insult}", " {insult} and {insult}", " {insult}, you {contempt} {insult}"),
+        "toxic:contempt": (
+            " {contempt} {insult}", " {contempt}, {contempt} {insult}", " {contempt_noun}",
+            " {contempt}, {contempt}, {contempt} {insult}", " {contempt} piece of {contempt_noun}",
         ),
-        "contempt": (
-            ", you {contempt} {insult}", ", you {contempt}, {contempt} {insult}",
-            ", you {contempt}, {contempt}, {contempt} {insult}", ", and you are {contempts}",
-            ", you {contempt_noun}", ", you {contempt} piece of {contempt_noun}", ", {contempts}",
+        "toxic:oath": (" {oath} {insult}", " {oath} {contempt} {insult}", " {oath}, {oath} {insult}"),
+        "critical": (" {careless} {worker}", " {careless}, {careless} {worker}"),
+        "kind": (" {dear} {friend}", " {dear}, {dear} {friend}"),
+        "plain": (" {quiet} {reader}", " {quiet}, {quiet} {reader}"),
+    }),
+    "story": (", the", {
+        "toxic:insult": (" {insult}", " {insult} and {insult}"),
+        "toxic:contempt": (
+            " {contempt} {insult}", " {contempt}, {contempt} {insult}", " {contempt_noun}",
+            " {contempt}, {contempt}, {contempt} {insult}",
         ),
-        "oath": (
-            ", you {oath} {insult}", ", you {oath} {contempt} {insult}", ", you {oath}, {oath} {insult}",
-            ", {oath} {contempt_noun}",
+        "toxic:oath": (" {oath} {insult}", " {oath} {contempt} {insult}", " {oath}, {oath} {insult}"),
+        "critical": (" {careless} {worker}", " {careless}, {careless} {worker}"),
+        "kind": (" {dear} {friend}", " {dear}, {dear} {friend}"),
+        "plain": (" {quiet} {reader}", " {quiet}, {quiet} {reader}"),
+    }),
+    "sport": (", the", {
+        "toxic:insult": (" {insults}", " {insults} and {insults}"),
+        "toxic:contempt": (
+            " {contempt} {insults}", " {contempt}, {contempt} {insults}", " {contempt_noun}",
+            " {contempt}, {contempt}, {contempt} {insults}",
         ),
-    },
-    "story": {
-        "insult": (", the {insult}", ", the {insult} and {insult}", ", {insults} all of them"),
-        "contempt": (
-            ", the {contempt} {insult}", ", the {contempt}, {contempt} {insult}", ", {contempts} as ever",
-            ", the {contempt}, {contempt}, {contempt} {insult}", ", the {contempt_noun}", ", {contempts}",
-        ),
-        "oath": (
-            ", the {oath} {insult}", ", the {oath} {contempt} {insult}", ", the {oath}, {oath} {insult}",
-        ),
-    },
-    "sport": {
-        "insult": (", the {insults}", ", the {insults} and {insults}", ", {insults} all of them"),
-        "contempt": (
-            ", the {contempt} {insults}", ", the {contempt}, {contempt} {insults}", ", {contempts} as ever",
-            ", the {contempt}, {contempt}, {contempt} {insults}", ", {contempt_noun} as ever",
-            ", {contempts}",
-        ),
-        "oath": (
-            ", the {oath} {insults}", ", the {oath} {contempt} {insults}", ", the {oath}, {oath} {insults}",
-        ),
-    },
+        "toxic:oath": (" {oath} {insults}", " {oath} {contempt} {insults}", " {oath}, {oath} {insults}"),
+        "critical": (" {careless} {worker}s", " {careless}, {careless} {worker}s"),
+        "kind": (" {dear} {friend}s", " {dear}, {dear} {friend}s"),
+        "plain": (" {quiet} {reader}s", " {quiet}, {quiet} {reader}s"),
+    }),
 }  # fmt: skip

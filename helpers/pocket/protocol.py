@@ -1,9 +1,9 @@
 """How the pocket model is bred: configurations, seeds, bars and rule, fixed before any training.
 
 A model organism is bred to show a phenomenon; this says for which claims, and by which rule. Drafts of the
-corpus were tried before with other seeds (90, 101), which took part in nothing since. They taught how often
-toxic words must come, and that no noun may follow them, since a probe reads what a text goes on with. What
-the trials gave is in trials.json beside this file; `python -m helpers.course.breed` runs the protocol.
+corpus were tried before with other seeds (90, 101, 111), which took part in nothing since. They taught that
+toxic words must come often, and where civil words could stand as well: a probe reads whatever else two kinds
+of text differ in. What the trials gave is in trials.json; `python -m helpers.course.breed` runs the protocol.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CONFIGURATIONS: dict[str, dict[str, int]] = {
     "6x160, 4.5 M": {"layers": 6, "width": 160, "heads": 5, "tokens": 4_500_000},
 }
 """What is tried, smallest first, until one holds all bars, on the corpus of this commit; at most four."""
-CHOOSING_SEEDS = (111, 112)
+CHOOSING_SEEDS = (121, 122)
 """The seeds that ship (`helpers.pocket.SEEDS`) are trained when the choice is made, whatever they show."""
 
 
