@@ -42,7 +42,7 @@ def trial(name: str, seed: int) -> dict:
         label = f'inherits = "pocket"\nlabel = "{name}, seed {seed}"\n'
         write_whole(profile, f'{label}[model]\nfolder = "{weights}"\n')
         partial = {"PROFILE": str(profile), "TOXICITY_LAB_BUILD": str(build), "ONLY": "01 02"}
-        _call("helpers.course.run", env=partial)
+        _call("helpers.course", "run", env=partial)
     evaluation = json.loads((weights / "evaluation.json").read_text(encoding="utf-8"))
     rows = json.loads((build / "claims.json").read_text(encoding="utf-8"))
     measured = [row for row in rows if row["id"] in ("A1", "A2", "A3")]

@@ -36,7 +36,7 @@ class Settings:
     layers: int = 4
     width: int = 192
     heads: int = 6
-    tokens: int = 7_000_000
+    tokens: int = 3_000_000
     batch: int = 32
     learning_rate: float = 2e-3
     warmup: int = 100

@@ -24,7 +24,7 @@ def finished(tmp_path, monkeypatch):
     made = {
         "helpers.pocket.train": ("weights/trainlog.json", {}),
         "helpers.pocket.evaluate": ("weights/evaluation.json", evaluation),
-        "helpers.course.run": ("build/claims.json", claims),
+        "helpers.course": ("build/claims.json", claims),
     }
 
     def call(module, *_, **__):
@@ -41,7 +41,7 @@ def finished(tmp_path, monkeypatch):
 def test_a_trial_is_trained_evaluated_and_run_once(finished):
     name, calls = finished
     first = breed.trial(name, 7)
-    assert calls == ["helpers.pocket.train", "helpers.pocket.evaluate", "helpers.course.run"]
+    assert calls == ["helpers.pocket.train", "helpers.pocket.evaluate", "helpers.course"]
     assert breed.trial(name, 7) == first and len(calls) == 3
     assert all(bar["holds"] for bar in first["bars"])
     assert {row["id"] for row in first["claims"]} == {"A2", "A3"}
@@ -52,7 +52,7 @@ def test_a_trial_killed_after_training_goes_on_with_what_is_missing(finished, tm
     breed.trial(name, 7)
     (breed.folder_of(name, 7) / "build" / "claims.json").unlink()
     breed.trial(name, 7)
-    assert calls[3:] == ["helpers.course.run"]
+    assert calls[3:] == ["helpers.course"]
 
 
 def test_a_step_that_fails_ends_the_run_and_says_so():
