@@ -352,12 +352,12 @@ def test_a_group_alone_answers_with_its_own_commonest_label():
     toxic = torch.tensor([True, True, False, False, False])
     test_toxic = torch.tensor([True, False, False, True, False])
     always, area = group_baseline([""] * 5, toxic, [""] * 5, test_toxic, n=50)
-    assert always.value == pytest.approx(0.6) and area.value == 0.5
+    assert always.tolist() == [False, True, True, False, True] and area.value == 0.5
     always, _ = group_baseline([""] * 5, ~toxic, [""] * 5, test_toxic, n=50)
-    assert always.value == pytest.approx(0.4), "where most are toxic, the commonest label is toxic"
+    assert always.tolist() == [True, False, False, True, False], "most are toxic, so all are"
     moods = ["angry", "angry", "angry", "calm", "calm"]
     alone, area = group_baseline(moods, toxic, ["angry", "angry", "calm", "calm", "new"], test_toxic, n=50)
-    assert alone.value == pytest.approx(0.6)  # right: the first, third and fifth
+    assert alone.tolist() == [True, False, True, False, True]
     # Pairs: 2/3 against 2/3, 0 and .4, then 0 against the same three.
     assert area.value == pytest.approx((0.5 + 1 + 1 + 0 + 0.5 + 0) / 6)
 

@@ -22,7 +22,8 @@ SCHEMA = {
     "id", "part", "model", "policy", "notebook", "statement", "paper", "value", "interval", "unit", "control",
     "verdict", "rule",
 }  # fmt: skip
-AS_FOUND = {"majority": 0.5, "grouping": 0.75, "auroc": 0.95, "auroc_low": 0.93, "auroc_high": 0.97}
+AS_FOUND = {"above_majority_low": 0.3, "above_grouping_low": 0.1}
+AS_FOUND |= {"auroc": 0.95, "auroc_low": 0.93, "auroc_high": 0.97}
 ACCURACY = Measurement(0.91, (0.89, 0.93), "accuracy", 0.52, details=AS_FOUND)
 NULL = {"cosine_matched": 0.2, "cosine_matched_low": 0.1, "cosine_matched_high": 0.3}
 TOP_TEN = Measurement(0.5, (0.4, 0.6), control=0.1, details=NULL)
@@ -108,7 +109,7 @@ def test_wrong_unit_and_missing_numbers_are_refused(tmp_path):
     ledger = Ledger(tmp_path, "01", "pocket")
     with pytest.raises(ValueError, match="measured in 'accuracy'"):
         ledger.record("A1", Measurement(0.9, (0.8, 1.0), "percent", 0.5), part="as found")
-    with pytest.raises(ValueError, match="lacks control, details.'majority'"):
+    with pytest.raises(ValueError, match="lacks control, details.'above_majority_low'"):
         ledger.record("A1", Measurement(0.9, (0.8, 1.0)), part="as found")
 
 

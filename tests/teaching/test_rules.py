@@ -16,7 +16,8 @@ def m(value, low=None, high=None, control=None, band=None, **details):
     return Measurement(value, interval, "", control, band, details)
 
 
-A1 = {"majority": 0.8, "grouping": 0.75, "auroc": 0.9, "auroc_low": 0.88, "auroc_high": 0.92}
+A1 = {"above_majority_low": 0.1, "above_grouping_low": 0.01}
+A1 |= {"auroc": 0.9, "auroc_low": 0.88, "auroc_high": 0.92}
 NULL = {"cosine_matched": 0.3, "cosine_matched_low": 0.2, "cosine_matched_high": 0.45}  # A2 and A3
 NEAR = {"cosine_with_probe": 0.9}
 A4 = {"dev_perplexity_ratio": 1.075, "perplexity_ratio": 1.09, "f1_fall": 0.1, "f1_fall_low": 0.0,
@@ -49,8 +50,8 @@ CASES = [
     ("A1", "as found", m(0.849, 0.83, 0.92, 0.5, **A1), DIRECTION),
     ("A1", "as found", m(0.9, 0.88, 0.92, 0.88, **A1), NOT_REPRODUCED),
     ("A1", "as found", m(0.9, 0.88, 0.92, 0.879, **A1), AGREES),
-    ("A1", "as found", m(0.9, 0.88, 0.92, 0.5, **(A1 | {"majority": 0.88})), NOT_REPRODUCED),
-    ("A1", "as found", m(0.9, 0.88, 0.92, 0.5, **(A1 | {"grouping": 0.88})), NOT_REPRODUCED),
+    ("A1", "as found", m(0.9, 0.88, 0.92, 0.5, **(A1 | {"above_majority_low": 0.0})), NOT_REPRODUCED),
+    ("A1", "as found", m(0.9, 0.88, 0.92, 0.5, **(A1 | {"above_grouping_low": 0.0})), NOT_REPRODUCED),
     ("A1", "matched", m(0.8, 0.75, 0.85, 0.5), AGREES),
     ("A1", "matched", m(0.79, 0.75, 0.85, 0.5), DIRECTION),
     ("A1", "matched", m(0.9, 0.5, 0.95, 0.5), NOT_REPRODUCED),

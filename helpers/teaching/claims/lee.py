@@ -13,14 +13,15 @@ BASE, DPO = 0.453, 0.208
 
 
 @rule(
-    "agrees when the accuracy's interval lies above all controls (shuffled labels, the commonest label, the"
-    " grouping alone) and accuracy is ≥ .85; direction only when it lies above the controls",
+    "agrees when the accuracy's interval lies above shuffled labels, what it gains over the commonest label "
+    "and over the grouping alone (the same comments; interval) is above 0, and accuracy is ≥ .85; direction "
+    "only when it beats these controls",
     given=("interval", "control"),
-    needs=("majority", "grouping", "auroc", "auroc_low", "auroc_high"),
+    needs=("above_majority_low", "above_grouping_low", "auroc", "auroc_low", "auroc_high"),
 )
 def probe_as_found(m: Measurement) -> Verdict:
-    bar = max(m.against, m.details["majority"], m.details["grouping"])
-    return grade(direction=m.low > bar, agrees=m.value >= 0.85)
+    gain = min(m.details["above_majority_low"], m.details["above_grouping_low"])
+    return grade(direction=m.low > m.against and gain > 0, agrees=m.value >= 0.85)
 
 
 @rule(
