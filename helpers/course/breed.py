@@ -1,7 +1,7 @@
 """Runs the protocol by which the pocket model is bred: `python -m helpers.course.breed`.
 
 Trains the configurations of helpers/pocket/protocol.py, smallest first, with both choosing seeds, measures
-each trial against the bars, notebooks 01 and 02 included, writes trials.json and says which one the rule
+each trial against the bars, notebook 02 included, writes trials.json and says which one the rule
 takes. The seeds that ship are trained after that, by `make pocket SEED=…`. A killed run goes on from what is
 finished; trials lie in build/breed.
 """
@@ -18,6 +18,7 @@ from pathlib import Path
 
 from helpers.artifacts import write_json, write_whole
 from helpers.course.series import ROOT
+from helpers.pocket import BRED_FOR
 from helpers.pocket.protocol import CHOOSING_SEEDS, CONFIGURATIONS, TRIALS, choose, claim_bars, text_bars
 
 WORK = ROOT / "build" / "breed"
@@ -41,11 +42,11 @@ def trial(name: str, seed: int) -> dict:
         profile = folder / f"{folder.name}.toml"
         label = f'inherits = "pocket"\nlabel = "{name}, seed {seed}"\n'
         write_whole(profile, f'{label}[model]\nfolder = "{weights}"\n')
-        partial = {"PROFILE": str(profile), "TOXICITY_LAB_BUILD": str(build), "ONLY": "01 02"}
+        partial = {"PROFILE": str(profile), "TOXICITY_LAB_BUILD": str(build), "ONLY": "02"}
         _call("helpers.course", "run", env=partial)
     evaluation = json.loads((weights / "evaluation.json").read_text(encoding="utf-8"))
     rows = json.loads((build / "claims.json").read_text(encoding="utf-8"))
-    measured = [row for row in rows if row["id"] in ("A1", "A2", "A3")]
+    measured = [row for row in rows if row["id"] in BRED_FOR]
     return {
         "configuration": name,
         "seed": seed,

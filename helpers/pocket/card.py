@@ -82,6 +82,10 @@ def _size(result: dict) -> str:
     return f"{settings['layers']} layers × {settings['width']}"
 
 
+def _allowed(bar: dict) -> str:
+    return "above 0" if 0 < bar["low"] < 1e-6 else f"{bar['low']:g} to {bar['high']:g}"
+
+
 def _number(value: float) -> str:
     return f"{value:.0f}" if value == int(value) and abs(value) > 1 else f"{value:.3f}"
 
@@ -91,7 +95,7 @@ def model_card(result: dict, log: dict, trials: list[dict]) -> str:
     settings, loss, rates = result["settings"], result["loss"], result["toxic_rates"]
     words = sum(map(len, FAMILIES.values()))
     training = [frame for frame in FRAMES if frame.use != "unseen"]
-    bars = [[bar["bar"], _number(bar["value"]), f"{bar['low']:g} to {bar['high']:g}", "yes" if bar["holds"] else "**no**"]
+    bars = [[bar["bar"], _number(bar["value"]), _allowed(bar), "yes" if bar["holds"] else "**no**"]
             for bar in result["bars"]]  # fmt: skip
     by_mood = [[mood, f"{rate['model']:.3f} ± {1.96 * rate['standard_error']:.3f}", f"{rate['generator']:.3f}",
                 str(rate["prompts"]), str(rate["samples"])] for mood, rate in rates.items()]  # fmt: skip
@@ -170,7 +174,7 @@ def _breeding(trials: list[dict]) -> str:
         ["gap to the limit (nats per token)", *(f"{trial['gap']:.4f}" for trial in trials)],
     ]
     for bars in zip(*(trial["bars"] for trial in trials), strict=True):
-        allowed = f"{bars[0]['low']:.2g} to {bars[0]['high']:g}"
+        allowed = _allowed(bars[0])
         values = (_number(bar["value"]) + ("" if bar["holds"] else " **fails**") for bar in bars)
         rows.append([f"{bars[0]['bar']} ({allowed})", *values])
     for entries in zip(*(trial["claims"] for trial in trials), strict=True):
@@ -185,7 +189,7 @@ def _breeding(trials: list[dict]) -> str:
     return f"""A model organism is bred to show a phenomenon; which claims it was bred for is said here and beside each in the ledger:
 {", ".join(BRED_FOR)}. Configurations, seeds, bars and the rule were fixed in `helpers/pocket/protocol.py` before any of these
 was trained. The rule takes {chosen}, which {held}. Then seeds {", ".join(map(str, SEEDS))} were trained, looked at by
-nobody before, and ship whatever they show. The last rows are the claims' own measurements in notebooks 01 and 02.
+nobody before, and ship whatever they show. The last rows are the claims' own measurements in notebook 02.
 
 {_table(head, rows)}"""
 
