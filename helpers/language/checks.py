@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from transformers import PreTrainedTokenizerBase
+
 from helpers.language.evaluation import PASSAGE_PROMPT
 from helpers.language.models import ModelError, load_hf
 from helpers.language.texts import load_local_texts
