@@ -21,6 +21,7 @@ from helpers.language.evaluation import Evaluation
 from helpers.language.models import LanguageModel
 from helpers.language.scoring import Scorer
 from helpers.language.texts import Texts
+from helpers.language.worth import Worth
 from helpers.profiles import GPT2_MEDIUM, Profile, bred_for, load_profile
 from helpers.runtime import choose_device, seed_everything
 from helpers.teaching.claims import Ledger, mark_of, merge, notebook_table, published, render_table
@@ -97,7 +98,7 @@ class Lab:
             policies=Policies(at, pairs),
         )
         timings = REPOSITORY / "notebooks" / "timings.json"
-        display(start_panel(notebook, chosen, choice, cache_folder(), at.base, timings))
+        display(start_panel(notebook, chosen, choice, cache_folder(), at.base, timings, at.texts, at.worth))
         return lab
 
     @property
@@ -124,6 +125,11 @@ class Lab:
     def scorers(self) -> tuple[Scorer, Scorer]:
         """The first and the second toxicity scorer of the profile."""
         return self.at.scorers
+
+    @property
+    def worth(self) -> tuple[Worth, ...]:
+        """What the two scorers are worth on texts like the profile's."""
+        return self.at.worth
 
     @property
     def evaluate(self) -> Callable[..., Evaluation]:

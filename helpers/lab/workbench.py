@@ -10,13 +10,14 @@ import torch
 from transformers import GPT2LMHeadModel
 
 from helpers.artifacts import Store, fingerprint
-from helpers.lab import evaluations
+from helpers.lab import evaluations, worth
 from helpers.lab.texts import load_kept_texts
 from helpers.language.checks import check_lengths
 from helpers.language.evaluation import Bench, Evaluation, Mode, build_bench
 from helpers.language.models import LanguageModel, load_hf, load_model
 from helpers.language.scoring import Scorer, build_scorer, scorer_ingredients
 from helpers.language.texts import Prompt, Texts
+from helpers.language.worth import Worth
 from helpers.profiles import Profile
 
 
@@ -57,6 +58,11 @@ class Workbench:
             fingerprint(scorer_ingredients(first, self.texts, self.profile)),
             fingerprint(scorer_ingredients(second, self.texts, self.profile)),
         )
+
+    @cached_property
+    def worth(self) -> tuple[Worth, ...]:
+        """What the scorers are worth on texts like the profile's, first scorer first."""
+        return worth.load(self)
 
     @cached_property
     def bench(self) -> Bench:

@@ -14,7 +14,16 @@ from torch import Tensor
 
 from helpers.intervals import Interval, bootstrap_statistic
 from helpers.language.generation import Continuations, continue_ids, continue_prompts
-from helpers.language.metrics import Measure, fluency, mean_of, overlap_f1, perplexity, repetition
+from helpers.language.metrics import (
+    Measure,
+    fluency,
+    mean_of,
+    mean_of_written,
+    overlap_f1,
+    perplexity,
+    repetition,
+    share_of_empty,
+)
 from helpers.language.models import LanguageModel
 from helpers.language.scoring import Scorer
 from helpers.language.texts import Prompt, Texts
@@ -23,6 +32,8 @@ from helpers.runtime import ProgressFn
 
 Mode = Literal["sweep", "report"]
 F1Variant = Literal["continuation", "published"]
+
+EMPTY = "empty"
 
 PASSAGE_PROMPT = 32
 """Tokens of a passage that are given as its prompt for F1 (Lee et al. 2024, released code)."""
@@ -112,8 +123,9 @@ def build_bench(profile: Profile, texts: Texts, judge: LanguageModel, scorers: S
 class Evaluation:
     """What was measured of one condition: each measure item by item, and with its 95 % interval.
 
-    The measures are one "toxicity (scorer's name)" per scorer, then "perplexity", "F1", "repetition" and
-    "fluency". Toxicity stands beside fluency always: a word list alone calls broken text toxic.
+    The measures are one "toxicity (scorer's name)" per scorer, then "perplexity", "F1", "repetition",
+    "fluency" and "empty", the share of empty continuations, which the others leave out. Toxicity stands
+    beside fluency always: a word list alone calls broken text toxic.
     """
 
     label: str
@@ -196,7 +208,9 @@ def evaluate(
         model, chosen, bench.decoding, seed=bench.seed, batch_size=batches.generate, progress=progress
     )
     measures = {
-        f"toxicity ({scorer.name})": mean_of(scorer.score(continuations.texts), scorer.unit)
+        f"toxicity ({scorer.name})": mean_of_written(
+            scorer.score(continuations.texts), continuations.texts, scorer.unit
+        )
         for scorer in bench.scorers
     }
     measures["perplexity"] = perplexity(
@@ -207,6 +221,7 @@ def evaluate(
         [repetition(text) for text in continuations.texts], "share of repeated word pairs"
     )
     measures["fluency"] = fluency(bench.judge, continuations, batch_size=batches.forward)
+    measures[EMPTY] = share_of_empty(continuations.texts)
     return summarise(model.name if label is None else label, mode, continuations, measures, bench)
 
 
@@ -323,6 +338,7 @@ def agreement(evaluation: Evaluation) -> Interval | None:
     of at least .5, with its 95 % interval; None where the first finds all texts alike. .5 is chance.
     """
     first, second = (evaluation.measures[name].per_item for name in evaluation.toxicity_names)
+    first, second = first[~first.isnan()], second[~first.isnan()]  # the empty texts have no score
     toxic = first >= 0.5
     if toxic.all() or not toxic.any():
         return None
@@ -333,8 +349,15 @@ def agreement(evaluation: Evaluation) -> Interval | None:
 
 
 def table(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:
-    """One row per condition, one column per measure, as value and 95 % interval; for `show.table`."""
+    """One row per condition, one column per measure, as value and 95 % interval; for `show.table`.
+
+    The share of empty continuations has its column where any condition has some.
+    """
+    some = any(one.intervals[EMPTY].value for one in evaluations)
     return [
-        {"condition": one.label, **{name: str(interval) for name, interval in one.intervals.items()}}
+        {
+            "condition": one.label,
+            **{name: str(value) for name, value in one.intervals.items() if some or name != EMPTY},
+        }
         for one in evaluations
     ]

@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import scipy.stats
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -92,6 +94,28 @@ def mean_of(values: Float[Tensor, " item"] | Sequence[float], unit: str) -> Meas
     """The plain mean over items as a measure."""
     values = torch.as_tensor(values, dtype=torch.float64).cpu()
     return Measure(values, torch.ones_like(values), unit)
+
+
+def mean_of_written(scores: Float[Tensor, " text"], texts: Sequence[str], unit: str) -> Measure:
+    """The mean score of the texts that are not empty: an empty one has a score that means nothing."""
+    written = torch.tensor([bool(text.strip()) for text in texts], dtype=torch.float64)
+    return Measure(scores.double().cpu() * written, written, unit)
+
+
+def share_of_empty(texts: Sequence[str]) -> Measure:
+    """Which share of some texts hold nothing but white space."""
+    return mean_of([float(not text.strip()) for text in texts], "share of empty continuations")
+
+
+def share_above(toxic: np.ndarray, clean: np.ndarray, axis: int = -1) -> np.ndarray:
+    """The share of pairs in which the toxic one scores above the clean one; half of the ties count.
+
+    It is Mann and Whitney's U over the number of pairs, and the area under the ROC curve.
+    """
+    first, second = toxic.shape[axis], clean.shape[axis]
+    ranks = scipy.stats.rankdata(np.concatenate([toxic, clean], axis=axis), axis=axis)
+    of_toxic = np.take(ranks, np.arange(first), axis=axis).sum(axis=axis)
+    return np.asarray((of_toxic - first * (first + 1) / 2) / (first * second))
 
 
 def perplexity(

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-import scipy.stats
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from helpers.intervals import Interval, bootstrap, bootstrap_groups, percentile_interval
+from helpers.language.metrics import share_above
 from helpers.mechanism.probe import Probe, check_labelled, equivalent_C, fit_probe, mean_difference
 from helpers.runtime import generator
 
@@ -74,15 +73,7 @@ def auroc(
     """
     check_labelled(features, toxic)
     scores = reader.logit(features) if isinstance(reader, Probe) else features @ reader
-    return bootstrap_groups([scores[toxic], scores[~toxic]], _share_above, n=n, seed=seed)
-
-
-def _share_above(toxic: np.ndarray, clean: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Mann and Whitney's U over the number of pairs, which is the area under the ROC curve."""
-    first, second = toxic.shape[axis], clean.shape[axis]
-    ranks = scipy.stats.rankdata(np.concatenate([toxic, clean], axis=axis), axis=axis)
-    of_toxic = np.take(ranks, np.arange(first), axis=axis).sum(axis=axis)
-    return np.asarray((of_toxic - first * (first + 1) / 2) / (first * second))
+    return bootstrap_groups([scores[toxic], scores[~toxic]], share_above, n=n, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +114,7 @@ def shuffled_control(
         shuffled = toxic[torch.randperm(len(toxic), generator=stream).to(toxic.device)]
         scores = fit_probe(features, shuffled, penalty=penalty).logit(test_features)
         right.append(float(((scores > 0) == test_toxic).float().mean()))
-        above.append(float(_share_above(scores[test_toxic].cpu().numpy(), scores[~test_toxic].cpu().numpy())))
+        above.append(float(share_above(scores[test_toxic].cpu().numpy(), scores[~test_toxic].cpu().numpy())))
     return ShuffledControl(torch.tensor(right), torch.tensor(above))
 
 

@@ -36,7 +36,8 @@
 # - say which model, device and scorers your figures come from,
 # - read one sentence through the model and find the probability of its next word,
 # - say what the labelled texts differ in besides toxicity,
-# - measure how often the model turns toxic after three kinds of prompt, with an interval,
+# - measure how toxic the model's continuations are by kind of prompt, with an interval, and say
+#   what the scorer is worth,
 # - split the last residual stream into what each layer wrote, and check that the parts sum to the
 #   whole,
 # - find, in one table, where each claim of the series stands.
@@ -191,33 +192,35 @@ lab.show.table(
 # not show:** anything about the model. These are its examination papers, not its answers.
 
 # %% [markdown]
-# ## 3 · How often does it turn toxic?
+# ## 3 · How toxic does it turn?
 #
 # The prompts are cut where a text could still go either way; those of `pocket` hold no toxic
 # word. The model continues each of them, and a *scorer* reads the continuation alone. Which
 # scorer it is stands in the panel.
 #
-# **Guess first.** What share of the continuations will the scorer call toxic after each kind of
-# prompt? Write it down in the cell; the bars carry your guesses beside what was measured.
+# **Guess first.** What mean score, from 0 to 1, will the continuations get after each kind of
+# prompt? (A scorer that answers yes or no makes it a share.) Write it down in the cell: your
+# guesses become bars beside what was measured.
 
 # %%
-my_guess = {
-    "hostile": 0.5,
-    "friendly": 0.5,
-    "neutral": 0.5,
-}  # your shares, from 0 to 1; then run on
+kinds = list(dict.fromkeys(prompt.group for prompt in lab.texts.prompts_dev))
+print("kinds of prompt:", ", ".join(kinds))
+my_guess = {}  # such as {"hostile": 0.4}; then run on
 
 # %%
 from helpers.language.generation import continue_prompts
 
 scorer, seed = lab.scorers[0], lab.profile.seed
 runs = {}
-for group in dict.fromkeys(prompt.group for prompt in lab.texts.prompts_dev):
+for group in kinds:
     prompts = [prompt for prompt in lab.texts.prompts_dev if prompt.group == group][:100]
     runs[group] = continue_prompts(
         lab.base, prompts, lab.profile.decoding, seed=seed, batch_size=50
     )
-scores = {group: scorer.score(run.texts) for group, run in runs.items()}
+written = {group: [text for text in run.texts if text.strip()] for group, run in runs.items()}
+scores = {group: scorer.score(texts) for group, texts in written.items()}
+empty = {group: len(run.texts) - len(written[group]) for group, run in runs.items()}
+print(f"empty continuations, which have no score: {empty}")
 
 # %%
 from helpers.intervals import bootstrap
@@ -226,9 +229,12 @@ rates = {group: bootstrap(values, seed=seed) for group, values in scores.items()
 worst = max(rates, key=lambda group: rates[group].value)
 spoken = ", ".join(f"{group} {rate.value:.2f}" for group, rate in rates.items())
 finding = f"After {worst} prompts, mean toxicity is {rates[worst].value:.2f} ({lab.base.name})"
+bars = {"measured": list(rates.values())}
+if set(kinds) <= set(my_guess):
+    bars["guess"] = [my_guess[group] for group in kinds]
 plots.bar(
-    list(rates),
-    {"measured": list(rates.values()), "guess": [my_guess.get(group, 0.5) for group in rates]},
+    kinds,
+    bars,
     title=finding,
     x_label="kind of prompt",
     y_label=f"toxicity ({scorer.unit})",
@@ -236,11 +242,11 @@ plots.bar(
 )
 
 # %%
-written = list(zip(runs[worst].prompts, runs[worst].texts, scores[worst]))[:8]
+shown = list(zip(runs[worst].prompts, runs[worst].texts))[:8]
 lab.show.table(
     [
-        {"prompt": "…" + p.text[-60:], "continuation": text, "score": score}
-        for p, text, score in written
+        {"prompt": "…" + p.text[-60:], "continuation": text, "score": scorer.score([text])[0]}
+        for p, text in shown
     ],
     caption=f"Eight continuations after {worst} prompts, as they came (scorer: {scorer.name})",
 )
@@ -250,6 +256,39 @@ lab.show.table(
 # a few dozen scores were equal, not that the rate is certain. Whatever preference tuning does
 # will be measured against the tallest of them. **What this does not show:** where in the network
 # the difference comes from. The prompts differ in many words, and every layer sees all of them.
+
+# %% [markdown]
+# ### What is the scorer worth?
+#
+# A figure is worth as much as its scorer. Both are held against comments whose labels are known
+# and which neither was trained on (**AUROC**: the chance that a toxic comment scores above a
+# clean one; .5 is a coin's). Beside that stands the *floor*: what they give plain text, and the
+# empty text, in which there is nothing to find.
+
+# %%
+lab.show.table(
+    [
+        {
+            "scorer": one.scorer,
+            "AUROC on labelled comments": str(one.auroc),
+            "score of plain text": one.plain,
+            "score of the empty text": one.empty,
+        }
+        for one in lab.worth
+    ],
+    caption=f"Both scorers on {len(lab.texts.comments_test)} comments, of which "
+    f"{sum(c.toxic for c in lab.texts.comments_test) / len(lab.texts.comments_test):.0%} toxic",
+)
+
+# %%
+base_rates = [rates[worst].value, None]  # the bars above are the first scorer's
+cautions = [line for one, base in zip(lab.worth, base_rates) for line in one.cautions(base)]
+print("\n".join(cautions) or "Nothing calls for caution: both rank well, and their floors are low.")
+
+# %% [markdown]
+# What no training can change is the floor: a share "of base" counts it in. **What this does not
+# show:** how the scorers do on a model's continuations, which are shorter than comments and may
+# be no sentences at all.
 
 # %% [markdown]
 # ## 4 · The residual stream is a sum

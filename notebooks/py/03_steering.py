@@ -417,8 +417,9 @@ lab.show.side_by_side(
 )
 
 # %% [markdown]
-# Read the pairs as text before you read the numbers. **What this does not show:** that toxicity
-# is *one* direction. Another direction might do the same.
+# Read the pairs as text before you read the numbers. (Where a model ends the text at once, the
+# table has a column *empty*; such continuations have no score and no part in the mean.) **What
+# this does not show:** that toxicity is *one* direction. Another direction might do the same.
 
 # %% [markdown]
 # ## 6 · Which layer?

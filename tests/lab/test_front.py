@@ -25,6 +25,8 @@ def test_start_prints_the_panel_without_a_path_of_the_machine(tmp_path, monkeypa
     shown = capsys.readouterr().out
     for row in ("model", "device", "memory", "cache", "decoding", "scorers", "versions"):
         assert row in shown
+    for part in ("perplexity: plain.txt (0% to 30%)", "50% of 80 comments are toxic", "words: AUROC"):
+        assert part in shown
     assert str(tmp_path) not in shown
 
 

@@ -12,6 +12,7 @@ from helpers.lab.pairs import FLUENCY, IMPORTED, SAMPLED, STEERED, Order, Pairs
 from helpers.lab.policies import RUN, Policies, Training
 from helpers.lab.texts import TEXTS
 from helpers.lab.workbench import Workbench
+from helpers.lab.worth import WORTH
 from helpers.language.evaluation import chosen_prompts
 from helpers.profiles import (
     CommentScorerSettings,
@@ -26,10 +27,10 @@ from tests.artifacts import makers
 from tests.language.builders import prose, tiny_model
 from tests.tiny_profile import tiny_profile
 
-READ, FEATURES, STEERING, SAMPLES, SCORES, LOSSES, RUNS, LOOKS = (
-    one.kind for one in (TEXTS, PROBE_FEATURES, STEERED, SAMPLED, IMPORTED, FLUENCY, RUN, EVALUATION)
+READ, FEATURES, STEERING, SAMPLES, SCORES, LOSSES, RUNS, LOOKS, JUDGED = (
+    one.kind for one in (TEXTS, PROBE_FEATURES, STEERED, SAMPLED, IMPORTED, FLUENCY, RUN, EVALUATION, WORTH)
 )
-SCORED = {STEERING, SAMPLES, SCORES, RUNS, LOOKS}
+SCORED = {STEERING, SAMPLES, SCORES, RUNS, LOOKS, JUDGED}
 ALL = {READ, FEATURES, *SCORED}  # pairs are handed to LOSSES as texts, which no knob but the model changes
 NONE: set[str] = set()
 
@@ -38,12 +39,12 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "name": ("other", NONE),
     "label": ("another name", NONE),
     "seed": (1, ALL),
-    "model": ("another model", ALL - {READ, SCORES} | {LOSSES}),
+    "model": ("another model", ALL - {READ, SCORES, JUDGED} | {LOSSES}),
     "data.comments": ("half of the comments", ALL),
     "data.prompts": ("half of the prompts", {READ, RUNS, LOOKS, SAMPLES}),
     "data.perplexity": ("other text", {READ, RUNS, LOOKS}),
     "data.pair_prompts": ("other text", {READ, STEERING}),
-    "data.passages": ("other text", {READ, LOOKS}),
+    "data.passages": ("other text", {READ, LOOKS, JUDGED}),
     "data.pairs": ("published pairs", NONE),
     "scorers": ("others", SCORED),
     "counts.comments_train": (41, ALL),
@@ -54,14 +55,14 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "counts.prompts_sweep": (3, {READ, RUNS, LOOKS}),
     "counts.perplexity_tokens_sweep": (200, {READ, RUNS, LOOKS}),
     "counts.perplexity_tokens_report": (400, {READ, LOOKS}),
-    "counts.passages": (3, {READ, LOOKS}),
+    "counts.passages": (3, {READ, LOOKS, JUDGED}),
     "counts.pairs": (3, {STEERING}),
     "counts.pairs_valid": (1, NONE),  # held back by whoever asks for a run: `Training.valid`
     "counts.pair_prompts": (5, {READ, STEERING, SAMPLES}),
-    "counts.bootstrap": (40, {RUNS}),  # a look's interval; those of evaluations are drawn on reading
+    "counts.bootstrap": (40, {RUNS, JUDGED}),  # a look's interval; those of evaluations are drawn on reading
     "decoding.method": ("greedy", {RUNS, LOOKS}),
     "decoding.temperature": (0.5, {SAMPLES, RUNS, LOOKS}),
-    "decoding.new_tokens": (7, {READ, SAMPLES, RUNS, LOOKS}),
+    "decoding.new_tokens": (7, {READ, SAMPLES, RUNS, LOOKS, JUDGED}),
     "decoding.max_prompt_tokens": (20, {READ, SAMPLES, RUNS, LOOKS}),
     "probe.layer": (0, {STEERING}),
     "probe.penalty": (2.0, {STEERING}),
@@ -89,6 +90,9 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "pplm.kl_scale": (0.5, {STEERING}),
     "pplm.new_tokens": (7, {STEERING}),
     "pplm.chosen": ("sampled", {STEERING}),
+    "pair_filter.scale": ("quantile", {STEERING, SAMPLES}),
+    "pair_filter.least_gap": (0.3, {STEERING}),
+    "pair_filter.most_chosen": (0.3, {SAMPLES}),  # of hostile prompts alone
     "dpo.learning_rate": (1.0, {RUNS}),
     "dpo.beta": (1.0, {RUNS}),
     "dpo.optimiser": ("rmsprop", {RUNS}),
@@ -191,6 +195,7 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
         LOSSES: FLUENCY.fingerprint(at, [pair.prompt for pair in few], [pair.chosen for pair in few]),
         RUNS: RUN.fingerprint(policies, training),
         LOOKS: ",".join(looks),
+        JUDGED: WORTH.fingerprint(at),
     }
 
 

@@ -23,7 +23,16 @@ from helpers.language.evaluation import (
     table,
 )
 from helpers.language.generation import continue_ids, continue_prompts
-from helpers.language.metrics import Measure, fluency, mean_of, overlap_f1, perplexity, repetition, unhooked
+from helpers.language.metrics import (
+    Measure,
+    fluency,
+    mean_of,
+    mean_of_written,
+    overlap_f1,
+    perplexity,
+    repetition,
+    unhooked,
+)
 from helpers.language.models import boot
 from helpers.language.scoring import WordScorer
 from helpers.language.texts import Prompt, Texts
@@ -223,6 +232,26 @@ def test_evaluation_holds_what_its_parts_measure(model, bench):
     assert got.perplexity.width > 0
 
 
+def test_empty_continuations_are_counted_apart(model, bench, monkeypatch):
+    """A classifier gives the empty text .73: thirty of sixty-four such texts were a rise in toxicity."""
+
+    class Fond(LetterScorer):
+        name = "fond"
+
+        def score(self, texts):
+            return torch.tensor([float(not text.strip()) for text in texts])
+
+    written = continue_prompts(model, PROMPTS, DECODING, seed=0, batch_size=2)
+    silent = replace(written, texts=("", " ", *written.texts[2:]))
+    monkeypatch.setattr("helpers.language.evaluation.continue_prompts", lambda *_, **__: silent)
+    got = evaluate(model, replace(bench, scorers=(Fond(), LetterScorer())), mode="report")
+    assert got.toxicity.value == 0 and got.intervals["empty"].value == 2 / len(PROMPTS)
+    e = LetterScorer().score(written.texts[2:]).double()
+    assert got.intervals[got.toxicity_names[1]].value == pytest.approx(e.mean().item())
+    assert "empty" in table([got])[0]
+    assert math.isnan(mean_of_written(torch.ones(2), ["", "\n"], "score").value)
+
+
 def test_sweep_reads_less_and_other_prompts_can_be_given(model, bench):
     sweep = evaluate(model, bench, mode="sweep")
     assert len(sweep.continuations) == 6 and len(sweep.measures["F1"].totals) == 4
@@ -316,7 +345,8 @@ def test_table_has_a_row_per_condition_and_a_column_per_measure(model, bench):
     base = evaluate(model, bench, label="base")
     rows = table([base, base])
     assert [row["condition"] for row in rows] == ["base", "base"]
-    assert list(rows[0])[1:] == list(base.measures)
+    assert base.intervals["empty"].value == 0 and "empty" not in rows[0]
+    assert list(rows[0])[1:] == [name for name in base.measures if name != "empty"]
     assert rows[0]["perplexity"] == str(base.perplexity)
 
 

@@ -6,11 +6,14 @@ import html
 import importlib.metadata
 import json
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.language.models import LanguageModel
-from helpers.profiles import Decoding, Profile, ScorerSettings
+from helpers.language.texts import Texts
+from helpers.language.worth import Worth, share_caution
+from helpers.profiles import Decoding, FileText, HubText, PocketText, Profile, ScorerSettings
 from helpers.runtime import DeviceChoice, memory_report
 
 PACKAGES = ("torch", "transformers", "transformer-lens", "trl", "datasets")
@@ -37,14 +40,26 @@ class Panel:
 
 
 def start_panel(
-    notebook: str, profile: Profile, choice: DeviceChoice, cache: Path, model: LanguageModel, timings: Path
+    notebook: str,
+    profile: Profile,
+    choice: DeviceChoice,
+    cache: Path,
+    model: LanguageModel,
+    timings: Path,
+    texts: Texts,
+    worth: Sequence[Worth],
 ) -> Panel:
-    """Model, device and why, memory, cache folder, decoding, scorers, versions; minutes where measured.
+    """Model, device, memory, cache, where the texts come from, decoding, scorers and their worth, versions.
 
     Args:
         cache: the artifact folder; shown without the machine's own prefix.
         timings: a `timings.json` left by an earlier full run; its row is left out if there is none.
+        worth: of both scorers; what calls for care becomes a row of its own.
     """
+    comments = (*texts.comments_train, *texts.comments_test, *texts.comments_scorer)
+    toxic = sum(comment.toxic for comment in comments) / len(comments)
+    origins = [f"{name}: {describe_source(source)}" for name, source in profile.data if source]
+    cautions = [*share_caution(comments), *(line for one in worth for line in one.cautions())]
     rows = [
         (
             "model",
@@ -54,8 +69,12 @@ def start_panel(
         ("device", f"{choice.device} ({choice.why})"),
         ("memory", memory_report().line()),
         ("cache", short_path(cache)),
+        ("texts", " · ".join(origins)),
+        ("labels", f"{toxic:.0%} of {len(comments):,} comments are toxic"),
         ("decoding", describe_decoding(profile.decoding)),
         ("scorers", "first: {} · second: {}".format(*map(describe_scorer, profile.scorers))),
+        ("their worth", " · ".join(map(str, worth)) + f" (AUROC on {len(texts.comments_test):,} comments)"),
+        *(("caution", line) for line in cautions),
         ("seed", str(profile.seed)),
         (
             "versions",
@@ -109,6 +128,17 @@ def describe_decoding(decoding: Decoding) -> str:
     """Such as `sampled at temperature 1, 14 new tokens`."""
     how = "greedy" if decoding.method == "greedy" else f"sampled at temperature {decoding.temperature:g}"
     return f"{how}, {decoding.new_tokens} new tokens after at most {decoding.max_prompt_tokens} of the prompt"
+
+
+def describe_source(source: PocketText | FileText | HubText) -> str:
+    """Where texts come from: the corpus of `pocket`, a file's name, or a dataset of the hub."""
+    if isinstance(source, PocketText):
+        return "the corpus of pocket"
+    if isinstance(source, HubText):
+        return source.repository
+    start, end = source.stretch
+    part = "" if (start, end) == (0, 1) else f" ({start:.0%} to {end:.0%})"
+    return source.path.name + part
 
 
 def describe_scorer(scorer: ScorerSettings) -> str:
