@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,11 @@ class Selection:
         return self.kept + tuple(pair for pairs in self.dropped.values() for pair in pairs)
 
     @property
+    def written(self) -> tuple[Pair, ...]:
+        """Every attempt of which neither side is empty."""
+        return tuple(pair for pair in self.attempts if _written(pair))
+
+    @property
     def counts(self) -> dict[str, int]:
         """How many were attempted, kept, and dropped for each reason."""
         return {
@@ -66,6 +72,9 @@ SEEN = "seen before"
 TOXIC_CHOSEN = "the chosen side is toxic"
 NO_GAP = "the rejected side is not more toxic"
 SPARE = "more than were wanted"
+
+EARLY = 150
+"""Attempts after which it can be told whether there will be enough pairs."""
 
 
 def select(
@@ -144,6 +153,7 @@ def craft(
     scorer: Scorer | None = None,
     rules: PairRules | None = None,
     wanted: int | None = None,
+    enough: int = 0,
     progress: ProgressFn | None = None,
 ) -> Selection:
     """Continues each prompt twice, plainly (chosen) and steered by PPLM (rejected), until enough pairs are
@@ -159,6 +169,7 @@ def craft(
         folder: this run's own; it may hold attempts of the same settings, and of no others.
         batch_size: prompts steered at once, which bounds the memory; halved, with a notice, if it runs out.
         wanted: stop once so many are kept; None uses all prompts.
+        enough: warn, after the first batches, if all prompts together promise fewer.
         progress: called as `progress(kept so far, wanted, "pairs")` after each batch (attempts if none are
             wanted).
 
@@ -181,6 +192,7 @@ def craft(
     attempts = scored([log.done[name] for name in names if name in log.done], scorer)
     selection = select(attempts, None, rules, wanted=wanted)
     todo = [prompt for prompt in prompts if prompt.id not in log.done]
+    warned = False
 
     def write(batch: Sequence[Prompt]) -> list[Pair]:
         keys = [prompt.id for prompt in batch]
@@ -194,13 +206,17 @@ def craft(
         ]
 
     def run(size: int) -> None:
-        nonlocal selection, todo
+        nonlocal selection, todo, warned
         while todo and (wanted is None or len(selection.kept) < wanted):
             fresh = write(todo[:size])
             log.append(fresh)
             todo = todo[size:]
             attempts.extend(scored(fresh, scorer))
             selection = select(attempts, None, rules, wanted=wanted)
+            promised = len(selection.kept) / len(attempts) * len(prompts)
+            if promised < enough and len(attempts) >= min(EARLY, len(prompts)) and not warned:
+                warned = True
+                warnings.warn(shortage(selection, rules), stacklevel=2)
             if progress is not None:
                 done, total = (
                     (len(attempts), len(prompts)) if wanted is None else (len(selection.kept), wanted)
@@ -210,6 +226,27 @@ def craft(
     with cpu_threads(settings.threads):
         with_batch_halving(run, batch_size)
     return selection
+
+
+def shortage(found: Selection, rules: PairRules) -> str:
+    """Says how few pairs were kept, what was asked of them, and how far the scores here go."""
+    counted = [pair.scores for pair in found.attempts if pair.scores and _written(pair)]
+    said = f"Too few pairs: {len(found.kept)} of the first {len(found.attempts)} attempts were kept."
+    if not counted or rules.least_gap is None:
+        return f"{said} {found.counts}"
+    gaps = sorted(scores["rejected"] - scores["chosen"] for scores in counted)
+    chosen = sorted(scores["chosen"] for scores in counted)
+    most = "" if rules.most_chosen is None else f", and the chosen one at most {rules.most_chosen:.2f}"
+    return (
+        f"{said} The rejected side must score {rules.least_gap:.2f} above the chosen one{most}; the scorer's "
+        f"range here is {gaps[0]:+.2f} to {gaps[-1]:+.2f} (median {gaps[len(gaps) // 2]:+.2f}), and "
+        f"{chosen[0]:.2f} to {chosen[-1]:.2f} for chosen sides. Lower pair_filter.least_gap, or set "
+        'pair_filter.scale = "quantile".'
+    )
+
+
+def _written(pair: Pair) -> bool:
+    return bool(pair.chosen.strip() and pair.rejected.strip())
 
 
 def _texts(tokenizer: PreTrainedTokenizerBase, ids: Int[Tensor, "prompt new"]) -> list[str]:
@@ -257,7 +294,7 @@ def rejection_sampling(
     for number, prompt in enumerate(prompts):
         rows = range(number * samples, (number + 1) * samples)
         clean = [row for row in rows if scores[row] < threshold and texts[row].strip()]
-        toxic = [row for row in rows if scores[row] >= threshold]
+        toxic = [row for row in rows if scores[row] >= threshold and texts[row].strip()]
         if clean and toxic:
             good, bad = clean[0], toxic[0]
             scored = {"chosen": scores[good], "rejected": scores[bad]}

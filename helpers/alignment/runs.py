@@ -60,7 +60,9 @@ class TrainingRun:
             kept = ", ".join(name for name, number in self.roles.items() if number is not None) or "none"
             raise ValueError(
                 f"This run has no {role!r} policy ({ROLES.get(role, 'an unknown role')}); it has: {kept}. "
-                "Look at run.looks: a lower learning rate or fewer steps keep perplexity down."
+                "If no look was within the ceiling of perplexity, look more often (dpo.evaluate_every), go "
+                "in smaller steps (dpo.learning_rate), hold the policy closer (dpo.beta), or raise "
+                "dpo.perplexity_ceiling."
             )
         return ModelSource(folder=self.folder / step_name(step))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from helpers.language.metrics import Measure, continuation_losses
 from helpers.language.models import load_hf
 from helpers.language.sources import normal
 from helpers.language.texts import ELICITING, Pair, Prompt, load_pairs
+from helpers.profiles import Profile
 from helpers.runtime import progress_report
 
 Recipe = Literal["neutral", "hostile", "random direction", "rejection sampling", "imported"]
@@ -28,21 +30,61 @@ Recipe = Literal["neutral", "hostile", "random direction", "rejection sampling",
 control of the first, along random directions; the fourth steers nothing and sorts samples after hostile
 prompts by score. The last makes nothing: the profile names a file of pairs."""
 
-RULES: Mapping[str, PairRules] = {
-    "neutral": PairRules(least_gap=0.5),
-    "hostile": PairRules(least_gap=0.5, most_chosen=0.5),
-    "random direction": PairRules(least_gap=0.5),
-    "rejection sampling": PairRules(least_gap=0.5, most_chosen=0.5),
-    "imported": PairRules(),
-}
-"""A rejected side must score at least this much more than its chosen side; after hostile prompts the chosen
-side must be clean besides, or the pair would teach which of two insults is preferred. What somebody else
-made is taken as it is."""
+
+def rules_of(at: Workbench, recipe: Recipe) -> PairRules:
+    """What a pair must be to be kept: its rejected side must score so much higher than its chosen side.
+
+    After hostile prompts the chosen side must be clean besides, or the pair would teach which of two insults
+    is preferred. What somebody else made is taken as it is.
+    """
+    if recipe == "imported":
+        return PairRules()
+    least_gap, most_chosen = thresholds(at)
+    hostile = recipe in ("hostile", "rejection sampling")
+    return PairRules(least_gap=least_gap, most_chosen=most_chosen if hostile else None)
+
+
+def thresholds(at: Workbench) -> tuple[float, float]:
+    """`pair_filter`'s least gap and highest chosen score, as scores.
+
+    Raises ValueError where a scale by quantile has nothing to go by, because the scores do not spread.
+    """
+    asked = at.profile.pair_filter
+    if asked.scale == "score":
+        return asked.least_gap, asked.most_chosen
+    base = at.evaluate("base")
+    measure = base.measures[base.toxicity_names[0]]
+    scores = measure.totals[measure.weights > 0]
+    middle = (1 - asked.least_gap) / 2
+    places = torch.tensor([middle, 1 - middle, asked.most_chosen], dtype=torch.float64)
+    low, high, most = scores.quantile(places).tolist()
+    if not high > low:
+        raise ValueError(
+            f'pair_filter.scale = "quantile": the middle {asked.least_gap:.0%} of the scores that '
+            f"{at.scorers[0].name!r} gives {len(scores)} continuations of the base model are all {low:.3g}. "
+            'Raise pair_filter.least_gap, or set scale = "score".'
+        )
+    return high - low, most
+
+
+SOURCES: tuple[Recipe, ...] = ("neutral", "hostile")
+"""The recipes that policies may be trained on where the profile imports no pairs."""
 
 SAMPLES = 6
 """Continuations per prompt in rejection sampling."""
 
 ATTEMPTS = "attempts.jsonl"
+
+
+def enough_of(profile: Profile) -> int:
+    """How many pairs it takes to train: a batch of `dpo.batch` beside those held back for validation."""
+    counts, batch = profile.counts, profile.dpo.batch
+    return next(n for n in itertools.count(8) if n - held_back(n, counts.pairs_valid) >= batch)
+
+
+def held_back(pairs: int, valid: int) -> int:
+    """How many of so many pairs validate: `valid`, but at most an eighth."""
+    return min(valid, pairs // 8)
 
 
 @dataclass(frozen=True)
@@ -68,7 +110,7 @@ def _common_key(at: Workbench, order: Order) -> dict[str, Any]:
 def _steered_key(at: Workbench, measures: Measures, order: Order) -> Mapping[str, Any]:
     return {
         **_common_key(at, order), "draw": order.draw, "wanted": order.wanted, "pplm": at.profile.pplm,
-        "rules": dataclasses.asdict(RULES[order.recipe]), "probe": measures.probe_key(),
+        "rules": dataclasses.asdict(rules_of(at, order.recipe)), "probe": measures.probe_key(),
         "batch": at.profile.batches.craft,  # crafting stops after the batch in which enough are kept
     }  # fmt: skip
 
@@ -83,8 +125,8 @@ def _steer(folder: Path, at: Workbench, measures: Measures, order: Order) -> Non
     with progress_report(f"{order.recipe}: ") as report:
         made = craft(
             hf, tokenizer, order.prompts, attribute, profile.pplm, work, seed=profile.seed,
-            batch_size=profile.batches.craft, scorer=at.scorers[0], rules=RULES[order.recipe],
-            wanted=order.wanted, progress=report,
+            batch_size=profile.batches.craft, scorer=at.scorers[0], rules=rules_of(at, order.recipe),
+            wanted=order.wanted, enough=enough_of(profile) if order.recipe in SOURCES else 0, progress=report,
         )  # fmt: skip
     write_pairs(folder / ATTEMPTS, made.attempts)
     shutil.rmtree(work, ignore_errors=True)
@@ -96,7 +138,9 @@ STEERED = Declared("pairs-steered", 1, _steered_key, _steer)
 
 def _sampled_key(at: Workbench, order: Order) -> Mapping[str, Any]:
     decoding = at.profile.decoding.model_copy(update={"method": "sample"})
-    return {**_common_key(at, order), "decoding": decoding, "samples": SAMPLES}
+    return {
+        **_common_key(at, order), "decoding": decoding, "samples": SAMPLES, "threshold": thresholds(at)[1],
+    }  # fmt: skip
 
 
 def _sample(folder: Path, at: Workbench, order: Order) -> None:
@@ -105,12 +149,12 @@ def _sample(folder: Path, at: Workbench, order: Order) -> None:
     with progress_report(f"{order.recipe}: ") as report:
         made = rejection_sampling(
             at.base, order.prompts, at.scorers[0], decoding, samples=SAMPLES, seed=profile.seed,
-            batch_size=profile.batches.generate, progress=report,
+            batch_size=profile.batches.generate, threshold=thresholds(at)[1], progress=report,
         )  # fmt: skip
     write_pairs(folder / ATTEMPTS, made)
 
 
-SAMPLED = Declared("pairs-sampled", 1, _sampled_key, _sample)
+SAMPLED = Declared("pairs-sampled", 2, _sampled_key, _sample)
 """Pairs of a clean and a toxic sample after one prompt, scored."""
 
 
@@ -156,7 +200,7 @@ class Pairs:
     @property
     def sources(self) -> tuple[Recipe, ...]:
         """What policies may be trained on: both kinds of prompts, or the profile's own pairs alone."""
-        return ("neutral", "hostile") if self.at.profile.data.pairs is None else ("imported",)
+        return SOURCES if self.at.profile.data.pairs is None else ("imported",)
 
     def prompts(self, recipe: Recipe) -> tuple[Prompt, ...]:
         """The prompts a recipe starts from, cut to their last tokens where they are too long.
@@ -206,7 +250,8 @@ class Pairs:
                 folder = SAMPLED.folder(at.store, at, order)
             else:
                 folder = STEERED.folder(at.store, at, self.measures, order)
-        return select(read_pairs(folder / ATTEMPTS), None, RULES[recipe], wanted=wanted)
+        made = read_pairs(folder / ATTEMPTS) if (folder / ATTEMPTS).stat().st_size else ()
+        return select(made, None, rules_of(at, recipe), wanted=wanted)
 
     def craft_control(self, pairs: Sequence[Pair], *, draw: int = 0) -> Selection:
         """The same prompts and chosen sides with rejected sides that were steered along a random direction.

@@ -14,10 +14,10 @@ from transformers import GPT2LMHeadModel
 
 from helpers.alignment.runs import TrainingRun, Watch, read_run
 from helpers.artifacts import Declared
-from helpers.lab.pairs import Pairs, Recipe
+from helpers.lab.pairs import Pairs, Recipe, enough_of, held_back
 from helpers.lab.workbench import Workbench
 from helpers.language.generation import continue_prompts
-from helpers.language.metrics import mean_of, perplexity
+from helpers.language.metrics import mean_of_written, perplexity, share_of_empty
 from helpers.language.models import LanguageModel, boot, load_model
 from helpers.language.texts import Pair, Prompt
 from helpers.profiles import DPO
@@ -75,7 +75,7 @@ def _run(folder: Path, policies: Policies, asked: Training) -> None:
     )  # fmt: skip
 
 
-RUN = Declared("policies", 1, _run_key, _run)
+RUN = Declared("policies", 2, _run_key, _run)
 """A finished training run: its history, its looks at development data, the weights kept for a role."""
 
 
@@ -127,16 +127,41 @@ class Policies:
         if name == "random direction":
             pairs = self.pairs.craft_control(pairs).kept
         elif name == "rejection sampling":
-            pairs = self.pairs.craft("rejection sampling", attempts=SAMPLED_PROMPTS).kept
+            pairs = self.sampled
         objective: Literal["dpo", "sft"] = "sft" if name == "fine-tuned" else "dpo"
         return self.train(pairs, settings, seed=seed, objective=objective, stop_early=False)
+
+    @cached_property
+    def sources(self) -> tuple[Recipe, ...]:
+        """The profile's sources of pairs that gave enough to train on. Raises ValueError where none did."""
+        kept = {recipe: len(self.pairs.craft(recipe).kept) for recipe in self.pairs.sources}
+        enough = enough_of(self.at.profile)
+        found = tuple(recipe for recipe, number in kept.items() if number >= enough)
+        if not found:
+            had = ", ".join(f"{recipe} {number}" for recipe, number in kept.items())
+            raise ValueError(
+                f"Too few pairs to train on ({had}; it takes {enough}: dpo.batch = "
+                f"{self.at.profile.dpo.batch} and an eighth for validation). Lower pair_filter.least_gap or "
+                'set pair_filter.scale = "quantile", raise counts.pair_prompts, lower dpo.batch, or import '
+                "pairs under data.pairs."
+            )
+        return found
+
+    @cached_property
+    def sampled(self) -> tuple[Pair, ...]:
+        """Pairs that nothing steered, for the control of that name; none where too few to train on."""
+        if not self.at.texts.eliciting("pair"):
+            return ()
+        kept = self.pairs.craft("rejection sampling", attempts=SAMPLED_PROMPTS).kept
+        return kept if len(kept) >= enough_of(self.at.profile) else ()
 
     def choose_recipe(self) -> Recipe:
         """Where the policies' pairs come from: the first source if it lowers toxicity enough, else the last.
 
-        That is neutral prompts, as published, before hostile ones; or the profile's own pairs in any case.
+        That is neutral prompts, as published, before hostile ones; or the profile's own pairs in any case. A
+        source that gave too few pairs is none.
         """
-        first, last = self.pairs.sources[0], self.pairs.sources[-1]
+        first, last = self.sources[0], self.sources[-1]
         return first if first == last or self.drop_of(self.train_on(first)) >= self.enough else last
 
     @staticmethod
@@ -184,14 +209,15 @@ class Policies:
 
     def held_back(self, pairs: Sequence[Pair]) -> int:
         """How many of these pairs, from the end, validate: `counts.pairs_valid`, but at most an eighth."""
-        return min(self.at.profile.counts.pairs_valid, len(pairs) // 8)
+        return held_back(len(pairs), self.at.profile.counts.pairs_valid)
 
     def open(self, run: TrainingRun, role: str, *, name: str | None = None) -> LanguageModel:
         """The weights a run kept for a role, reloaded from disk as a hooked model."""
         return load_model(run.policy(role), device=self.at.device, name=name or role)
 
     def measure_dev(self, hf: GPT2LMHeadModel) -> dict[str, float]:
-        """Toxicity (with the ends of its 95 % interval) and perplexity of a model on the development data.
+        """Toxicity (with the ends of its 95 % interval), perplexity and share of empty continuations of a
+        model on the development data.
 
         It is all that policies are chosen by.
         """
@@ -200,12 +226,12 @@ class Policies:
         texts = continue_prompts(
             model, self.dev_prompts, bench.decoding, seed=bench.seed, batch_size=bench.batches.generate
         ).texts
-        scores = mean_of(at.scorers[0].score(texts), at.scorers[0].unit)
+        scores = mean_of_written(at.scorers[0].score(texts), texts, at.scorers[0].unit)
         toxicity = scores.interval(n=bench.bootstrap, seed=bench.seed)
         stream = perplexity(model, self.dev_stream, batch_size=bench.batches.forward)
         return {
             "toxicity": toxicity.value, "toxicity_low": toxicity.low, "toxicity_high": toxicity.high,
-            "perplexity": stream.value,
+            "perplexity": stream.value, "empty": share_of_empty(texts).value,
         }  # fmt: skip
 
     @cached_property

@@ -110,6 +110,26 @@ class PPLM(Settings):
     )
 
 
+class PairFilter(Settings):
+    """Which attempts at pairs are kept, by the first scorer. Imported pairs are taken as they are."""
+
+    scale: Literal["score", "quantile"] = Field(
+        default="score",
+        description="what the next two are: scores; or shares of the scorer's own spread over the base "
+        "model's continuations of dev prompts, for a scorer that seldom goes near 0 or 1",
+    )
+    least_gap: Share = Field(
+        default=0.5,
+        description="the rejected side must score at least this much above the chosen one; by quantile, the "
+        "width of the middle half (.5) or another middle share of the scores",
+    )
+    most_chosen: Share = Field(
+        default=0.5,
+        description="after prompts that elicit toxic text the chosen side may score at most this much; by "
+        "quantile, what this share of the scores stays under",
+    )
+
+
 class DPO(Settings):
     """Direct preference optimisation; defaults are table 8's and the released code's of Lee et al."""
 
@@ -161,4 +181,5 @@ class Profile(Settings):
     steering: Steering = Field(default=Steering(), description="subtracting a direction")
     batches: Batches = Field(default=Batches(), description="texts handled at once")
     pplm: PPLM = Field(default=PPLM(), description="making the rejected side of pairs")
+    pair_filter: PairFilter = Field(default=PairFilter(), description="which attempts at pairs are kept")
     dpo: DPO = Field(default=DPO(), description="preference training")

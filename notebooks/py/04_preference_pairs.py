@@ -24,7 +24,7 @@
 # direction.
 
 # %% [markdown]
-# > **Content warning.** Half of every pair is toxic on purpose, and twenty pairs are printed.
+# > **Content warning.** Half of every pair is toxic on purpose, and a score of them is printed.
 # > Profanity and slurs are masked (`f***`) unless `UNMASK = True`.
 
 # %% [markdown]
@@ -156,7 +156,11 @@ first = seen.probabilities[0]
 shown = list(
     dict.fromkeys([*first[0].topk(2).indices.tolist(), *first[-1].topk(3).indices.tolist()])
 )[:5]
-names = [repr(token) for token in model.token_strings(torch.tensor(shown))]
+ends = model.tokenizer.eos_token_id
+names = [
+    "(end of text)" if number == ends else repr(token)
+    for number, token in zip(shown, model.token_strings(torch.tensor(shown)))
+]
 end = first[-2:].mean(dim=0)  # two states: near the balance the path steps to and fro
 risen = int((end[shown] - first[0, shown]).argmax())
 finding = (
@@ -276,10 +280,12 @@ lab.show.table(rows, caption=f"One continuation, token by token, fifty steps eac
 # For each prompt: continue it plainly with the likeliest tokens (**chosen**), and steered
 # (**rejected**). We try two sources of prompts:
 #
-# - **(a) neutral** prompts, as in the paper. A pair is kept if the scorer, which goes from 0 to
-#   1, rates its rejected side at least .5 above its chosen side.
-# - **(b) hostile** prompts, after which the plain text may be toxic itself. The chosen side must
-#   be clean besides, or the pair would teach which of two insults to prefer.
+# - **(a) neutral** prompts, as in the paper. A pair is kept if the scorer rates its rejected side
+#   far enough above its chosen side: `pair_filter` of the profile says how far, `pocket` by .5 of
+#   the way from 0 to 1.
+# - **(b) hostile** prompts (whatever the profile has to elicit toxic text), after which the plain
+#   text may be toxic itself. The chosen side must be clean besides, or the pair would teach which
+#   of two insults to prefer.
 #
 # **Guess first.** Out of 100 prompts of each kind, how many give a usable pair?
 
@@ -291,6 +297,15 @@ print(
     f"{lab.profile.counts.pairs} pairs are wanted"
 )
 print({name: len(found.kept) for name, found in sources.items()}, "pairs kept")
+
+
+def to_read(found):
+    """The pairs that were kept; where fewer than two were, all attempts with two sides."""
+    return found.kept if len(found.kept) > 1 else found.written
+
+
+unfiltered = [name for name, found in sources.items() if len(found.kept) < 2]
+print("read without the filter, which kept fewer than two:", ", ".join(unfiltered) or "none")
 
 # %%
 reasons = dict.fromkeys(reason for found in sources.values() for reason in found.counts)
@@ -322,14 +337,15 @@ lab.show.table(
 # *before* the filter.
 
 # %% [markdown]
-# ## 4 · Twenty pairs
+# ## 4 · Pairs to read
 #
 # Numbers come later. Read first.
 
 # %%
 def ten(found):
-    """Ten pairs, evenly spaced over those kept: unselected otherwise."""
-    return found.kept[:: max(1, len(found.kept) // 10)][:10]
+    """Ten pairs at most, evenly spaced over those kept: unselected otherwise."""
+    pairs = to_read(found)
+    return pairs[:: max(1, len(pairs) // 10)][:10]
 
 
 for name, found in sources.items():
@@ -361,7 +377,7 @@ from helpers.intervals import bootstrap
 
 second = lab.scorers[1]
 sides = {
-    (name, side): [getattr(pair, side) for pair in found.kept]
+    (name, side): [getattr(pair, side) for pair in to_read(found)]
     for name, found in sources.items()
     for side in ("chosen", "rejected")
 }
@@ -387,7 +403,7 @@ plots.bar(
 )
 
 # %%
-fluency = {key: lab.pairs.measure_fluency(sources[key[0]].kept, key[1]) for key in sides}
+fluency = {key: lab.pairs.measure_fluency(to_read(sources[key[0]]), key[1]) for key in sides}
 neutral_sides = {
     side: fluency["(a) neutral", side].per_item.log10() for side in ("chosen", "rejected")
 }
@@ -411,6 +427,7 @@ lab.show.table(
         {
             "source": name,
             "side": side,
+            "pairs": len(sides[name, side]),
             **{
                 f"toxicity ({scorer})": str(found[name, side])
                 for scorer, found in by_scorer.items()
@@ -419,7 +436,7 @@ lab.show.table(
         }
         for name, side in sides
     ],
-    caption=f"Kept pairs, both sides: value [95 % interval] ({model.name})",
+    caption=f"Both sides of the pairs: value [95 % interval] ({model.name})",
 )
 
 # %% [markdown]
@@ -434,8 +451,8 @@ lab.show.table(
 #
 # Any push of this size disturbs the text, and disturbed text may hold a toxic word by accident.
 # So we steer the first of the same neutral prompts with a probe whose direction is random, as
-# long as W (the direction of the fitted probe) and as sure of itself. All attempts count here,
-# before any filter.
+# long as W (the direction of the fitted probe) and as sure of itself. All attempts count here
+# before any filter, but for those with an empty side, which has no score.
 
 # %%
 few = min(96, neutral.counts["attempted"])
@@ -445,18 +462,17 @@ randoms = [
 ]
 
 
-def gaps(attempts):
-    """Toxicity of the rejected minus the chosen side, for each attempt."""
-    return torch.tensor([pair.scores["rejected"] - pair.scores["chosen"] for pair in attempts])
+def gaps(found):
+    """Toxicity of the rejected minus the chosen side, for each attempt that has both."""
+    return torch.tensor([pair.scores["rejected"] - pair.scores["chosen"] for pair in found.written])
 
 
-pushed = {
-    "W, neutral prompts": bootstrap(gaps(neutral.attempts), n=draws, seed=seed),
-    "W, hostile prompts": bootstrap(gaps(hostile.attempts), n=draws, seed=seed),
-    "random directions, neutral": bootstrap(
-        torch.cat([gaps(r.attempts) for r in randoms]), n=draws, seed=seed
-    ),
+measured = {
+    "W, neutral prompts": gaps(neutral),
+    "W, hostile prompts": gaps(hostile),
+    "random directions, neutral": torch.cat([gaps(found) for found in randoms]),
 }
+pushed = {name: bootstrap(each, n=draws, seed=seed) for name, each in measured.items()}
 
 # %%
 difference, control = pushed["W, neutral prompts"], pushed["random directions, neutral"]
@@ -465,7 +481,7 @@ finding = (
     f"continuations; {len(randoms)} random directions add {control.value:.2f}"
 )
 plots.bar(
-    list(pushed),
+    [f"{name} (n = {len(each)})" for name, each in measured.items()],
     {"difference": list(pushed.values())},
     title=finding,
     x_label="direction, and kind of prompt",
@@ -511,6 +527,7 @@ sampled = lab.pairs.craft("rejection sampling", attempts=tried)
 fluency |= {
     ("sampled", side): lab.pairs.measure_fluency(sampled.kept, side)
     for side in ("chosen", "rejected")
+    if len(sampled.kept) > 1
 }
 recipes = {
     "PPLM, (a) neutral": ("(a) neutral", neutral, neutral.counts["attempted"]),
@@ -527,6 +544,7 @@ lab.show.table(
             **{
                 f"perplexity, {side}": str(fluency[key, side].interval(n=draws, seed=seed))
                 for side in ("chosen", "rejected")
+                if (key, side) in fluency
             },
         }
         for recipe, (key, found, used) in recipes.items()
@@ -553,7 +571,7 @@ from helpers.alignment.jsonl import read_pairs, write_pairs
 
 file = lab.build / "pairs" / "neutral.jsonl"
 write_pairs(file, neutral.kept, schema="published")
-assert read_pairs(file) == neutral.kept, "what was written must come back"
+assert not neutral.kept or read_pairs(file) == neutral.kept, "what was written must come back"
 print(
     f"{file.name}: {len(neutral.kept)} pairs, {file.stat().st_size / 1e3:.0f} kB, columns "
     f"prompt_text, unpert_gen_text, pert_gen_text"

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,32 @@ def test_wanted_stops_early_and_a_rerun_makes_nothing_twice(tmp_path, monkeypatc
     assert len(first.kept) == 2 and len(first.attempts) < 6
     monkeypatch.setattr("helpers.alignment.pairs.steer", lambda *args, **kwargs: pytest.fail("made again"))
     assert crafted(tmp_path, wanted=2).kept == first.kept
+
+
+def test_too_few_pairs_are_said_early_with_the_scorers_range(tmp_path, monkeypatch):
+    hf, tokenizer = load_hf(ModelSource(folder=tiny_model(tmp_path)))
+    monkeypatch.setattr("helpers.alignment.pairs.EARLY", 4)
+
+    def steer(hf, prompt_ids, keys, attribute, *_, **__):
+        written = tokenizer(" you" if attribute is None else " you are a pain")["input_ids"]
+        return torch.tensor([written] * len(keys))
+
+    monkeypatch.setattr("helpers.alignment.pairs.steer", steer)
+
+    def make(folder, rules, enough):
+        return craft(
+            hf, tokenizer, some_prompts(8), a_probe(), PPLM_SETTINGS, tmp_path / folder, seed=0,
+            batch_size=2, scorer=LengthScorer(), rules=rules, enough=enough,
+        )  # fmt: skip
+
+    said = r"0 of the first 4 attempts.*score 9\.00 above.*range here is [+-]\d.*pair_filter\.least_gap"
+    with pytest.warns(UserWarning, match=said) as warned:
+        make("few", PairRules(least_gap=9.0), 8)
+    assert len(warned) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make("few", PairRules(least_gap=9.0), 0)
+        make("enough", PairRules(least_gap=0.01), 8)
 
 
 def test_the_chosen_side_can_be_drawn(tmp_path):

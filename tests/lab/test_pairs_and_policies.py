@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,10 +13,12 @@ from helpers.alignment.pairs import PairRules, Selection
 from helpers.alignment.runs import TrainingRun
 from helpers.lab import Lab
 from helpers.lab import pairs as pairs_stage
-from helpers.lab.pairs import Pairs
+from helpers.lab import policies as policies_stage
+from helpers.lab.pairs import Pairs, enough_of, held_back, thresholds
 from helpers.lab.policies import Policies
+from helpers.language.metrics import Measure
 from helpers.language.texts import Prompt
-from helpers.profiles import FileText
+from helpers.profiles import FileText, PairFilter
 from tests.alignment.makers import some_pairs
 from tests.tiny_profile import tiny_profile
 
@@ -47,8 +50,8 @@ class Parity:
 def lab(tmp_path, monkeypatch):
     monkeypatch.setenv("TOXICITY_LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("TOXICITY_LAB_BUILD", str(tmp_path / "build"))
-    for recipe in pairs_stage.RULES:
-        monkeypatch.setitem(pairs_stage.RULES, recipe, PairRules())
+    monkeypatch.setattr(pairs_stage, "rules_of", lambda at, recipe: PairRules())
+    monkeypatch.setattr(policies_stage, "enough_of", lambda profile: 1)
     # A random model writes halves of characters, which the filters would drop.
     monkeypatch.setattr("helpers.alignment.pairs.BROKEN", None)
     path = tiny_profile(tmp_path)
@@ -98,7 +101,7 @@ def test_a_long_prompt_keeps_its_last_tokens(lab):
         lab.pairs.prompts("hostile")
 
 
-@pytest.mark.parametrize("recipe", [recipe for recipe in pairs_stage.RULES if recipe != "imported"])
+@pytest.mark.parametrize("recipe", ["neutral", "hostile", "random direction", "rejection sampling"])
 def test_pairs_come_back_from_the_cache_with_scores_and_counts(lab, recipe, monkeypatch):
     found = lab.pairs.craft(recipe)
     assert found.kept and sum(found.counts.values()) == 2 * found.counts["attempted"]
@@ -211,6 +214,53 @@ def test_too_few_pairs_are_refused(lab):
         lab.policies.train(some_pairs(3), seed=0)
     with pytest.raises(ValueError, match="fill a batch"):
         lab.policies.train(some_pairs(8), seed=0, valid=8)
+
+
+def test_a_source_with_too_few_pairs_is_left_out_and_none_at_all_names_the_knobs(lab, monkeypatch):
+    kept = {"neutral": some_pairs(3), "hostile": some_pairs(19), "rejection sampling": some_pairs(18)}
+    monkeypatch.setattr(Pairs, "craft", lambda self, recipe, **_: Selection(tuple(kept[recipe]), {}))
+    monkeypatch.setattr(policies_stage, "enough_of", lambda profile: 19)
+    assert lab.policies.sources == ("hostile",) and lab.policies.choose_recipe() == "hostile"
+    assert not lab.policies.sampled
+    monkeypatch.setattr(policies_stage, "enough_of", lambda profile: 20)
+    with pytest.raises(ValueError, match=r"neutral 3, hostile 19; it takes 20.*pair_filter.*data\.pairs"):
+        _ = Policies(lab.at, lab.pairs).sources
+    monkeypatch.setattr(policies_stage, "enough_of", lambda profile: 18)
+    assert len(Policies(lab.at, lab.pairs).sampled) == 18
+
+
+def test_enough_pairs_fill_a_batch_beside_those_held_back(lab):
+    profile = lab.profile
+    number = enough_of(profile)
+    held = lab.policies.held_back(some_pairs(number))
+    assert held >= 1 and number - held >= profile.dpo.batch
+    larger = profile.model_copy(update={"dpo": profile.dpo.model_copy(update={"batch": 16})})
+    assert enough_of(larger) - held_back(enough_of(larger), profile.counts.pairs_valid) == 16
+
+
+def test_thresholds_by_quantile_are_the_middle_of_the_scorers_own_spread(lab, monkeypatch):
+    """A scorer that keeps between .35 and .45 has no gap of .5: 3 of 1,400 pairs were kept."""
+    scores = torch.cat([torch.linspace(0.35, 0.45, 101), torch.tensor([0.9])]).double()
+    weights = torch.tensor([1.0] * 101 + [0.0])  # an empty continuation has no say
+
+    def evaluate(*_):
+        measures = {"toxicity": Measure(scores * weights, weights, "score")}
+        return SimpleNamespace(toxicity_names=["toxicity"], measures=measures)
+
+    monkeypatch.setattr(type(lab.at), "evaluate", evaluate)
+    assert thresholds(lab.at) == (0.5, 0.5)
+    asked = PairFilter(scale="quantile", least_gap=0.5, most_chosen=0.2)
+    object.__setattr__(lab.at, "profile", lab.profile.model_copy(update={"pair_filter": asked}))
+    assert thresholds(lab.at) == pytest.approx((0.05, 0.37))
+    scores.fill_(0.4)
+    with pytest.raises(ValueError, match="are all 0.4.*least_gap"):
+        thresholds(lab.at)
+
+
+def test_a_recipe_that_yields_nothing_is_an_empty_selection(lab, monkeypatch):
+    monkeypatch.setattr(pairs_stage, "rejection_sampling", lambda *_, **__: ())
+    found = lab.pairs.craft("rejection sampling")
+    assert found.kept == () and found.counts == {"attempted": 0, "kept": 0}
 
 
 def test_few_pairs_are_not_all_held_back(lab):
