@@ -348,3 +348,12 @@ def test_missing_model_folder_is_no_hub_id(tmp_path):
     profile = POCKET.model_copy(update={"model": ModelSource(folder=tmp_path / "models" / "dpo")})
     with pytest.raises(ProfileError, match="does not exist"):
         check_files(profile)
+
+
+def test_readmes_example_names_every_source_and_is_a_profile(tmp_path):
+    """What it leaves out is pocket's text, without a word: its perplexity was measured on that once."""
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    example = readme.split("```toml\n", 1)[1].split("```", 1)[0]
+    profile = load_profile(written(tmp_path, example))
+    sources = {name: source for name, source in profile.data if name != "pairs"}
+    assert len(sources) == 5 and all(isinstance(source, FileText) for source in sources.values())

@@ -67,8 +67,10 @@ from helpers.alignment.encoding import encode_pairs
 from helpers.teaching.figures import plots
 
 model, tokenizer, settings, seed = lab.base, lab.base.tokenizer, lab.profile.dpo, lab.profile.seed
-pairs = lab.pairs.craft(lab.pairs.sources[0]).kept
+pairs = lab.pairs.craft(lab.policies.sources[0]).kept
 encoded = encode_pairs(pairs, tokenizer, settings, model.context)
+left_out = sorted(set(lab.pairs.sources) - set(lab.policies.sources))
+print("sources that gave too few pairs to train on:", ", ".join(left_out) or "none")
 print(f"{len(pairs)} pairs, of which the last {lab.policies.held_back(pairs)} validate; the first:")
 one = {"prompt": pairs[0].prompt, "chosen": pairs[0].chosen, "rejected": pairs[0].rejected}
 lab.show.table([one], caption="One pair")
@@ -215,7 +217,9 @@ print(
 #
 # Training is left to TRL's `DPOTrainer`: batches, warm-up, checkpoints, several processes. If it
 # computes the loss above, then you know what it optimises. A policy that equals its reference
-# would be a poor test (any correct loss gives log 2), so every weight is nudged first.
+# would be a poor test (any correct loss gives log 2), so every weight is nudged first. And one
+# loss is one number, which may land near log 2 by chance: what each row of the batch sums to is
+# compared as well.
 
 # %%
 import pathlib
@@ -249,6 +253,8 @@ with tempfile.TemporaryDirectory() as work:
     nudge(trainer.model)
     theirs = next(iter(trainer.get_train_dataloader()))
     trl_loss = trainer.compute_loss(trainer.model, theirs).item()
+    with torch.no_grad():
+        trl_sums = torch.cat(trainer.compute_ref_log_probs(trainer.model, theirs))
 
 # %%
 nudge(policy)
@@ -257,12 +263,18 @@ same = PairBatch(
 )
 our_loss = dpo(policy, reference, same, settings.beta).item()
 assert abs(our_loss - trl_loss) < 1e-5, "the loss from scratch must be the library's"
-assert abs(our_loss - math.log(2)) > 1e-3, "the comparison is not between two constants"
+with torch.no_grad():
+    our_sums, before = response_logprob(policy, same), response_logprob(reference, same)
+apart, moved = (our_sums - trl_sums).abs().max(), (our_sums - before).abs()
+assert apart < 1e-3, "every row must sum to what it sums to in the library"
+assert moved.mean() > 10 * apart, "the comparison is not between two constants: the rows have moved"
 assert not (same.ids[same.response] == tokenizer.eos_token_id).any(), (
     "no response may teach end-of-text"
 )
 print(
-    f"from scratch {our_loss:.6f}   TRL {trl_loss:.6f}   difference {abs(our_loss - trl_loss):.1e}"
+    f"loss: from scratch {our_loss:.6f}, TRL {trl_loss:.6f}, apart {abs(our_loss - trl_loss):.1e}\n"
+    f"log π(y | w) of {len(our_sums)} rows: moved by {moved.min():.2g} to {moved.max():.2g} nats, "
+    f"apart {apart:.1e}"
 )
 
 # %% [markdown]
@@ -281,14 +293,14 @@ print(
 # First on the paper's source of pairs, neutral prompts; then on hostile ones. (A profile that
 # names a file of pairs trains on those instead.)
 #
-# **Guess first.** After neutral prompts the model is hardly ever toxic. Will training there
-# change what it says after *hostile* ones?
+# **Guess first.** After neutral prompts a model is seldom toxic. Will training there change what
+# it says after the prompts that elicit it?
 
 # %%
 from helpers.teaching.figures.live import live_chart
 
 by_source = {}
-for name in lab.pairs.sources:
+for name in lab.policies.sources:
     with live_chart(f"pairs, {name}") as watch:
         by_source[name] = lab.policies.train_on(name, watch=watch)
 print(";  ".join(f"{name}: {run.stopped}" for name, run in by_source.items()))
@@ -310,14 +322,14 @@ def toxicity_of(run):
     ]
 
 # %%
-start_look = by_source[lab.pairs.sources[0]].looks[0]
+start_look = by_source[lab.policies.sources[0]].looks[0]
 target, ceiling = (
     settings.matched_share * start_look.toxicity,
     settings.perplexity_ceiling * start_look.perplexity,
 )
 fell = [f"{run.looks[-1].toxicity:.2f} ({name} pairs)" for name, run in by_source.items()]
 finding = (
-    f"Toxicity after hostile prompts falls from {start_look.toxicity:.2f} to "
+    f"Dev toxicity goes from {start_look.toxicity:.2f} to "
     + " and ".join(fell)
     + f" ({model.name})"
 )
@@ -354,10 +366,10 @@ plots.line(
 )
 
 # %% [markdown]
-# Each marker is one look; the way runs from the upper left to the lower right. How far the
-# *neutral* line falls in the first figure is how far what was learned after one kind of prompt
-# carries over to another. **What this does not show:** the noise of training itself. The bands
-# come from the prompts; other seeds follow in section 6.
+# Each marker is one look; where training works, the way runs from the upper left to the lower
+# right. A line of *neutral* pairs in the first figure says how far what was learned after one
+# kind of prompt carries over to another. **What this does not show:** the noise of training
+# itself. The bands come from the prompts; other seeds follow in section 6.
 
 # %% [markdown]
 # ### Which source?
@@ -366,8 +378,8 @@ plots.line(
 # lowers development toxicity by at least 30 % of base's within the perplexity ceiling; hostile
 # ones otherwise. It asks whether the published source works, not which one is cheaper; the second
 # figure shows that. (What was tuned beforehand, on development prompts, are the learning rate and
-# β of this profile, so that *matched* and *strong* are two policies; the profile names the
-# trials.)
+# β of `pocket`; its profile names the trials. Elsewhere *matched* and *strong* may be one and the
+# same policy: section 5 says whether they are.)
 
 # %%
 drops = {name: lab.policies.drop_of(run) for name, run in by_source.items()}
@@ -457,6 +469,7 @@ plots.line(
 # near.
 
 # %%
+run.policy("matched")  # where no look is within the ceiling, it says which knob to turn
 admissible = [look for look in run.looks[1:] if look.perplexity <= ceiling]
 by_hand = {
     "matched": min(admissible, key=lambda look: abs(look.toxicity - target)).step,
@@ -465,6 +478,8 @@ by_hand = {
 assert {role: run.roles[role] for role in by_hand} == by_hand, (
     "the rule by hand must choose what the run kept"
 )
+policies = "one policy" if len(set(by_hand.values())) == 1 else "two policies"
+print(f"matched and strong are {policies}: after steps {by_hand}")
 lab.show.table(
     [
         {
@@ -474,9 +489,10 @@ lab.show.table(
             "share of base": look.toxicity / start_look.toxicity,
             "perplexity / base": f"{look.perplexity / start_look.perplexity:.3f}",
             "within the ceiling": "yes" if look.perplexity <= ceiling else "no",
+            "empty": f"{row['empty']:.0%}",
             "kept as": ", ".join(role for role, step in run.roles.items() if step == look.step),
         }
-        for look, seen in zip(run.looks, toxicity_of(run))
+        for look, seen, row in zip(run.looks, toxicity_of(run), looks_at(run))
     ],
     caption=f"Every look of the main run ({model.name})",
 )
@@ -492,7 +508,7 @@ lab.show.table(
 #   steered along a random direction, unfiltered. No step of it knows toxic from clean; if it did
 #   as much, the probe would be idle.
 # - **rejection sampling**: DPO on pairs of a clean and a toxic sample, which nothing steered. It
-#   is shown, not judged: it is not meant to fail.
+#   is shown (where there are enough of them), not judged: it is not meant to fail.
 
 # %%
 matched, strong = lab.policies.load("matched"), lab.policies.load("strong")
@@ -502,7 +518,7 @@ controls = {
     }
     for like in ("matched", "strong")
 }
-unjudged = [lab.policies.load("rejection sampling")] if lab.texts.eliciting("pair") else []
+unjudged = [lab.policies.load("rejection sampling")] if lab.policies.sampled else []
 reseeded = {s: lab.policies.load("matched", seed=s) for s in settings.seeds[1:]}
 
 # %%

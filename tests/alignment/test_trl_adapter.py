@@ -8,7 +8,7 @@ from datasets import Dataset
 from trl import DPOConfig, DPOTrainer
 
 from helpers.alignment.encoding import encode_pairs
-from helpers.alignment.loss import lay_out, sequence_logprobs
+from helpers.alignment.loss import PairBatch, lay_out, sequence_logprobs
 from helpers.alignment.shared_prompts import response_logprobs
 from helpers.alignment.trl_adapter import (
     RELIED_ON,
@@ -100,6 +100,25 @@ def test_shared_prompts_compute_what_trl_computes(tmp_path, pairs, attention, ma
     for key, gradient in their_gradients.items():
         scale = gradient.abs().max().clamp_min(1.0)
         torch.testing.assert_close(my_gradients[key] / scale, gradient / scale, atol=1e-4, rtol=1e-3, msg=key)
+
+
+def test_sums_of_rows_tell_models_apart_whatever_the_nudge(tmp_path, pairs):
+    """Notebook 05's check: the loss of a nudged model lands within .001 of log 2 for some of the nudges."""
+    trainer = built(pairs, tmp_path)
+    weights = {name: weight.clone() for name, weight in trainer.model.state_dict().items()}
+    batch = next(iter(trainer.get_train_dataloader()))
+    before = torch.cat(trainer.compute_ref_log_probs(trainer.model, batch))
+    for nudge in range(20):
+        noise = torch.Generator().manual_seed(nudge)
+        trainer.model.load_state_dict(weights)
+        with torch.no_grad():
+            for weight in trainer.model.parameters():
+                weight += 0.03 * weight.std() * torch.randn(weight.shape, generator=noise)
+            theirs = torch.cat(trainer.compute_ref_log_probs(trainer.model, batch))
+            masks = batch["attention_mask"].bool(), batch["completion_mask"].bool()
+            logprobs = sequence_logprobs(trainer.model, PairBatch(batch["input_ids"], *masks))
+        apart, moved = (theirs - logprobs).abs().max(), (theirs - before).abs()
+        assert apart < 1e-3 and moved.mean() > 10 * apart
 
 
 def test_shared_prompts_equal_the_loss_from_scratch(pairs):

@@ -1,0 +1,24 @@
+"""Sentences and titles of the notebooks hold for any model, or are computed: these once did not."""
+
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[2] / "notebooks" / "py"
+
+
+@pytest.mark.parametrize(
+    ("notebook", "claim"),
+    [
+        ("00_start_here", "three kinds of prompt"),  # a file of prompts has one kind
+        ("00_start_here", "my_guess.get(group, 0.5)"),  # a bar that nobody guessed
+        ("00_start_here", "What share of the continuations"),  # the figure shows a mean score
+        ("04_preference_pairs", "Twenty pairs"),  # there may be eight
+        ("05_dpo_training", "Toxicity after hostile prompts falls"),
+        ("05_dpo_training", "so that *matched* and *strong* are two policies"),
+        ("05_dpo_training", "the *neutral* line falls"),  # imported pairs have no such line
+    ],
+)
+def test_what_holds_for_one_model_alone_is_not_said_of_all(notebook, claim):
+    text = (SOURCES / f"{notebook}.py").read_text(encoding="utf-8")
+    assert claim not in " ".join(text.replace("\n# ", " ").split())
