@@ -44,8 +44,6 @@ def lab(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TOXICITY_LAB_CACHE", str(folder / "cache"))
         patch.setenv("TOXICITY_LAB_BUILD", str(folder / "build"))
-        # The model has GPT-2's vocabulary, its tokenizer a tiny one's.
-        patch.setattr("helpers.language.checks.PADDED_VOCABULARY", 1.0)
         yield Lab.start("03_steering", folder / "medium.toml")
 
 
