@@ -1,14 +1,18 @@
 """How an exercise is checked: on random inputs, with a helpful word where the mistake is a known one."""
 
+import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 Answer = Callable[..., Any]
 Inputs = tuple[Any, ...]
+Agree = Callable[[Tensor, Tensor], bool]
+Demand = Callable[[Answer, Inputs], str | None]
 ROUNDS = 5
 
 
@@ -29,10 +33,15 @@ def close(one: Tensor, other: Tensor) -> bool:
 
 @dataclass(frozen=True)
 class Mistake:
-    """A wrong answer somebody may well give, and the sentence that helps them on."""
+    """A wrong answer somebody may well give, and the sentence that helps them on.
+
+    `agree` says when an answer counts as this one, where that is more than the exercise's own rule: an
+    answer that left its sign to chance, say, is known by its line.
+    """
 
     wrong: Answer
     help: str
+    agree: Agree | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,8 @@ class Exercise:
         mistakes: wrong answers that are recognised, the likeliest first.
         passed: what the reader has shown, said when the answer is right.
         agree: when an answer counts as equal to another; default up to rounding.
+        demands: what else a right answer does, tried on the first round's inputs once all rounds are right;
+            each calls the answer as it likes, and returns the sentence that helps where it does not hold.
 
     Example, in a module of `exercises`:
         `check_auroc = Exercise("auroc", _scores, _auroc, (Mistake(_reversed, "…"),), "…")`
@@ -57,7 +68,8 @@ class Exercise:
     right: Answer
     mistakes: tuple[Mistake, ...]
     passed: str
-    agree: Callable[[Tensor, Tensor], bool] = close
+    agree: Agree = close
+    demands: tuple[Demand, ...] = ()
 
     def __call__(self, student: Answer) -> None:
         """Prints one line if the answer is right, or still blank.
@@ -67,7 +79,7 @@ class Exercise:
         """
         for round_number in range(ROUNDS):
             inputs = self.draw(round_number)
-            given = tuple(_copy(item) for item in inputs)
+            given = copy.deepcopy(inputs)
             try:
                 answer = student(*given)
             except NotImplementedError:
@@ -80,46 +92,62 @@ class Exercise:
                     f"{self.name} changed its inputs in place. Work on a copy: the caller may "
                     f"need them again."
                 )
-            self._judge(answer, inputs)
-            if not close(_tensor(answer), _tensor(student(*map(_copy, inputs)))):
+            got, wanted = numbers(answer), numbers(self.right(*inputs))
+            if not self.agree(got, wanted):
+                raise CheckFailed(f"{self.name}{self._recognise(student) or _difference(got, wanted)}")
+            if not close(got, self._again(student, inputs)):
                 raise CheckFailed(
                     f"{self.name} answers differently when asked twice. Use the seed it is given."
                 )
+        for demand in self.demands:
+            if help_on := demand(student, self.draw(0)):
+                raise CheckFailed(f"{self.name}: {help_on}")
         print(f"✓ {self.name}: {self.passed}")
 
     def draw(self, round_number: int) -> Inputs:
         """The inputs of one round, the same on every machine."""
         return self.inputs(torch.Generator().manual_seed(20_240_103 + round_number))
 
-    def _judge(self, answer: Any, inputs: Inputs) -> None:
-        wanted, got = _tensor(self.right(*inputs)), _tensor(answer)
-        if self.agree(got, wanted):
-            return
+    def _again(self, student: Answer, inputs: Inputs) -> Tensor:
+        return numbers(student(*copy.deepcopy(inputs)))
+
+    def _recognise(self, student: Answer) -> str | None:
+        """The help of the mistake that gives the same answers in *every* round: in one, others may too."""
+        rounds = [self.draw(number) for number in range(ROUNDS)]
+        answered = [(inputs, self._again(student, inputs)) for inputs in rounds]
         for mistake in self.mistakes:
-            if self.agree(got, _tensor(mistake.wrong(*inputs))):
-                raise CheckFailed(f"{self.name}: {mistake.help}")
-        if got.shape != wanted.shape:
-            raise CheckFailed(
-                f"{self.name} returned shape {tuple(got.shape)}, wanted {tuple(wanted.shape)}. "
-                "Which axis should have been summed over, or kept?"
-            )
-        if not got.isfinite().all():
-            raise CheckFailed(f"{self.name} returned nan or infinity. Is something divided by zero?")
-        gap = (got - wanted).abs()
-        where = tuple(int(place) for place in torch.unravel_index(gap.argmax(), gap.shape))
-        place = f" at index {where}" if where else ""
-        raise CheckFailed(
-            f"{self.name} is off by up to {gap.max():.3g}{place}: wanted {wanted[where]:.4g}, "
-            f"got {got[where]:.4g}. Try it by hand on the smallest input you can think of."
+            same = mistake.agree or self.agree
+            if all(same(got, numbers(mistake.wrong(*inputs))) for inputs, got in answered):
+                return f": {mistake.help}"
+        return None
+
+
+def _difference(got: Tensor, wanted: Tensor) -> str:
+    """What is wrong with an answer whose mistake is not a known one."""
+    if got.shape != wanted.shape:
+        return (
+            f" returned shape {tuple(got.shape)}, wanted {tuple(wanted.shape) or 'a single number'}. "
+            "Which axis should have been summed over, or kept?"
         )
+    if not got.isfinite().all():
+        return " returned nan or infinity. Is something divided by zero, or the logarithm of zero taken?"
+    gap = (got - wanted).abs()
+    where = tuple(int(place) for place in torch.unravel_index(gap.argmax(), gap.shape))
+    place = f" at index {where}" if where else ""
+    return (
+        f" is off by up to {gap.max():.3g}{place}: wanted {wanted[where]:.4g}, "
+        f"got {got[where]:.4g}. Try it by hand on the smallest input you can think of."
+    )
 
 
-def _tensor(answer: Any) -> Tensor:
-    """A number, a tuple of numbers, an array or a tensor as float64."""
+def numbers(answer: Any) -> Tensor:
+    """A number, an array, a tensor, or a tuple or list of such as float64."""
     if isinstance(answer, Tensor):
         return answer.detach().double().cpu()
     try:
-        return torch.as_tensor(answer, dtype=torch.float64)
+        if isinstance(answer, tuple | list):
+            return torch.stack([numbers(part) for part in answer])
+        return torch.from_numpy(np.array(answer, dtype=np.float64))
     except (TypeError, ValueError, RuntimeError) as error:
         kind = type(answer).__name__
         raise CheckFailed(
@@ -127,9 +155,9 @@ def _tensor(answer: Any) -> Tensor:
         ) from error
 
 
-def _copy(item: Any) -> Any:
-    return item.clone() if isinstance(item, Tensor) else item
-
-
 def _same(given: Any, kept: Any) -> bool:
-    return torch.equal(given, kept) if isinstance(given, Tensor) else given is kept
+    if isinstance(given, Tensor):
+        return torch.equal(given, kept)
+    if is_dataclass(given):
+        return all(_same(part, vars(kept)[name]) for name, part in vars(given).items())
+    return bool(given == kept)

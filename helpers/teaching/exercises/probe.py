@@ -4,7 +4,7 @@ import torch
 from torch import Generator, Tensor
 
 from helpers.teaching.exercises.checks import Exercise, Inputs, Mistake
-from helpers.teaching.exercises.draws import labels, normal, right_padding
+from helpers.teaching.exercises.draws import coin, labels, normal, right_padding
 
 
 def _stream(generator: Generator) -> Inputs:
@@ -60,6 +60,10 @@ check_masked_mean = Exercise(
             lambda resid, mask: _average(resid, mask, first=1).mean(dim=0),
             "all texts are averaged into one vector. Keep the batch axis: one mean for each text.",
         ),
+        Mistake(
+            lambda resid, mask: torch.stack([row[real][-1] for row, real in zip(resid, mask, strict=True)]),
+            "this is the last position alone. The mean of all real ones from 1 on was asked for.",
+        ),
     ),
     passed="only real positions from 1 on are averaged, text by text.",
 )
@@ -108,6 +112,20 @@ check_mean_difference_direction = Exercise(
             lambda features, toxic: _unit(features[toxic].sum(dim=0) - features[~toxic].sum(dim=0)),
             "sums of classes of different size are subtracted. Take the mean of each class first.",
         ),
+        Mistake(
+            lambda features, toxic: _unit(
+                _unit(features[toxic].mean(dim=0)) - _unit(features[~toxic].mean(dim=0))
+            ),
+            "each mean was given length one before they were subtracted. Subtract first.",
+        ),
+        Mistake(
+            lambda features, toxic: _unit(_difference(features / features.norm(dim=1, keepdim=True), toxic)),
+            "each text's features were given length one. Only the result should have it.",
+        ),
+        Mistake(
+            lambda features, toxic: _difference(features, toxic) / _difference(features, toxic).abs().sum(),
+            "the entries were divided by the sum of their sizes. A unit vector's *squares* sum to one.",
+        ),
     ),
     passed="it has length one and points from the clean mean to the toxic one.",
 )
@@ -115,8 +133,10 @@ check_mean_difference_direction = Exercise(
 
 def _scores(generator: Generator) -> Inputs:
     toxic = labels(generator, texts=24, toxic=7)
-    # Few levels, so that ties between the classes occur; shifted, so that 0 is a poor threshold.
-    return torch.round(1.5 * normal(generator, 24) + toxic) / 2 + 0.5, toxic
+    # Few levels, so that ties between the classes occur; shifted, so that 0 is a poor threshold. In some
+    # rounds the toxic texts score lower: AUROC is below one half there, and must say so.
+    sign = 1 if coin(generator) else -1
+    return torch.round(1.5 * normal(generator, 24) + sign * toxic.float()) / 2 + 0.5, toxic
 
 
 def _pairs(scores: Tensor, toxic: Tensor, tie: float = 0.5) -> Tensor:
@@ -149,6 +169,14 @@ check_auroc = Exercise(
         Mistake(
             lambda scores, toxic: _pairs(scores, toxic) * toxic.sum() * (~toxic).sum(),
             "this is the number of pairs in order. Divide by the number of all pairs.",
+        ),
+        Mistake(
+            lambda scores, toxic: max(_pairs(scores, toxic), 1 - _pairs(scores, toxic)),
+            "a score that ranks the wrong way round is below one half. Do not turn it.",
+        ),
+        Mistake(
+            lambda scores, toxic: _pairs(scores, toxic) * toxic.sum() * (~toxic).sum() / len(toxic) ** 2,
+            "this divides by all pairs of texts. Count those of one toxic and one clean text only.",
         ),
     ),
     passed="it is the share of toxic–clean pairs in the right order, ties counting one half.",

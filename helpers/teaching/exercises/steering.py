@@ -8,7 +8,11 @@ from helpers.teaching.exercises.draws import normal
 
 
 def _edit(generator: Generator) -> Inputs:
-    return normal(generator, 2, 5, 4), 3 * normal(generator, 4), 2.5
+    # A cached generation step has one position; directions are shorter and longer than one.
+    positions = int(torch.randint(1, 6, (1,), generator=generator))
+    length, strength = (0.3 + 4 * torch.rand(2, generator=generator)).tolist()
+    direction = normal(generator, 4)
+    return normal(generator, 2, positions, 4), length * direction / direction.norm(), strength
 
 
 def _at_last(resid: Tensor, direction: Tensor, strength: float) -> Tensor:
@@ -21,6 +25,11 @@ def _without(resid: Tensor, direction: Tensor, strength: float) -> Tensor:
     unit = direction / direction.norm()
     return resid - strength * (resid @ unit)[..., None] * unit
 
+
+_PROJECTED = (
+    "the stream's own component was taken out, more where it was larger. That is a projection; the task is "
+    "a subtraction, of the same vector everywhere."
+)
 
 check_subtract_everywhere = Exercise(
     name="subtract_everywhere",
@@ -38,8 +47,23 @@ check_subtract_everywhere = Exercise(
         Mistake(_at_last, "only the last position was edited. Every position must change."),
         Mistake(
             _without,
-            "the stream's own component was removed, more where it was larger. Subtract the same "
-            "vector everywhere.",
+            _PROJECTED,
+        ),
+        Mistake(
+            lambda resid, direction, strength: _without(resid, direction, 1.0),
+            _PROJECTED,
+        ),
+        Mistake(
+            lambda resid, direction, strength: resid - strength * direction / direction.norm() ** 2,
+            "the direction was divided by its squared length. Once is enough.",
+        ),
+        Mistake(
+            lambda resid, direction, strength: resid - direction / direction.norm(),
+            "`strength` makes no difference. It says how many unit vectors are subtracted.",
+        ),
+        Mistake(
+            lambda resid, direction, strength: resid - strength * direction / direction.abs().sum(),
+            "the entries were divided by the sum of their sizes. A unit vector's *squares* sum to one.",
         ),
     ),
     passed="every position moves by the same vector, and the stream given is left as it was.",
@@ -79,6 +103,18 @@ check_perplexity = Exercise(
         Mistake(
             lambda losses, counts: (losses.sum() / counts.sum()).exp(),
             "the losses given are means already. Multiply each by its number of tokens before summing.",
+        ),
+        Mistake(
+            lambda losses, counts: (losses * counts).sum().exp(),
+            "this is one over the probability of the whole text. Divide by the number of tokens before exp.",
+        ),
+        Mistake(
+            lambda losses, counts: 2 ** ((losses * counts).sum() / counts.sum()),
+            "the base is 2, but the losses are natural logarithms.",
+        ),
+        Mistake(
+            lambda losses, counts: (-(losses * counts).sum() / counts.sum()).exp(),
+            "the sign is lost: this is a probability per token. Perplexity is at least one.",
         ),
     ),
     passed="it is the exponential of the mean loss per token, whatever the windows hold.",
