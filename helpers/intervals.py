@@ -1,4 +1,4 @@
-"""Bootstrap 95 % intervals: how far a figure would move had other texts, prompts or neurons been drawn."""
+"""95 % intervals, most by bootstrap: how far a figure would move had other texts or prompts been drawn."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NUMBERS_AT_ONCE = 4_000_000
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and the 95 % bootstrap interval around it, in the figure's own unit.
+    """A figure and the 95 % interval around it, in the figure's own unit.
 
     All three are NaN where there is nothing to take the figure of: `UNDEFINED`.
 
@@ -76,6 +76,23 @@ def share(part: float, whole: float) -> float:
     return part / whole if whole else math.nan
 
 
+def wilson(part: int, whole: int) -> Interval:
+    """The share `part / whole` with its Wilson score interval, which 0 of n leaves room above.
+
+    A bootstrap draws nothing but zeros from n zeros: it would call a share certain that n items cannot rule
+    out. Source: Wilson 1927. Raises ValueError unless 0 ≤ part ≤ whole and whole > 0.
+
+    Example:
+        >>> str(wilson(0, 20))
+        '0 [0, 0.161]'
+    """
+    if not 0 <= part <= whole or whole == 0:
+        raise ValueError(f"A share wants some items, and no more parts than those: not {part} of {whole}.")
+    found = scipy.stats.binomtest(part, whole).proportion_ci(LEVEL, method="wilson")
+    # Rounding can leave an end on the wrong side of 0 or 1.
+    return Interval(part / whole, min(found.low, part / whole), max(found.high, part / whole))
+
+
 def bootstrap(
     values: Sample,
     statistic: Callable[..., Any] = np.mean,
@@ -92,13 +109,18 @@ def bootstrap(
         n: how many resamples.
         method: "percentile", "basic" or "BCa" (scipy.stats.bootstrap's).
 
-    Without spread the interval has width 0. Raises ValueError for fewer than two values or for NaN.
+    Without spread the interval has width 0; but of a share, truth values that are all alike, it is Wilson's.
+    Raises ValueError for fewer than two values or for NaN.
 
     Example:
         >>> bootstrap([1.0, 1.0, 1.0], seed=0)
         Interval(value=1.0, low=1.0, high=1.0)
     """
-    return bootstrap_groups([_numbers(values, "values")], statistic, n=n, seed=seed, method=method)
+    numbers = _numbers(values, "values")
+    truths = _array(values).dtype == bool
+    if truths and statistic is np.mean and len(numbers) > 1 and numbers.min() == numbers.max():
+        return wilson(int(numbers.sum()), len(numbers))
+    return bootstrap_groups([numbers], statistic, n=n, seed=seed, method=method)
 
 
 def paired_bootstrap(

@@ -14,6 +14,7 @@ from helpers.intervals import (
     paired_bootstrap,
     percentile_interval,
     resampling_weights,
+    wilson,
 )
 
 METHODS = ["percentile", "basic", "BCa"]
@@ -66,6 +67,29 @@ def test_tensors_lists_and_truth_values_are_read_alike():
     assert bootstrap(torch.tensor(right), seed=0) == from_list
     assert bootstrap(np.array(right), seed=0) == from_list
     assert from_list.value == 0.75
+
+
+def test_none_of_n_leaves_room_above_and_all_of_n_below():
+    none, every = bootstrap(torch.zeros(20, dtype=torch.bool), seed=0), bootstrap(np.full(20, True), seed=0)
+    z = 1.959964
+    assert none.bounds == pytest.approx((0.0, z**2 / (20 + z**2)))
+    assert every.bounds == pytest.approx((20 / (20 + z**2), 1.0))
+    assert paired_bootstrap(np.zeros(20), np.zeros(20), seed=0).width == 0  # a difference is no share
+
+
+@given(st.integers(1, 400), st.data())
+@settings(max_examples=40, deadline=None)
+def test_wilson_is_where_a_share_is_one_score_error_from_the_count(n, data):
+    found = wilson(data.draw(st.integers(0, n)), n)
+    for end in found.bounds:
+        assert abs(found.value - end) == pytest.approx(1.959964 * (end * (1 - end) / n) ** 0.5, abs=1e-6)
+    assert 0 <= found.low <= found.value <= found.high <= 1 and found.width > 0
+
+
+def test_a_share_of_nothing_is_refused():
+    for part, whole in ((0, 0), (3, 2), (-1, 2)):
+        with pytest.raises(ValueError, match="share"):
+            wilson(part, whole)
 
 
 def test_other_statistics_reduce_along_the_sample():

@@ -152,6 +152,8 @@ class _Pauses(TrainerCallback):
                 "step": state.global_step,
                 "loss": logs["loss"],
                 "margin": logs["rewards/margins"],
+                "chosen": logs["rewards/chosen"],
+                "rejected": logs["rewards/rejected"],
                 "accuracy": logs["rewards/accuracies"],
                 "learning_rate": logs["learning_rate"],
                 "gradient_norm": logs["grad_norm"],
@@ -166,6 +168,8 @@ class _Pauses(TrainerCallback):
             "step": state.global_step,
             "validation_loss": metrics["eval_loss"],
             "validation_margin": metrics["eval_rewards/margins"],
+            "validation_chosen": metrics["eval_rewards/chosen"],
+            "validation_rejected": metrics["eval_rewards/rejected"],
             "validation_accuracy": metrics["eval_rewards/accuracies"],
         }
         if self.trainer.accelerator.is_main_process:

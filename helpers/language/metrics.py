@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional as F
 
-from helpers.intervals import UNDEFINED, Interval, percentile_interval, resampling_weights
+from helpers.intervals import UNDEFINED, Interval, percentile_interval, resampling_weights, wilson
 from helpers.language.generation import Continuations
 from helpers.language.models import LanguageModel
 from helpers.language.tokens import pad
@@ -58,7 +58,13 @@ class Measure:
         return self.finish((draws @ self.totals) / (draws @ self.weights))
 
     def interval(self, *, n: int = 1000, seed: int) -> Interval:
-        """The figure with its bootstrap 95 % interval over the items."""
+        """The figure with its bootstrap 95 % interval over the items.
+
+        Where every item stands at 0, or every one at 1, resampling moves nothing: the interval is Wilson's.
+        """
+        counted = self.totals[self.weights > 0] / self.weights[self.weights > 0]
+        if not self.exponential and len(counted) and ((counted == 0).all() or (counted == 1).all()):
+            return wilson(int(counted.sum()), len(counted))
         draws = resampling_weights(len(self.totals), n=n, seed=seed).double()
         return self._interval(self.value, self.resampled(draws))
 

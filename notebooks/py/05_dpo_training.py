@@ -32,10 +32,11 @@
 #
 # - write the DPO loss in under twenty lines and say which line is which term,
 # - see the mask: which tokens are pulled, which way, and that the prompt's are not,
-# - show that your loss is the training library's, to five digits,
+# - show that your loss is the training library's, to five digits, and take one of its steps,
+# - say what the loss pushes on: the chosen texts up, or the rejected ones down,
 # - choose a policy on development data by a rule fixed beforehand, and report it on other prompts
 #   beside a control,
-# - tell an over-trained policy from a good one, which reward accuracy cannot.
+# - look for the signs of over-training, of which reward accuracy is none.
 #
 # | you need | how much |
 # |---|---|
@@ -160,12 +161,11 @@ lab.show.table(
 )
 
 # %% [markdown]
-# The first rows are the chosen sides, the last ones the rejected sides of the same prompts; what
-# a length limit cut off simply ends. **What this does not show:** how hard each of these tokens
-# is pulled.
+# The first rows are the chosen sides, the last ones the rejected sides of the same prompts. A text
+# that a length limit cut off simply ends.
 #
-# The pull is the derivative of the loss with respect to the token's log-probability. **Guess
-# first.** Is it stronger on an insult than on a full stop?
+# How hard is each of these tokens pulled? The pull is the derivative of the loss with respect to
+# the token's log-probability. **Guess first.** Is it stronger on an insult than on a full stop?
 
 # %%
 from helpers.alignment.loss import token_logprobs
@@ -180,24 +180,71 @@ chosen, rejected = (settings.beta * (log_pi - log_ref)).chunk(2)
 assert (slope[~batch.response] == 0).all(), "prompt and padding contribute exactly nothing"
 
 # %%
-for row, caption in ((0, "chosen: pulled up"), (len(few), "rejected: pushed down")):
-    real = batch.mask[row]
-    display(
-        lab.show.tokens(
-            model.token_strings(batch.ids[row][real]),
-            -slope[row][real],
-            scale=slope.abs().max().item(),
-            caption=caption,
-            value_label="−∂loss/∂log p",
+def show_pull(pull, value_label):
+    """One pair, each token coloured by how hard it is pulled up (or pushed down)."""
+    for row, caption in ((0, "chosen: pulled up"), (len(few), "rejected: pushed down")):
+        real = batch.mask[row]
+        strings, scale = model.token_strings(batch.ids[row][real]), slope.abs().max().item()
+        display(
+            lab.show.tokens(
+                strings, pull[row][real], scale=scale, caption=caption, value_label=value_label
+            )
         )
-    )
+
+
+show_pull(-slope, "−∂loss/∂log p")
 
 # %% [markdown]
 # Every token of a response is moved with the same force, $\beta\,\sigma(-\text{margin})$ divided
 # by the number of pairs: up in the chosen text, down in the rejected one. The prompt's tokens
-# feel none at all. DPO is not told *which* word made a text toxic. **What this does not show:**
-# where the force ends up. What both sides share is pulled both ways and cancels, but only in the
-# weights.
+# feel none at all. DPO is not told *which* word made a text toxic.
+#
+# But a log-probability is not what a network puts out. It puts out *logits* $z$, and
+# $\partial \log p / \partial z = 1 - p$ for the token's own logit. **Guess first.** On which side
+# does more of the pull get through to the logits?
+
+# %%
+with torch.no_grad():
+    where = (batch.mask.long().cumsum(dim=1) - 1).clamp_min(0)
+    z = policy(
+        input_ids=batch.ids, attention_mask=batch.mask.long(), position_ids=where
+    ).logits[:, :-1]
+z.requires_grad_()
+log_p = z.log_softmax(dim=-1).gather(-1, batch.ids[:, 1:, None]).squeeze(-1)
+log_p.backward(slope[:, 1:])  # the chain rule: the pull on log p, handed on to z
+on_logits = torch.zeros_like(slope)
+on_logits[:, 1:] = z.grad.gather(-1, batch.ids[:, 1:, None]).squeeze(-1)
+p = taken.detach().exp()
+assert torch.allclose(on_logits, slope * (1 - p), atol=1e-5), "the pull on log p, times 1 − p"
+show_pull(-on_logits, "−∂loss/∂logit")
+
+# %%
+more = encoded[:64]
+many = lay_out(
+    [one.prompt for one in more],
+    [one.chosen for one in more],
+    [one.rejected for one in more],
+    padding=tokenizer.eos_token_id,
+)
+with torch.no_grad():
+    left = 1 - token_logprobs(reference, many.ids, many.mask).exp()
+halves = {"chosen": slice(len(more)), "rejected": slice(len(more), None)}
+gets_through = {side: left[rows][many.response[rows]] for side, rows in halves.items()}
+finding = "Of the pull on log p, the logits feel " + " and ".join(
+    f"{values.mean():.0%} on the {side} side" for side, values in gets_through.items()
+)
+plots.histogram(
+    gets_through,
+    bins=20,
+    title=f"{finding} ({model.name}, before training)",
+    x_label="1 − p: how much of the pull reaches the token's logit",
+    alt="Distribution over tokens of one minus the probability, for chosen and rejected sides.",
+)
+
+# %% [markdown]
+# A token that the model is sure of has nowhere to rise, so the pull on it is lost. A chosen text
+# of the model's own likeliest tokens is full of these; a text that was steered away from them is
+# not. So before any training the two sides, equal in the loss, are unequal for the network.
 #
 # Padding must not matter either: on the left, on the right, and with more of it, the sums are the
 # same.
@@ -280,8 +327,75 @@ print(
 # %% [markdown]
 # The last assertion guards against a default of TRL that is switched off here: it appends an
 # end-of-text token to every response. Most of ours are cut off by a length limit, and a model
-# trained to stop there would learn to fall silent. **What this does not show:** that optimising
-# this loss lowers toxicity. The loss mentions no scorer.
+# trained to stop there would learn to fall silent.
+#
+# ### One step by hand
+#
+# Training is a repetition of four lines: the loss, its gradient (cut to a largest length), the
+# optimiser's step, and the next batch. **Guess first.** After *one* step on these four pairs, do
+# the chosen texts become likelier? (A real run begins with smaller steps; this one is of full
+# size.)
+
+# %%
+optimisers = {"adamw": torch.optim.AdamW, "rmsprop": torch.optim.RMSprop}
+policy = lab.load_plain()
+optimiser = optimisers[settings.optimiser](
+    policy.parameters(), lr=settings.learning_rate, weight_decay=0.0
+)
+before = dpo(policy, reference, batch, settings.beta)
+before.backward()
+torch.nn.utils.clip_grad_norm_(policy.parameters(), settings.clip)
+optimiser.step()
+with torch.no_grad():
+    after = dpo(policy, reference, batch, settings.beta)
+    moved = response_logprob(policy, batch) - log_ref
+
+# %%
+up, down = moved.chunk(2)
+lab.show.table(
+    [
+        {"pair": number, "chosen (nats)": f"{one:+.2f}", "rejected (nats)": f"{other:+.2f}"}
+        for number, (one, other) in enumerate(zip(up.tolist(), down.tolist()))
+    ],
+    caption=f"How much likelier one step makes each text; the loss goes from {before.item():.4f} "
+    f"to {after.item():.4f} ({model.name})",
+)
+
+# %% [markdown]
+# The trainer takes the same step:
+
+# %%
+from helpers.language.models import quiet
+
+with tempfile.TemporaryDirectory() as work:
+    once = small.model_copy(update={"max_steps": 1, "warmup_steps": 0})
+    trainer = preference_trainer(
+        lab.load_plain(),
+        tokenizer,
+        few,
+        few,
+        once,
+        pathlib.Path(work),
+        seed=seed,
+        device=torch.device("cpu"),
+        micro_batch=4,
+    )
+    with quiet():  # no bars of the libraries'
+        trainer.train()
+    stepped = lab.load_plain()
+    stepped.load_state_dict(trainer.model.state_dict())
+with torch.no_grad():
+    theirs_moved = response_logprob(stepped, batch) - log_ref
+apart, way = (theirs_moved - moved).abs().max(), moved.abs().mean()
+assert apart < 0.05 * way + 1e-4, "one step of the trainer is one step by hand"
+print(f"mean way of a text: {way:.3f} nats; largest difference from the trainer's: {apart:.1e}")
+
+# %% [markdown]
+# The two differ by rounding alone: the optimiser divides a gradient by its own size, so a weight
+# with hardly any gradient may step either way.
+#
+# **What this does not show:** that optimising this loss lowers toxicity. The loss mentions no
+# scorer.
 
 # %% [markdown]
 # ## 4 · Training, watched
@@ -394,6 +508,89 @@ print(
 print(f"→ the policies of this series learn from the {main} pairs.")
 
 # %% [markdown]
+# ### What the line pushes on
+#
+# A margin can grow in two ways: the chosen text becomes likelier than it was, or the rejected one
+# less likely. The loss does not care which. **Guess first.** What share of the margin is the
+# rejected texts' fall?
+
+# %%
+from helpers.intervals import share
+
+looks = looks_at(run)
+moves = {
+    side: [row[f"validation_{side}"] / settings.beta for row in looks]
+    for side in ("chosen", "rejected")
+}
+rose, fell = (moves[side][-1] for side in ("chosen", "rejected"))
+finding = (
+    f"At step {looks[-1]['step']} the chosen texts stand {rose:+.1f} nats from where they began, "
+    f"the rejected ones {fell:+.1f} ({model.name}, one run)"
+)
+plots.line(
+    [row["step"] for row in looks],
+    moves,
+    reference={"before training": 0.0},
+    title=finding,
+    x_label="optimiser steps",
+    y_label="change of log π(y | w), mean of held-back pairs (nats)",
+    alt="Mean change of the log-probability of chosen and of rejected held-back texts, against "
+    "optimiser steps.",
+)
+print(f"Of the margin, the fall of the rejected texts is {share(-fell, rose - fell):.0%}.")
+
+# %% [markdown]
+# (A change is the text's reward divided by β.) Near 50 %, both sides move alike. Near 100 %, the
+# policy learns what *not* to say, and the probability that is set free goes wherever it may.
+# Above 100 %, the chosen texts become less likely too.
+#
+# That was a mean. **Guess first.** Is there a *preferred* text that training makes less likely?
+
+# %%
+from helpers.intervals import wilson
+from helpers.language.models import load_hf
+
+kept = lab.pairs.craft(main).kept
+last_ones = kept[-lab.policies.held_back(kept) :]
+held_back = encode_pairs(last_ones, tokenizer, settings, model.context)
+test = lay_out(
+    [one.prompt for one in held_back],
+    [one.chosen for one in held_back],
+    [one.rejected for one in held_back],
+    padding=tokenizer.eos_token_id,
+)
+role_of = {step: role for role, step in run.roles.items() if step}  # one of each step's roles
+falls = {}
+with torch.no_grad():
+    began = response_logprob(reference, test)
+    for step, role in sorted(role_of.items()):
+        change = response_logprob(load_hf(run.policy(role))[0], test) - began
+        falls[step] = [wilson(int((side < 0).sum()), len(held_back)) for side in change.chunk(2)]
+
+# %%
+last = max(falls)
+finding = (
+    f"At step {last}, {falls[last][0].value:.0%} of the chosen texts are less likely than before "
+    f"training, and {falls[last][1].value:.0%} of the rejected ones ({model.name}, one run)"
+)
+plots.bar(
+    [f"step {step}" for step in falls],
+    {
+        side: [shares[number] for shares in falls.values()]
+        for number, side in enumerate(("chosen", "rejected"))
+    },
+    title=finding,
+    x_label="steps whose weights were kept",
+    y_label=f"share of {len(held_back)} held-back texts that fell",
+    alt="Share of chosen and of rejected held-back texts whose log-probability fell, at each kept "
+    "step, with 95 % intervals.",
+)
+
+# %% [markdown]
+# A pair is won when the rejected text falls *further*. DPO may pay for that with the chosen one,
+# above all where the two begin alike.
+
+# %% [markdown]
 # ### Reward accuracy does not say when to stop
 #
 # Training libraries log **reward accuracy**: the share of pairs whose chosen side has the higher
@@ -401,12 +598,13 @@ print(f"→ the policies of this series learn from the {main} pairs.")
 # much of the fall in toxicity is done?
 
 # %%
-looks = looks_at(run)
+later = looks[1:]  # before the first step both rewards are 0: a tie is neither right nor wrong
 seen = {
-    "accuracy on held-back pairs": [row["validation_accuracy"] for row in looks],
+    "accuracy on held-back pairs": [row["validation_accuracy"] for row in later],
     "dev toxicity / base": [row["toxicity"] / looks[0]["toxicity"] for row in looks],
 }
-perfect = next((row for row in looks if row["validation_accuracy"] == 1), None)
+steps = {name: [row["step"] for row in looks[-len(values) :]] for name, values in seen.items()}
+perfect = next((row for row in later if row["validation_accuracy"] == 1), None)
 lowest = min(looks, key=lambda row: row["toxicity"])
 reached = (
     "Accuracy never reaches 1.00"
@@ -421,7 +619,7 @@ finding = (
     f"step {lowest['step']} ({model.name})"
 )
 plots.line(
-    [row["step"] for row in looks],
+    steps,
     seen,
     title=finding,
     x_label="optimiser steps",
@@ -449,12 +647,10 @@ plots.line(
 )
 
 # %% [markdown]
-# At step 0 both rewards are exactly zero, and a tie does not count. After that accuracy asks only
-# for the *sign* of the margin, and one small step in the right direction can give every pair the
-# right sign. What the text is like depends on how far the policy has moved since. **What this
-# does not show:** the right place to stop. Toxicity may fall and the margin grow to the last step
-# that was taken; nothing in the loss knows when it is enough, so it has to be chosen on something
-# else.
+# (At step 0 both rewards are exactly zero. The library counts such a tie as wrong; it is left out
+# here.) Accuracy asks only for the *sign* of the margin, and a few small steps in the right
+# direction can give every pair the right sign. How far the policy has moved since, it does not
+# say. Nor does the loss say when it is enough: that has to be chosen on something else.
 
 # %% [markdown]
 # ## 5 · Two policies, fixed on development data
@@ -496,6 +692,18 @@ lab.show.table(
     ],
     caption=f"Every look of the main run ({model.name})",
 )
+
+# %%
+lowest = min(run.looks[1:], key=lambda look: look.toxicity)
+if lowest.perplexity > ceiling:
+    decided = "the ceiling: a less toxic look lies beyond it"
+elif lowest.step == run.looks[-1].step:
+    decided = f"the budget: toxicity was lowest when training ended ({run.stopped})"
+else:
+    decided = f"toxicity itself: it was lowest at step {lowest.step}, and training went on"
+beyond = sum(look.perplexity > ceiling for look in run.looks[1:])
+print(f"{beyond} of {len(run.looks) - 1} looks lie beyond the ceiling.")
+print(f"What decided where *strong* stands is {decided}.")
 
 # %% [markdown]
 # (*best*, the lowest validation loss, is what the paper keeps; *last* is the last step.) The
@@ -736,11 +944,13 @@ for part, seen in parts.items():
 # %% [markdown]
 # ## 7 · One knob at a time
 #
-# Four more runs, each with one setting changed: β, the learning rate twice, the number of pairs.
-# They take all the steps that the profile allows, do not stop early, and are looked at half as
-# often.
+# Three more runs, each with one setting changed: β, the learning rate, the number of pairs. They
+# take all the steps that the profile allows and are looked at half as often.
 #
-# **Guess first.** Which matters most for the *price* of a drop: β, the learning rate, or the
+# To compare prices, compare equal drops: take the lowest toxicity that *every* run comes down to,
+# and ask what perplexity each had when it first got there.
+#
+# **Guess first.** Which matters most for the price of that drop: β, the learning rate, or the
 # number of pairs?
 
 # %%
@@ -751,7 +961,6 @@ short = settings.model_copy(update={"evaluate_every": 2 * settings.evaluate_ever
 variants = {
     "β / 4": (source, {"beta": settings.beta / 4}),
     "learning rate / 3": (source, {"learning_rate": settings.learning_rate / 3}),
-    "learning rate × 2": (source, {"learning_rate": settings.learning_rate * 2}),
     f"{eighth} pairs": ((*source[:eighth], *source[-held:]), {}),
 }
 runs = {
@@ -763,26 +972,28 @@ runs = {
 
 # %%
 curves = {"as chosen": run, **runs}
-price = {
-    name: [look.perplexity / start_look.perplexity for look in each.looks]
+level = max(min(look.toxicity for look in each.looks) for each in curves.values())
+arrived = {
+    name: next(look for look in each.looks if look.toxicity <= level)
     for name, each in curves.items()
 }
-ends = {name: each.looks[-1] for name, each in curves.items()}
-dearest = max(price, key=lambda name: price[name][-1])
+price = {
+    name: 100 * (look.perplexity / start_look.perplexity - 1) for name, look in arrived.items()
+}
+cheap, dear = min(price, key=price.get), max(price, key=price.get)
 finding = (
-    f"At the last step {dearest} has cost most: toxicity {ends[dearest].toxicity:.2f} at "
-    f"perplexity × {price[dearest][-1]:.2f}; as chosen, {ends['as chosen'].toxicity:.2f} "
-    f"at × {price['as chosen'][-1]:.2f}"
+    f"To {level / start_look.toxicity:.0%} of base's toxicity or less: {price[cheap]:+.1f} % of "
+    f"perplexity with {cheap}, {price[dear]:+.1f} % with {dear} ({model.name}, one run each)"
 )
-plots.line(
-    price,
-    {name: [look.toxicity for look in each.looks] for name, each in curves.items()},
-    limits={"ceiling": settings.perplexity_ceiling},
+plots.bar(
+    [f"{name}\n{look.step} steps" for name, look in arrived.items()],
+    {"price": list(price.values())},
+    reference={"ceiling": 100 * (settings.perplexity_ceiling - 1)},
     title=finding,
-    x_label="dev perplexity / base",
-    y_label=f"dev toxicity ({lab.scorers[0].unit})",
-    alt="Development toxicity against relative perplexity along the main run and four variants; a "
-    "line marks the perplexity ceiling.",
+    x_label="run, and steps until it got there",
+    y_label="perplexity above base's (%)",
+    alt="What the same drop of toxicity costs in perplexity: the main run and three variants, with "
+    "the ceiling as a line.",
 )
 
 # %%
@@ -790,38 +1001,80 @@ lab.show.table(
     [
         {
             "run": name,
-            "steps": ends[name].step,
+            "steps": each.looks[-1].step,
             "dev toxicity": str(toxicity_of(each)[-1]),
-            "perplexity / base": price[name][-1],
+            "perplexity / base": each.looks[-1].perplexity / start_look.perplexity,
             "held-back accuracy": looks_at(each)[-1]["validation_accuracy"],
             "held-back margin": looks_at(each)[-1]["validation_margin"],
         }
         for name, each in curves.items()
     ],
-    caption=f"Where each run ends ({model.name}, development prompts)",
+    caption=f"Where each run ends ({model.name}, development prompts, one run each)",
 )
 
 # %% [markdown]
-# Follow a curve as a route: down is less toxic, right is worse at language. Routes that coincide
-# differ in speed only; routes that part differ in kind. β is the leash: the margin is β times a
-# difference of log-probabilities, and its pull fades as it grows past a few units, so the larger
-# β, the sooner the policy comes to rest. That is why margins of different β do not compare; and
-# see whether accuracy tells any of these runs from another. **What this does not show:** the best
-# setting. There is one seed per variant, and each toxicity has the interval that the table shows.
+# A run that needs fewer steps for the same price is *faster*; one that pays less is *better*. β is
+# the leash. The margin is β times a difference of log-probabilities, and the pull fades as the
+# margin grows past a few units: the larger β, the sooner the policy comes to rest. (So margins of
+# different β do not compare.) Does accuracy tell any of these runs from another? **What this does
+# not show:** the best setting. Every bar is a single run, and each toxicity has the interval that
+# the table gives.
 
 # %% [markdown]
-# ## 8 · Over-training, once
+# ## 8 · Training on
 #
-# The most expensive of these runs, at its last step. **Guess first.** Will the scorers like it?
+# The main run again, at the same settings, three times as long, and nothing may stop it. We call
+# it *over-trained* only if it shows: if its perplexity ends beyond the ceiling, or its validation
+# loss was lowest in the first half and has risen since. **Guess first.** Will it be?
 
 # %%
-worst = max(runs, key=lambda name: ends[name].perplexity)
-over = lab.policies.open(runs[worst], "last", name="over-trained")
-judged = {"base": model, "matched": matched, "strong": strong, "over-trained": over}
+times = 3
+longer = {name: times * getattr(settings, name) for name in ("max_steps", "evaluate_every")}
+long = lab.policies.train(
+    source,
+    settings.model_copy(update=longer),
+    seed=settings.seeds[0],
+    valid=held,
+    stop_early=False,
+)
+final = long.looks[-1]
+best = min(long.looks[1:], key=lambda look: look.validation_loss)
+signs = []
+if final.perplexity > ceiling:
+    signs.append(f"perplexity is × {final.perplexity / start_look.perplexity:.2f} of base's")
+if best.step <= final.step / 2 and best.validation_loss < final.validation_loss:
+    signs.append(f"validation loss was lowest at step {best.step}")
+trained_on = "over-trained" if signs else f"{times} × as long"
+print(f"After {final.step} steps:", "; ".join(signs) or "no sign of over-training.")
+
+# %%
+paths = {
+    "dev toxicity": [look.toxicity / start_look.toxicity for look in long.looks],
+    "perplexity": [look.perplexity / start_look.perplexity for look in long.looks],
+}
+finding = (
+    f"From {settings.max_steps} to {final.step} steps: toxicity {paths['dev toxicity'][-1]:.2f} of "
+    f"base's at the end, perplexity × {paths['perplexity'][-1]:.2f} ({model.name}, one run)"
+)
+plots.line(
+    [look.step for look in long.looks],
+    paths,
+    reference={"ceiling of perplexity": settings.perplexity_ceiling},
+    limits={"the budget until here": settings.max_steps},
+    title=finding,
+    x_label="optimiser steps",
+    y_label="ratio to base",
+    alt="Development toxicity and perplexity relative to base along a run of three times the "
+    "budget; lines mark the ceiling and the budget.",
+)
+
+# %%
+over = lab.policies.open(long, "last", name=trained_on)
+judged = {"base": model, "matched": matched, "strong": strong, trained_on: over}
 tested = {name: lab.evaluate(name, model=policy, split="dev") for name, policy in judged.items()}
 lab.show.table(
     table(list(tested.values())),
-    caption=f"Development prompts; over-trained = {worst}, {ends[worst].step} steps ({model.name})",
+    caption=f"Development prompts; {trained_on} = {final.step} steps ({model.name})",
 )
 
 # %%
@@ -834,16 +1087,16 @@ lab.show.side_by_side(
 # %%
 ratios = {
     name: compare(tested["base"], tested[name]).changes
-    for name in ("matched", "strong", "over-trained")
+    for name in ("matched", "strong", trained_on)
 }
 shown = {
     "perplexity of plain text": "perplexity",
     "fluency: base's perplexity of what it writes": "fluency",
 }
 finding = (
-    f"Over-trained: toxicity {tested['over-trained'].toxicity.value:.2f}, perplexity × "
-    f"{ratios['over-trained']['perplexity'].value:.2f}, and base finds its text × "
-    f"{ratios['over-trained']['fluency'].value:.1f} as surprising ({model.name})"
+    f"{final.step} steps: toxicity {tested[trained_on].toxicity.value:.2f}, perplexity × "
+    f"{ratios[trained_on]['perplexity'].value:.2f}, and base finds its text × "
+    f"{ratios[trained_on]['fluency'].value:.1f} as surprising ({model.name})"
 )
 plots.bar(
     list(ratios),
@@ -853,14 +1106,14 @@ plots.bar(
     x_label="policy",
     y_label="ratio to base (1 = as before)",
     alt="Perplexity of plain text and fluency of own continuations, relative to base, for the "
-    "matched, strong and over-trained policy, with 95 % intervals.",
+    "matched and strong policies and the one that was trained on, with 95 % intervals.",
 )
 
 # %% [markdown]
-# Choose by the first toxicity column alone, and you would ship the last row. A scorer reads
-# insults, not sense; that is why the choice has a ceiling of perplexity, and why the second
-# scorer and *fluency* are reported beside it. **What this does not show:** that the matched
-# policy is safe. It was matched to a published drop on development prompts of one kind.
+# Whoever chose by the first toxicity column alone would train on for as long as it falls. A scorer
+# reads insults, not sense. That is why the choice has a ceiling of perplexity, and why the second
+# scorer and *fluency* (higher is stranger) stand beside it. **What this does not show:** that the
+# matched policy is safe. It was matched to a published drop on development prompts of one kind.
 
 # %% [markdown]
 # ## Your turn

@@ -80,6 +80,11 @@ def test_it_starts_at_the_reference_and_learns_the_preference(run):
     assert first["step"] == 0 and first["validation_loss"] == pytest.approx(math.log(2))
     assert first["validation_margin"] == 0
     assert last["validation_loss"] < first["validation_loss"] and last["validation_margin"] > 0
+    for row in result.history:
+        names = ("chosen", "rejected", "margin")
+        names = names if row["kind"] == "train" else tuple(f"validation_{name}" for name in names)
+        chosen, rejected, margin = (row[name] for name in names)
+        assert chosen - rejected == pytest.approx(margin, abs=1e-5)
     losses = [row["loss"] for row in result.history if row["kind"] == "train"]
     assert len(losses) == 6 and losses[-1] < losses[0]
 

@@ -145,6 +145,14 @@ def test_what_is_empty_leaves_a_figure_of_the_rest_and_says_so():
         assert none.change_to(measure, n=200, seed=0) is UNDEFINED
 
 
+def test_a_share_of_none_is_not_certain():
+    none = mean_of([0.0] * 30, "share").interval(n=50, seed=0)
+    assert none.low == 0 and 0.1 < none.high < 0.12
+    assert mean_of([1.0] * 30, "share").interval(n=50, seed=0).low == pytest.approx(1 - none.high)
+    alike = Measure(torch.zeros(30).double(), torch.full((30,), 4.0).double(), "perplexity", exponential=True)
+    assert alike.interval(n=50, seed=0).width == 0
+
+
 def test_a_text_longer_than_the_context_is_cut_where_it_is_asked_to_be_cut(model):
     text = "a kind word " * model.context
     assert model.tokenise([text], max_tokens=10**6).ids.shape[1] == model.context
