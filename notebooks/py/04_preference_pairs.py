@@ -57,9 +57,7 @@ from helpers.lab import Lab
 # %% tags=["parameters"]
 PROFILE = None  # "pocket", "gpt2-medium" or a TOML file; None: $TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
-PROMPT = (
-    1  # which neutral prompt sections 1 and 2 steer; picked because something happens, try others
-)
+PROMPT = None  # number of the neutral prompt that sections 1 and 2 steer; None: by the rule below
 
 # %%
 lab = Lab.start("04_preference_pairs", PROFILE, unmask=UNMASK)
@@ -76,7 +74,42 @@ model, probe, settings, seed = (
     lab.profile.seed,
 )
 draws = lab.profile.counts.bootstrap
-prompt = lab.pairs.prompts("neutral")[PROMPT]
+hf = lab.load_plain().to(lab.device).requires_grad_(False)
+neutral_prompts = lab.pairs.prompts("neutral")
+
+# %% [markdown]
+# Sections 1 and 2 steer one neutral prompt. Steering does not bite everywhere, so the prompt is
+# picked by a rule: of the first 32, the one after which steering (with the profile's settings)
+# makes the **next token** more toxic than after any other. To rate a distribution, we let the
+# scorer read each of its ten likeliest tokens, and weigh the scores by the probabilities.
+
+# %%
+from helpers.alignment.pplm import steer
+
+tried = [one for one in neutral_prompts[:32] if len(model.tokenizer(one.text).input_ids) > 1]
+states = []
+steer(
+    hf,
+    [model.tokenizer(one.text).input_ids for one in tried],
+    [one.id for one in tried],
+    probe,
+    settings.model_copy(update={"new_tokens": 1}),
+    seed=seed,
+    on_iteration=states.append,
+)
+
+# %%
+def rated(probabilities):
+    """How toxic the next token is, for each prompt: its ten likeliest tokens, weighed."""
+    likely = probabilities.topk(10)
+    scores = lab.scorers[0].score(model.token_strings(likely.indices.flatten().cpu()))
+    return (likely.values.cpu() * scores.view(likely.values.shape)).sum(dim=-1)
+
+
+rise = rated(states[-1].probabilities) - rated(states[0].probabilities)
+prompt = tried[int(rise.argmax())] if PROMPT is None else neutral_prompts[PROMPT]
+print(f"next token's toxicity: {rise.max():+.2f} at most, {rise.median():+.2f} in the median of")
+print(f"{len(tried)} prompts. What follows is thus no average.")
 lab.show.quote(prompt.text)
 
 # %% [markdown]
@@ -96,34 +129,45 @@ lab.show.quote(prompt.text)
 # %%
 from helpers.alignment.pasts import reader
 
-hf = lab.load_plain().to(lab.device).requires_grad_(False)
 ids = model.tokenise([prompt.text]).ids.to(lab.device)
 length = ids.shape[1]
-# The prompt and one token to come.
-everywhere = torch.ones(1, length + 1, dtype=torch.bool, device=lab.device)
-positions = torch.arange(length + 1, device=lab.device)[None]
-STEPS = 50
+STEPS, AHEAD = 50, 4  # gradient steps on each token; positions that are still to come
+everywhere = torch.ones(1, length + AHEAD, dtype=torch.bool, device=lab.device)
+positions = torch.arange(length + AHEAD, device=lab.device)[None]
 # The profile's whole way, in fifty small steps.
 step_size = settings.step_size * settings.iterations / STEPS
 
+
+def look(read, past, last, plain, before):
+    """log P(toxic) with one token to come, and KL(edited ‖ plain), under an edited past.
+
+    `plain` is the reading of `last` after the unedited past, `before` the streams before it.
+    """
+    now = read.read(past, ids=last)
+    log_p, log_plain = (one.logits.log_softmax(dim=-1) for one in (now, plain))
+    p = log_p.exp()
+    expected = (p @ hf.transformer.wte.weight)[:, None]  # the token to come, on average
+    ahead = read.read(plain.past, embeddings=expected)
+    streams = torch.cat([before, now.residual.detach(), ahead.residual], dim=1)
+    # Positions >= 1, as the probe was fitted.
+    log_toxic = probe.logit(streams[:, 1:].mean(dim=1)).sigmoid().log()
+    return log_toxic.sum(), (p * (log_p - log_plain)).sum()
+
+
+def step(past, goal, size):
+    """One step up the goal: the same length for the keys and values of every layer."""
+    gradients = torch.autograd.grad(goal, past)
+    return [layer.detach() + size * g / g.norm() for layer, g in zip(past, gradients)]
+
 # %%
+last = ids[:, -1:]
 with reader(hf, everywhere, positions, layer=probe.layer) as read:
     start = read.read([], ids=ids[:, :-1])
-    past = [
-        layer.clone().requires_grad_() for layer in start.past
-    ]  # keys and values, one tensor for each layer
-    now = read.read(past, ids=ids[:, -1:])
-    p = now.logits.softmax(dim=-1)
-    expected = (p @ hf.transformer.wte.weight)[:, None]  # the token to come, on average
-    unedited = read.read(start.past, ids=ids[:, -1:])
-    ahead = read.read(unedited.past, embeddings=expected)
-    streams = torch.cat([start.residual, now.residual.detach(), ahead.residual], dim=1)
-    log_toxic = (
-        probe.logit(streams[:, 1:].mean(dim=1)).sigmoid().log()
-    )  # positions >= 1, as the probe was fitted
-    gradients = torch.autograd.grad(log_toxic.sum(), past)
-    edited = [layer.detach() + step_size * g / g.norm() for layer, g in zip(past, gradients)]
-    after = read.read(edited, ids=ids[:, -1:]).logits.softmax(dim=-1)
+    plain = read.read(start.past, ids=last)
+    past = [layer.clone().requires_grad_() for layer in start.past]  # one tensor for each layer
+    log_toxic, _ = look(read, past, last, plain, start.residual)
+    edited = step(past, log_toxic, step_size)
+    after = read.read(edited, ids=last).logits.softmax(dim=-1)
 print(
     f"{len(past)} layers; keys and values {tuple(past[0].shape)} = (key or value, text, head, "
     f"position, dimension)"
@@ -152,6 +196,11 @@ print(f"{tuple(seen.probabilities.shape)=}  (new token, state, vocabulary)")
 # in fifty steps: that average, or the distribution of the one token that is about to be written?
 
 # %%
+def settled(path):
+    """Each state averaged with the one before it."""
+    return torch.cat([path[:1], (path[1:] + path[:-1]) / 2])
+
+
 first = seen.probabilities[0]
 shown = list(
     dict.fromkeys([*first[0].topk(2).indices.tolist(), *first[-1].topk(3).indices.tolist()])
@@ -169,21 +218,20 @@ finding = (
 )
 plots.line(
     list(range(STEPS + 1)),
-    {name: first[:, token] for name, token in zip(names, shown)},
+    {name: settled(first[:, token]) for name, token in zip(names, shown)},
     title=finding,
     x_label="PPLM steps on the past",
-    y_label="probability of being the next token",
+    y_label="probability of being the next token (mean of two states)",
     unmask=UNMASK,
     alt="Probability of the next token for the likeliest tokens before and after fifty PPLM "
     "steps, step by step.",
 )
 
 # %% [markdown]
-# Every step has the same length, however flat the slope. Once the path is near a balance it can
-# only step across it and back: that is the zigzag, and why the titles here give the mean of the
-# last two states.
+# Every step has the same length, however flat the slope. Near a balance the path can only step
+# across it and back, so the figures here show the mean of each state and the one before it.
 #
-# A balance there is because of the objective's second term. What is climbed is
+# There is a balance because of the objective's second term. What is climbed is
 #
 # $$\log P_{\text{probe}}(\text{toxic} \mid \bar x) \; - \; \lambda \, \text{KL}\big(p_{\text{edited}} \,\|\, p_{\text{plain}}\big)$$
 #
@@ -212,10 +260,10 @@ finding = f"P(toxic) by the probe: {start_p:.3f} before, after fifty steps " + "
 )
 plots.line(
     list(range(STEPS + 1)),
-    toxic,
+    {name: settled(path) for name, path in toxic.items()},
     title=finding,
     x_label="PPLM steps on the past",
-    y_label="P(toxic) of the text with one token to come",
+    y_label="P(toxic), one token to come (mean of two states)",
     alt="The probe's probability that the text is toxic, over fifty PPLM steps, for each weight "
     "of the KL term.",
 )
@@ -227,10 +275,10 @@ finding = "Distance from the unedited distribution after fifty steps: " + ", ".j
 )
 plots.line(
     list(range(STEPS + 1)),
-    divergence,
+    {name: settled(path) for name, path in divergence.items()},
     title=finding,
     x_label="PPLM steps on the past",
-    y_label="KL divergence (nats)",
+    y_label="KL divergence (nats; mean of two states)",
     alt="KL divergence between edited and unedited next-token distribution over fifty PPLM steps, "
     "for each weight.",
 )
@@ -273,6 +321,32 @@ lab.show.table(rows, caption=f"One continuation, token by token, fifty steps eac
 # and the edited past is carried on to the next token, so edits add up. (Exercise 2 writes the
 # fusion.) Fifty steps for each token are the published number and the price of the method; the
 # factory of the next section takes as many as the profile says, each of them longer.
+#
+# That is all there is to PPLM. Here is its whole loop, for three tokens with the factory's
+# settings. The draw alone is left to the factory: we follow the tokens that it drew.
+
+# %%
+three = settings.model_copy(
+    update={"new_tokens": 3, "window": 0, "horizon": 1, "gamma": 1.0, "decay": False}
+)
+factory = trace(hf, ids[0].tolist(), prompt.id, probe, three, seed=seed)
+apart = 0.0
+with reader(hf, everywhere, positions, layer=probe.layer) as read:
+    past = unedited = start.past
+    before, last = start.residual, ids[:, -1:]
+    for number, token in enumerate(factory.ids):
+        plain = read.read(unedited, ids=last)
+        for _ in range(three.iterations):
+            past = [layer.detach().requires_grad_() for layer in past]
+            log_toxic, kl = look(read, past, last, plain, before)
+            past = step(past, log_toxic - three.kl_scale * kl, three.step_size)
+        now = read.read(past, ids=last)
+        p = now.logits.softmax(dim=-1)[0].cpu()
+        apart = max(apart, (p - factory.probabilities[number, -1]).abs().max().item())
+        before = torch.cat([before, plain.residual], dim=1)
+        past, unedited, last = now.past, plain.past, token.view(1, 1).to(lab.device)
+assert apart < 1e-2, "the loop by hand must give the factory's distributions"
+print(f"largest difference of any probability from the factory's, over three tokens: {apart:.1e}")
 
 # %% [markdown]
 # ## 3 · The factory

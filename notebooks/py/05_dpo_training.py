@@ -380,7 +380,7 @@ with tempfile.TemporaryDirectory() as work:
         device=torch.device("cpu"),
         micro_batch=4,
     )
-    with quiet():  # no bars of the libraries'
+    with quiet():  # without the library's bars
         trainer.train()
     stepped = lab.load_plain()
     stepped.load_state_dict(trainer.model.state_dict())
