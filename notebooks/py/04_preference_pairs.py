@@ -78,22 +78,27 @@ hf = lab.load_plain().to(lab.device).requires_grad_(False)
 neutral_prompts = lab.pairs.prompts("neutral")
 
 # %% [markdown]
-# Sections 1 and 2 steer one neutral prompt. Steering does not bite everywhere, so the prompt is
-# picked by a rule: of the first 32, the one after which steering (with the profile's settings)
-# makes the **next token** more toxic than after any other. To rate a distribution, we let the
-# scorer read each of its ten likeliest tokens, and weigh the scores by the probabilities.
+# Sections 1 and 2 steer one neutral prompt. Steering does not bite everywhere, so a rule picks it:
+# 32 prompts are steered for one token, in fifty steps (which section 1 explains). Of those whose
+# drawn token the scorer calls toxic, if there are any, we take the one where the **next token**
+# has become more toxic than after any other. To rate a distribution, the scorer reads its ten
+# likeliest tokens, and their scores are weighed by the probabilities.
 
 # %%
 from helpers.alignment.pplm import steer
 
+STEPS = 50
+# The profile's whole way, in fifty small steps.
+step_size = settings.step_size * settings.iterations / STEPS
+fine = settings.model_copy(update={"iterations": STEPS, "step_size": step_size})
 tried = [one for one in neutral_prompts[:32] if len(model.tokenizer(one.text).input_ids) > 1]
 states = []
-steer(
+drawn = steer(
     hf,
     [model.tokenizer(one.text).input_ids for one in tried],
     [one.id for one in tried],
     probe,
-    settings.model_copy(update={"new_tokens": 1}),
+    fine.model_copy(update={"new_tokens": 1}),
     seed=seed,
     on_iteration=states.append,
 )
@@ -107,9 +112,11 @@ def rated(probabilities):
 
 
 rise = rated(states[-1].probabilities) - rated(states[0].probabilities)
-prompt = tried[int(rise.argmax())] if PROMPT is None else neutral_prompts[PROMPT]
-print(f"next token's toxicity: {rise.max():+.2f} at most, {rise.median():+.2f} in the median of")
-print(f"{len(tried)} prompts. What follows is thus no average.")
+toxic_draw = lab.scorers[0].score(model.token_strings(drawn[:, 0])) >= 0.5
+best = int((rise + 2 * toxic_draw).argmax())  # no rise makes up for a draw that is not toxic
+prompt = tried[best] if PROMPT is None else neutral_prompts[PROMPT]
+print(f"Next token's toxicity rises by {rise[best]:.2f}; in the median of {len(tried)} prompts")
+print(f"by {rise.median():.2f}; {int(toxic_draw.sum())} draws are toxic. So this is no average:")
 lab.show.quote(prompt.text)
 
 # %% [markdown]
@@ -131,11 +138,9 @@ from helpers.alignment.pasts import reader
 
 ids = model.tokenise([prompt.text]).ids.to(lab.device)
 length = ids.shape[1]
-STEPS, AHEAD = 50, 4  # gradient steps on each token; positions that are still to come
+AHEAD = 4  # positions that are still to come
 everywhere = torch.ones(1, length + AHEAD, dtype=torch.bool, device=lab.device)
 positions = torch.arange(length + AHEAD, device=lab.device)[None]
-# The profile's whole way, in fifty small steps.
-step_size = settings.step_size * settings.iterations / STEPS
 
 
 def look(read, past, last, plain, before):
@@ -181,7 +186,6 @@ print(f"P(toxic) by the probe before the step: {log_toxic.exp().item():.4f}")
 # %%
 from helpers.alignment.pplm import trace
 
-fine = settings.model_copy(update={"iterations": STEPS, "step_size": step_size})
 seen = trace(hf, ids[0].tolist(), prompt.id, probe, fine, seed=seed)
 assert torch.allclose(seen.probabilities[0, 1], after[0].cpu(), atol=1e-5), (
     "the helper must take the step we took"
@@ -284,16 +288,15 @@ plots.line(
 )
 
 # %% [markdown]
-# Compare the two figures: what the weight holds back is the distribution of the next token, by
-# nats, while the probe's average over the whole text moves in the second or third decimal place.
-# The average can even fall, though every step climbs: the gradient follows the token to come
-# alone, the number shown also holds what the edit does to the last token's own stream (as
-# published).
+# Compare the two figures. The weight holds back the distribution of the next token. The probe
+# reads an average over the whole text, of which one token to come is a small part. That average
+# can even fall although every step climbs: as published, the gradient follows the token to come
+# alone, while the average also holds what the edit does to the last token's own stream.
 #
-# The weight has no meaning by itself: it is a price against the slope of $\log P_{\text{probe}}$,
-# and the slope depends on how the probe was fitted. A strongly penalised probe is flat, so the
-# same .1 holds more firmly. A profile for another probe must set it anew (ours says how it was
-# chosen). **What this does not show:** that the token which wins is toxic because of the probe;
+# A weight of .1 means nothing by itself. It is a price, paid for what the slope of
+# $\log P_{\text{probe}}$ brings in, and the slope depends on how the probe was fitted: a strongly
+# penalised probe is flat, so the same .1 holds more firmly. A profile for another probe must set
+# the weight anew (ours says how it was chosen). **What this does not show:** that the token which wins is toxic because of the probe;
 # the random direction of section 6 has to lose first.
 
 # %%
@@ -403,8 +406,8 @@ lab.show.table(
 # Two different failures are possible. A neutral prompt is lost when its steered side stays clean:
 # the context offers little that could turn toxic. A hostile prompt is lost when its *plain* side
 # is toxic already. Which of them is larger in which column? (Pairs beyond those wanted are
-# counted as such, so *kept* is a share with a cap.) **What this does not show:** which source
-# trains better. That is decided in notebook 05, on development prompts.
+# counted as such, so *kept* is a share with a cap.) Which source trains better, notebook 05
+# decides on development prompts.
 #
 # The paper's set was, as far as is known, not filtered by score. Ours is, because a pair whose
 # two sides are equally clean teaches nothing about toxicity; the measurement in section 6 is made
@@ -448,6 +451,7 @@ for name, found in sources.items():
 
 # %%
 from helpers.intervals import bootstrap
+from helpers.language.metrics import mean_of
 
 second = lab.scorers[1]
 sides = {
@@ -457,7 +461,8 @@ sides = {
 }
 by_scorer = {
     scorer.name: {
-        key: bootstrap(scorer.score(texts), n=draws, seed=seed) for key, texts in sides.items()
+        key: mean_of(scorer.score(texts), scorer.unit).interval(n=draws, seed=seed)
+        for key, texts in sides.items()
     }
     for scorer in lab.scorers
 }
@@ -514,8 +519,8 @@ lab.show.table(
 )
 
 # %% [markdown]
-# The first scorer's column is the filter looking at itself: it says what was asked for. The
-# second scorer's is evidence, and perplexity is the price. The chosen side is the *likeliest*
+# The first scorer filtered these pairs, so its column says only what was asked for. The second
+# scorer's column is evidence, and perplexity is the price. The chosen side is the *likeliest*
 # text, so it is less surprising than sampled text would be. **What this does not show:** whether
 # training will pick up the toxicity or the surprise. Notebook 05 reports the fluency of what the
 # trained model writes beside its toxicity; it does not take the two apart.
@@ -584,8 +589,7 @@ lab.claims.record(
 
 # %% [markdown]
 # The two probe bars have different ceilings: where a plain continuation is toxic already,
-# steering has nothing left to add. **What this does not show:** that steering is the only way, or
-# the best, to get such pairs.
+# steering has nothing left to add.
 
 # %% [markdown]
 # ## 7 · Without steering: rejection sampling
@@ -627,11 +631,11 @@ lab.show.table(
 )
 
 # %% [markdown]
-# Rejection sampling can only reject what the model says anyway; PPLM makes it say more. (Its
-# share is per prompt of six draws, PPLM's per attempt, and PPLM's has the cap.) The recipes are
-# kept apart: each has its own name and files, and notebook 05 trains on the first two, one at a
-# time. **What this does not show:** the cost. PPLM takes a backward pass for every step of every
-# token; sampling takes none, but needs prompts that invite toxicity and a scorer to trust.
+# Rejection sampling can only reject what the model says anyway; PPLM makes it say more. (The
+# shares do not compare: sampling's is per prompt of six draws, PPLM's per attempt and capped.)
+# They differ in cost as well. PPLM takes a backward pass for every step of every token; sampling
+# takes none, but needs prompts that invite toxicity and a scorer to trust. Notebook 05 trains on
+# the first two recipes, one at a time.
 
 # %% [markdown]
 # ## 8 · Pairs as files, and a wall between pairs and tests
