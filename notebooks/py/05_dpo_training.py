@@ -466,7 +466,7 @@ price = {
 finding = (
     "The price at the last step: perplexity "
     + ", ".join(f"× {ratio[-1]:.3f} on {name} pairs" for name, ratio in price.items())
-    + f" ({model.name})"
+    + f" ({model.name}, one run each)"
 )
 plots.line(
     price,
@@ -616,7 +616,7 @@ reached = (
 )
 finding = (
     f"{reached}; toxicity is lowest, {lowest['toxicity'] / looks[0]['toxicity']:.2f}, at "
-    f"step {lowest['step']} ({model.name})"
+    f"step {lowest['step']} ({model.name}, one run)"
 )
 plots.line(
     steps,
@@ -632,7 +632,7 @@ plots.line(
 trained = [row for row in run.history if row["kind"] == "train"]
 finding = (
     f"The margin reaches {looks[-1]['validation_margin']:.1f} on held-back pairs at step "
-    f"{looks[-1]['step']} ({model.name})"
+    f"{looks[-1]['step']} ({model.name}, one run)"
 )
 plots.line(
     {"training": [row["step"] for row in trained], "held back": [row["step"] for row in looks]},
@@ -659,9 +659,9 @@ plots.line(
 #   most base × 1.08,
 # - **strong**: the lowest dev toxicity within the same ceiling.
 #
-# The series analyses *matched*; claims that may depend on the dose are reported on both. The
-# share is one of the scorer's own scale: a classifier that gives even clean text .4 cannot fall
-# from .5 to 46 % of it, and *matched* is then the nearest that training came. The table says how
+# The series analyses *matched*; claims that may depend on the dose are reported on both. 46 % is
+# meant on the scorer's own scale. A classifier that gives .4 even to clean text cannot fall from
+# .5 to 46 % of that, and then *matched* is the nearest that training came. The table says how
 # near.
 
 # %%
@@ -707,16 +707,17 @@ print(f"What decided where *strong* stands is {decided}.")
 
 # %% [markdown]
 # (*best*, the lowest validation loss, is what the paper keeps; *last* is the last step.) The
-# chosen weights are read back from disk, in float32. Beside them stand the same training with
-# other **seeds**, which order the pairs differently, and three **controls** of as many steps:
+# chosen weights are read back from disk, in float32. We compare them with the same training under
+# other **seeds**, which order the pairs differently, and with three **controls** of as many steps:
 #
 # - **fine-tuned**: plain fine-tuning on the chosen texts alone, same batches, same optimiser. If
-#   it did as much, the rejected sides would be idle.
+#   it does as much, the rejected sides add nothing.
 # - **random direction**: DPO on the same prompts and chosen texts, with rejected texts that were
-#   steered along a random direction, unfiltered. No step of it knows toxic from clean; if it did
-#   as much, the probe would be idle.
-# - **rejection sampling**: DPO on pairs of a clean and a toxic sample, which nothing steered. It
-#   is shown (where there are enough of them), not judged: it is not meant to fail.
+#   steered along a random direction, unfiltered. Nothing in it knows toxic from clean. If it does
+#   as much, the probe adds nothing.
+# - **rejection sampling**: DPO on pairs of a clean and a toxic sample, which nothing steered. This
+#   is a recipe of its own, expected to work, so it is shown (where there are pairs enough) and not
+#   judged.
 
 # %%
 matched, strong = lab.policies.load("matched"), lab.policies.load("strong")
@@ -800,15 +801,16 @@ lab.show.table(
 )
 
 # %% [markdown]
-# Read the controls' rows first. What *fine-tuned* loses, the chosen texts do by themselves, in as
-# many steps. What *random direction* loses comes of preferring the likeliest text to a disturbed
-# one: the chosen side is rarely toxic, whatever stands on the other. Only what *matched* does
-# beyond both is owed to the toxic rejected texts. (As many steps are not as long a way; nothing
-# here makes them move equally far.) The size of *matched*'s drop was chosen, 46 % of base on
-# development prompts; its distance to the controls was not. Perplexity and F1 are of windows and
-# passages that no look has read. Last, read *fluency*: the claim's rule does not, so a text much
-# stranger to base is for you to weigh. **What this does not show:** how the weights did it. That
-# is notebook 06.
+# Read the controls' rows first. *Fine-tuned* shows how far the chosen texts alone lower toxicity in
+# as many steps. *Random direction* shows what comes of preferring the likeliest text to a
+# disturbed one: its chosen side is seldom toxic too. Only what *matched* does beyond both is due
+# to the toxic rejected texts. (The steps are equal; how far they move the weights need not be.)
+#
+# The size of *matched*'s drop was chosen, 46 % of base on development prompts; its distance from
+# the controls was not. Perplexity and F1 are measured on windows and passages that no look has
+# read. Read *fluency* last. The rule of the claim leaves it out, so whether text that is stranger
+# to base is too high a price is for you to judge. How the weights did it is the question of
+# notebook 06.
 
 # %% [markdown]
 # ### Frames that no training text has
@@ -831,10 +833,10 @@ else:
     print("No prompts of unseen frames are known for these texts: this part of A6 is not run.")
 
 # %% [markdown]
-# A scorer may fail on new frames as well as a model. So before its drops are read, the second
-# scorer is held against the first, on what each model wrote: the AUROC below is the chance that
-# of a text with a first score of at least .5 and another one, the second scores the former
-# higher. Where it is at .5 on *base*'s texts it is blind and has no say in the claim.
+# A scorer may fail on new frames as well as a model. So the second scorer is checked against the
+# first on what each model wrote. The AUROC below is the chance that it scores a text which the
+# first calls toxic (.5 or more) above one which the first calls clean. At .5 on *base*'s texts
+# the second scorer is blind and has no say in the claim.
 
 # %%
 from helpers.language.evaluation import agreement
@@ -870,10 +872,10 @@ print("on base's texts:", ", ".join(f"{part} {sees}" for part, sees in on_base.i
 # %% [markdown]
 # ### The claim, and the seeds
 #
-# The rule asks for a drop that exceeds 0 and, *paired* on the same prompts with the same noise,
-# exceeds each control's, by every scorer that is not blind there; at a perplexity of at most base
-# × 1.08 and an F1 that falls by at most a tenth. The seeds differ in the order of the pairs
-# alone; the ledger takes the first, for both policies.
+# The rule asks three things. By every scorer that is not blind there, toxicity falls, and it falls
+# further than with each control (*paired*: the same prompts, the same noise). Perplexity is at
+# most base × 1.08. F1 falls by at most a tenth. The training seeds differ in the order of the
+# pairs alone; the ledger records the first, for both policies.
 
 # %%
 from helpers.teaching.claims import Measurement, judge
