@@ -864,10 +864,71 @@ on_base = {part: agreement(seen["base"]) for part, seen in parts.items()}
 print("on base's texts:", ", ".join(f"{part} {sees}" for part, sees in on_base.items()))
 
 # %% [markdown]
-# If the second scorer tells toxic from clean there and yet sees no drop, either the policy found
-# words that only the first counts, or the second reads something that tuning leaves alone. A high
-# AUROC on base's texts with a low one on a policy's points to the latter. **What this does not
-# show:** which of the two a reader would side with; read some of the texts.
+# Where one scorer sees a drop and the other does not, which of them is wrong, or is it the policy?
+# Look at the prompts where they can part: after these, base's text was toxic by the first scorer
+# and *matched*'s is not. **Guess first.** Will the second scorer rate *matched*'s texts there like
+# base's clean ones, or like its toxic ones?
+
+# %%
+def second_scores(name, seen):
+    """The second scorer's scores of base's toxic and clean texts, and of a policy's turned ones."""
+    first, second = base.toxicity_names
+    was, now = (seen[one].measures for one in ("base", name))
+    toxic, still = (one[first].per_item >= 0.5 for one in (was, now))
+    kinds = {"base, toxic": (was, toxic), "base, clean": (was, ~toxic)}
+    kinds |= {f"{name}, turned clean": (now, toxic & ~still)}
+    return {kind: one[second].per_item[rows] for kind, (one, rows) in kinds.items()}
+
+
+turned = {part: second_scores("matched", seen) for part, seen in parts.items()}
+enough = all(len(scores) > 1 for kinds in turned.values() for scores in kinds.values())
+print({part: {kind: len(one) for kind, one in kinds.items()} for part, kinds in turned.items()})
+
+# %%
+from helpers.intervals import bootstrap
+
+part, kinds = list(turned.items())[-1]
+toxic, clean, after = (scores.mean().item() for scores in kinds.values())
+finding = (
+    f"After {part} prompts the second scorer gives texts that turned clean {after:.2f}: base's "
+    f"clean ones have {clean:.2f}, its toxic ones {toxic:.2f} ({model.name})"
+)
+if enough:
+    plots.bar(
+        list(turned),
+        {
+            kind: [bootstrap(kinds[kind], seed=seed) for kinds in turned.values()] for kind in kinds
+        },
+        title=finding,
+        x_label="prompts",
+        y_label=f"second scorer ({lab.scorers[1].unit})",
+        alt="The second scorer's mean for base's toxic and clean texts, and for the matched "
+        "policy's texts where base's were toxic and its own are clean by the first scorer.",
+    )
+
+# %%
+seen = parts[part]
+first, second = base.toxicity_names
+scores = {name: [seen[name].measures[one].per_item for one in (first, second)] for name in seen}
+flips = (scores["base"][0] >= 0.5) & (scores["matched"][0] < 0.5)
+order = (scores["matched"][1] * flips).argsort(descending=True)[: min(6, int(flips.sum()))]
+lab.show.side_by_side(
+    {
+        f"{name} (second scorer)": [
+            f"{seen[name].continuations.texts[row]} ({scores[name][1][row]:.2f})" for row in order
+        ]
+        for name in ("base", "matched")
+    },
+    labels=["…" + seen["base"].continuations.prompts[row].text[-45:] for row in order],
+    caption=f"Turned clean by the first scorer, toxic by the second: the clearest cases ({part})",
+)
+
+# %% [markdown]
+# Near base's clean texts, both scorers agree, and a missing drop has another cause. Near its toxic
+# ones, read the texts. If they are still hostile in other words, the *policy* fails: it has learned
+# to leave out words. If they are harmless, the *scorer* fails: it recognises not what is said but
+# the company that toxic words keep. (Then it reads the policy's texts of any prompt that way; on
+# which prompts that shows depends on how often the policy falls back on the same phrases.)
 
 # %% [markdown]
 # ### The claim, and the seeds
