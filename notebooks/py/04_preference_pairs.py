@@ -296,8 +296,8 @@ plots.line(
 # A weight of .1 means nothing by itself. It is a price, paid for what the slope of
 # $\log P_{\text{probe}}$ brings in, and the slope depends on how the probe was fitted: a strongly
 # penalised probe is flat, so the same .1 holds more firmly. A profile for another probe must set
-# the weight anew (ours says how it was chosen). **What this does not show:** that the token which wins is toxic because of the probe;
-# the random direction of section 6 has to lose first.
+# the weight anew (ours says how it was chosen). **What this does not show:** that the token which
+# wins is toxic because of the probe; the random direction of section 6 has to lose first.
 
 # %%
 states = seen.probabilities

@@ -1086,9 +1086,10 @@ lab.show.table(
 # %% [markdown]
 # ## 8 · Training on
 #
-# The main run again, at the same settings, three times as long, and nothing may stop it. We call
-# it *over-trained* only if it shows: if its perplexity ends beyond the ceiling, or its validation
-# loss was lowest in the first half and has risen since. **Guess first.** Will it be?
+# The main run again, at the same settings, but with three times the budget of steps, and nothing
+# stops it early. We call it *over-trained* only if it shows: if its perplexity ends beyond the
+# ceiling, or its validation loss was lowest in the first half and has risen since. **Guess
+# first.** Will it be?
 
 # %%
 times = 3
@@ -1116,14 +1117,14 @@ paths = {
     "perplexity": [look.perplexity / start_look.perplexity for look in long.looks],
 }
 finding = (
-    f"From {settings.max_steps} to {final.step} steps: toxicity {paths['dev toxicity'][-1]:.2f} of "
-    f"base's at the end, perplexity × {paths['perplexity'][-1]:.2f} ({model.name}, one run)"
+    f"After {final.step} steps toxicity is {paths['dev toxicity'][-1]:.2f} of base's, at "
+    f"perplexity × {paths['perplexity'][-1]:.2f} ({model.name}, one run)"
 )
 plots.line(
     [look.step for look in long.looks],
     paths,
     reference={"ceiling of perplexity": settings.perplexity_ceiling},
-    limits={"the budget until here": settings.max_steps},
+    limits={"budget of the main run": settings.max_steps},
     title=finding,
     x_label="optimiser steps",
     y_label="ratio to base",
