@@ -230,13 +230,12 @@ with torch.no_grad():
     left = 1 - token_logprobs(reference, many.ids, many.mask).exp()
 halves = {"chosen": slice(len(more)), "rejected": slice(len(more), None)}
 gets_through = {side: left[rows][many.response[rows]] for side, rows in halves.items()}
-finding = "Of the pull on log p, the logits feel " + " and ".join(
-    f"{values.mean():.0%} on the {side} side" for side, values in gets_through.items()
-)
+reached = [f"{values.mean():.0%} on the {side} side" for side, values in gets_through.items()]
+finding = f"Of the pull, the logits feel {' and '.join(reached)} ({model.name}, before training)"
 plots.histogram(
     gets_through,
     bins=20,
-    title=f"{finding} ({model.name}, before training)",
+    title=finding,
     x_label="1 − p: how much of the pull reaches the token's logit",
     alt="Distribution over tokens of one minus the probability, for chosen and rejected sides.",
 )
