@@ -1085,13 +1085,13 @@ lab.show.table(
 # %% [markdown]
 # ## 8 · Training on
 #
-# The main run again, at the same settings, but with three times the budget of steps, and nothing
+# The main run again, at the same settings, but with twice the budget of steps, and nothing
 # stops it early. We call it *over-trained* only if it shows: if its perplexity ends beyond the
 # ceiling, or its validation loss was lowest in the first half and has risen since. **Guess
 # first.** Will it be?
 
 # %%
-times = 3
+times = 2
 longer = {name: times * getattr(settings, name) for name in ("max_steps", "evaluate_every")}
 long = lab.policies.train(
     source,
@@ -1127,7 +1127,7 @@ plots.line(
     title=finding,
     x_label="optimiser steps",
     y_label="ratio to base",
-    alt="Development toxicity and perplexity relative to base along a run of three times the "
+    alt="Development toxicity and perplexity relative to base along a run of twice the "
     "budget; lines mark the ceiling and the budget.",
 )
 
