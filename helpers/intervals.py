@@ -18,6 +18,8 @@ Sample = Tensor | np.ndarray | Sequence[float]
 
 METHODS = ("percentile", "basic", "BCa")
 LEVEL = 0.95
+OVERFLOW = 1e100
+"""From here on a figure, such as the perplexity of broken text, is written as "overflow"."""
 NUMBERS_AT_ONCE = 4_000_000
 """How many resampled numbers are held at one time: 32 MB."""
 
@@ -61,7 +63,12 @@ class Interval:
     def __str__(self) -> str:
         if math.isnan(self.value):
             return "undefined"
-        return f"{self.value:.3g} [{self.low:.3g}, {self.high:.3g}]"
+        value, low, high = map(_figure, (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
+
+
+def _figure(number: float) -> str:
+    return f"{number:.3g}" if number < OVERFLOW else "overflow"
 
 
 UNDEFINED = Interval(math.nan, math.nan, math.nan)

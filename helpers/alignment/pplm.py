@@ -70,8 +70,10 @@ def steer(
     and the changed past is carried on.
 
     Source: Dathathri et al. 2020 (PPLM with a discriminator); settings of Lee et al. 2024, table 9. Where the
-    PPLM code behind the latter differs: there, norms are taken over the whole batch, padding is not masked,
-    keys and values get the same change, x̄ has position 0 in it, and a window is the oldest part of the past.
+    PPLM code behind the latter differs (a public draft, of December 2023): there, norms are taken over the
+    whole batch, padding is not masked, keys and values get the same change, x̄ has position 0 in it and is of
+    states after the final LayerNorm, where ours is of the raw residual stream, a window is the oldest part of
+    the past, both sides of a pair are sampled, and the text is returned with its prompt.
 
     Args:
         hf: a float32 Hugging Face model; it is not changed.

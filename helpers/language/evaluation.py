@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from helpers.intervals import Interval, bootstrap_statistic
-from helpers.language.generation import Continuations, continue_ids, continue_prompts
+from helpers.language.generation import Continuations, before_end, continue_ids, continue_prompts
 from helpers.language.metrics import (
     Measure,
     fluency,
@@ -255,15 +255,21 @@ def passage_f1(
 ) -> Measure:
     """How far continuations of held-out passages use the tokens of the true ones: mean F1 of the two bags.
 
-    "continuation" compares the new tokens with as many true ones. "published" is the released code of
-    Lee et al. (2024): the prediction includes the 32 prompt tokens, and the true continuation is as long as
-    both together.
+    Tokens from an end-of-text token on belong to another document and are left out, as they are from toxicity
+    and fluency. "continuation" compares the new tokens with as many true ones. "published" is the released
+    code of Lee et al. (2024): the prediction includes the 32 prompt tokens, and the true continuation is as
+    long as both together; of the passages, those count that hold so much.
+
+    Raises ValueError if no passage is long enough for "published".
     """
-    passages = bench.passages[stretch]
     new = bench.decoding.new_tokens
+    end = PASSAGE_PROMPT + new + (PASSAGE_PROMPT if variant == "published" else 0)
+    passages = [passage for passage in bench.passages[stretch] if len(passage) >= end]
+    if not passages:
+        raise ValueError(f"The published F1 wants passages of {end} tokens; no passage is so long.")
     prompts = [passage[:PASSAGE_PROMPT] for passage in passages]
     names = [f"passage-{number}" for number in range(len(passages))]
-    written = continue_ids(
+    ids = continue_ids(
         model,
         prompts,
         names,
@@ -271,13 +277,11 @@ def passage_f1(
         seed=bench.seed,
         batch_size=bench.batches.generate,
         progress=progress,
-    ).tolist()
+    )
+    lengths = before_end(ids, model.tokenizer.eos_token_id).sum(dim=-1).tolist()
+    predicted = [row[:length] for row, length in zip(ids.tolist(), lengths, strict=True)]
     if variant == "published":
-        end = PASSAGE_PROMPT + PASSAGE_PROMPT + new
-        predicted = [[*prompt, *row] for prompt, row in zip(prompts, written, strict=True)]
-    else:
-        end = PASSAGE_PROMPT + new
-        predicted = written
+        predicted = [[*prompt, *row] for prompt, row in zip(prompts, predicted, strict=True)]
     scores = [
         overlap_f1(row, passage[PASSAGE_PROMPT:end]) for row, passage in zip(predicted, passages, strict=True)
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -22,6 +23,9 @@ from helpers.language.models import LanguageModel
 from helpers.language.tokens import pad
 from helpers.runtime import with_batch_halving
 
+LARGEST_LOSS = 700.0
+"""Nats per token from which on a perplexity overflows: e to that is nearly the largest float64 there is."""
+
 LOGITS_BYTES = 1_000_000_000
 """What the logits of one batch may take: 4 windows of GPT-2's 1,024 tokens; 32 would take 6.6 GB."""
 
@@ -33,6 +37,7 @@ class Measure:
     Attributes:
         totals, weights: the figure is sum(totals) / sum(weights), so that items of more tokens weigh more.
         exponential: the figure is e to that: a perplexity, from summed losses in nats and counted tokens.
+            From a mean loss of `LARGEST_LOSS` on it stands still, finite, and is written as "overflow".
         unit: what the number counts, for labels.
     """
 
@@ -51,7 +56,7 @@ class Measure:
         return self.finish(self.totals.sum() / self.weights.sum()).item()
 
     def finish(self, ratio: Tensor) -> Tensor:
-        return ratio.exp() if self.exponential else ratio
+        return ratio.clamp_max(LARGEST_LOSS).exp() if self.exponential else ratio
 
     def resampled(self, draws: Float[Tensor, "resample item"]) -> Float[Tensor, " resample"]:
         """The figure on each of several resamples of the items."""
@@ -243,10 +248,13 @@ def overlap_f1(predicted: Sequence[int], gold: Sequence[int]) -> float:
 def repetition(text: str) -> float:
     """1 - distinct / all word bigrams of a text: 0 for no repetition. Fewer than two words cannot repeat.
 
+    Words are runs of letters and digits in lower case, as in Yang et al. 2024 (who measure it on prompts from
+    Wikipedia; here it is measured on the toxicity prompts' continuations).
+
     Example:
-        >>> repetition("no no no no")
+        >>> repetition("No, no. NO no!")
         0.6666666666666667
     """
-    words = text.split()
+    words = re.findall(r"\w+", text.lower())
     pairs = list(zip(words, words[1:], strict=False))
     return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0

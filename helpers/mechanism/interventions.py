@@ -49,7 +49,8 @@ def add_direction(
         direction: taken as it is, not normalised, so that a published strength keeps its meaning.
         layer: counted from the first; negative from the last.
         site: one of `SITES`. Lee et al. (2024, section 3) subtract at the last layer's `mlp_out`, which there
-            is the same as `resid_post`.
+            is the same as `resid_post`. Their code edits the last position alone while it generates, and all
+            in perplexity; at the last layer that gives the same text, because no later position reads it.
 
     Raises:
         ValueError: unknown site, direction of the wrong size, or a number that is not finite.
@@ -105,6 +106,9 @@ def patch_constant(
     model: LanguageModel, neurons: Sequence[HasPlace], values: Float[Tensor, " neuron"]
 ) -> AbstractContextManager[LanguageModel]:
     """Overwrites each neuron's activation (after the GELU) by one value, at every position.
+
+    The released code of Yang et al. (2024) overwrites it at the last position while generating, and in
+    perplexity at the first and the last position alone, which hardly moves a perplexity.
 
     Args:
         values: one per neuron, such as its mean activation in another model.

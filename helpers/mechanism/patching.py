@@ -23,7 +23,7 @@ def patch_per_token(
 
     The two run in lock-step: before each forward pass of `model`, `source` reads the same token ids, the
     patched model's own while it generates, with a key-value cache of its own. Nothing else of `source`
-    reaches `model`.
+    reaches `model`. All positions are patched, the prompt's too, in generation and in perplexity.
 
     Raises:
         ValueError: no neurons, one named twice, or models of different shape or device.

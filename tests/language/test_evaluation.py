@@ -213,6 +213,43 @@ def test_passage_f1_leaves_the_prompt_out_unless_asked(model, bench):
         )
 
 
+def test_f1_stops_at_end_of_text(model, bench):
+    """What follows an end-of-text token is another document: it neither helps nor harms."""
+    written = continue_ids_of(model, bench.passages[0][:32], "passage-0", bench)
+    ends = written[2]  # as if the third new token ended the text
+    cut = written[: written.index(ends)]
+    model.tokenizer.eos_token_id, kept = ends, model.tokenizer.eos_token_id
+    try:
+        got = passage_f1(model, bench, slice(1))
+        whole = passage_f1(model, bench, slice(1), variant="published")
+    finally:
+        model.tokenizer.eos_token_id = kept
+    passage = bench.passages[0]
+    assert got.totals[0].item() == pytest.approx(overlap_f1(cut, passage[32:40]))
+    assert whole.totals[0].item() == pytest.approx(overlap_f1([*passage[:32], *cut], passage[32:72]))
+
+
+def test_the_published_f1_wants_passages_as_long_as_its_truth(model, bench):
+    short = replace(bench, passages=(*bench.passages[:3], bench.passages[3][:71]))
+    assert len(passage_f1(model, short, slice(4), variant="published").totals) == 3
+    assert len(passage_f1(model, short, slice(4)).totals) == 4
+    with pytest.raises(ValueError, match="passages of 72 tokens"):
+        passage_f1(model, short, slice(3, 4), variant="published")
+
+
+def test_an_overflowing_perplexity_is_reported_as_such():
+    """A loss of 800 nats a token is e^800, which no float holds: the figure stays a number and says so."""
+    weights = torch.ones(4, dtype=torch.float64)
+    losses = torch.tensor([1.0, 1.0, 900.0, 2500.0]).double()
+    broken = Measure(losses, weights, "perplexity", exponential=True)
+    sound = Measure(weights, weights, "perplexity", exponential=True)
+    got = broken.interval(n=200, seed=0)
+    assert math.isfinite(got.value) and math.isfinite(got.high)
+    assert str(got).startswith("overflow [") and str(got).endswith("overflow]")
+    assert str(sound.change_to(broken, n=200, seed=0)).startswith("overflow [")
+    assert "overflow" not in str(sound.interval(n=200, seed=0))
+
+
 def continue_ids_of(model, ids, name, bench):
     return continue_ids(model, [ids], [name], bench.decoding, seed=bench.seed, batch_size=1)[0].tolist()
 
@@ -220,6 +257,7 @@ def continue_ids_of(model, ids, name, bench):
 def test_repetition():
     assert repetition("") == repetition("once") == repetition("all words differ here") == 0
     assert repetition("a b a b a b") == pytest.approx(1 - 2 / 5)
+    assert repetition("You are. You ARE, you are!") == pytest.approx(1 - 2 / 5)
 
 
 def test_evaluation_holds_what_its_parts_measure(model, bench):

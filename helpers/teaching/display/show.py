@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from helpers.intervals import OVERFLOW
 from helpers.language.words import WORD, is_masked_word, mask
 
 # Text keeps its own dark colour on a light ground, so a dark page theme cannot make it vanish.
@@ -87,6 +88,8 @@ def number_text(value: Any) -> str:
     if isinstance(value, float):
         if value != value:
             return ""
+        if value >= OVERFLOW:
+            return "overflow"
         text = f"{value:.3g}"
         return f"{value:,.0f}" if "e+" in text else text
     return f"{value:,}" if isinstance(value, int) else str(value)
