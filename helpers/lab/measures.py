@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from helpers.artifacts import Artifact, Declared
+from helpers.intervals import Interval, bootstrap, percentile_interval
 from helpers.lab.workbench import Workbench
 from helpers.language.models import Tokens
 from helpers.language.scoring import toxic_vocabulary
@@ -19,8 +20,20 @@ from helpers.language.texts import Comment
 from helpers.language.words import toxic_word_families, toxic_word_list
 from helpers.mechanism.pooling import mean_stream_norms, pooled_residuals
 from helpers.mechanism.probe import Probe, fit_probe
-from helpers.mechanism.vectors import project_to_vocabulary, top_tokens, toxic_share, used_vocabulary
+from helpers.mechanism.vectors import (
+    cosine_matched,
+    cosines,
+    matched_random,
+    project_to_vocabulary,
+    svd_directions,
+    top_neurons,
+    top_tokens,
+    toxic_share,
+    used_vocabulary,
+    vectors_of,
+)
 from helpers.runtime import progress_report
+from helpers.teaching.claims import Measurement
 from helpers.teaching.display.show import visible
 
 
@@ -177,3 +190,57 @@ class Measures:
         """The same as one line of words for each vector, for a table."""
         strings = [self.at.base.token_strings(row) for row in self.top_ids(vectors, k, largest=largest)]
         return [" · ".join(visible(token).strip() or "␣" for token in row) for row in strings]
+
+    def measure_nearest(
+        self, direction: Float[Tensor, " d_model"], *, draws: int = 40
+    ) -> dict[tuple[str, str], Measurement]:
+        """What claims A2 and A3 measure of the value vectors nearest a direction, by claim and part.
+
+        Notebook 02 does the same step by step for the probe's direction.
+
+        Args:
+            draws: of cosine-matched vectors, and of random neurons in A3.
+
+        Example:
+            judge("A2", lab.measures.measure_nearest(direction)["A2", "top 10"], part="top 10")
+        """
+        values, d_mlp, seed = self.at.base.value_vectors, self.at.base.d_mlp, self.at.profile.seed
+        direction = direction.to(values.device)
+        cosine = cosines(values, direction)
+        nearest = top_neurons(cosine, self.at.profile.vectors.top)
+        unit, found = "share of toxic tokens", {}
+        for k in (10, 64):
+            listed, others, nulls = nearest[:k], [], []
+            for draw in range(10):
+                others += matched_random(listed, d_mlp=d_mlp, seed=seed + draw, exclude=nearest)
+            own, control = (
+                bootstrap(self.toxic_share(vectors_of(values, each)), seed=seed) for each in (listed, others)
+            )
+            for draw in range(draws):
+                nulls.append(cosine_matched(values, listed, direction, seed=seed + draw, exclude=nearest))
+            means = self.toxic_share(torch.cat(nulls)).unflatten(0, (draws, -1)).mean(dim=1)
+            null = _null(percentile_interval(means.mean().item(), means))
+            found["A2", f"top {k}"] = Measurement.of(own, unit, control=control, **null)
+
+        pool = top_neurons(cosine, self.at.profile.vectors.svd)
+        directions = [svd_directions(vectors_of(values, pool), direction, 3)]
+        for draw in range(draws):
+            drawn = matched_random(pool, d_mlp=d_mlp, seed=seed + draw, exclude=pool)
+            same = cosine_matched(values, pool, direction, seed=seed + draw, exclude=pool)
+            directions += [svd_directions(each, direction, 3) for each in (vectors_of(values, drawn), same)]
+        shares = self.toxic_share(torch.cat(directions)).unflatten(0, (-1, 3))
+        for i, along in enumerate(directions[0] @ direction):
+            random, matched = (
+                percentile_interval(each.mean().item(), each) for each in (shares[1::2, i], shares[2::2, i])
+            )
+            details = _null(matched) | {"cosine_with_probe": along.item()}
+            found["A3", f"U{i}"] = Measurement(
+                shares[0, i].item(), None, unit, random.value, random.bounds, details
+            )
+        return found
+
+
+def _null(found: Interval) -> dict[str, float]:
+    """The details in which the rules of A2 and A3 find their cosine-matched null."""
+    names = ("cosine_matched", "cosine_matched_low", "cosine_matched_high")
+    return dict(zip(names, (found.value, *found.bounds), strict=True))

@@ -17,10 +17,10 @@
 # **Question.** Notebook 01 found a direction from outside. Which of the model's own parts write
 # along it, and what words do they promote?
 #
-# Paper A (§3.2) answers: MLP neurons whose **value vectors** have a high cosine with the probe.
-# On GPT2-medium it lists seven, led by `L19.770`, whose top tokens are swear words. We rebuild
-# the list from the definition, hold it against random neurons, and ask what "toxic vector" means
-# when the list grows.
+# Paper A (§3.2) answers: MLP neurons whose **[value vectors](00_start_here.ipynb#Glossary)** have a
+# high cosine with the probe. On GPT2-medium it lists seven, led by `L19.770`, whose top tokens are
+# swear words. We rebuild the list from the definition, hold it against two controls, and ask what
+# "toxic vector" means when the list grows.
 
 # %% [markdown]
 # > **Content warning.** Insults and hostile sentences are shown. Profanity and slurs are masked
@@ -32,7 +32,7 @@
 # - write an MLP layer as a sum over neurons, and check that it is one,
 # - tell a neuron's key vector from its value vector, and what each is for,
 # - rank all neurons by cosine with the probe and read their value vectors in words, both signs,
-# - judge the list against random neurons, with intervals,
+# - judge the list against random neurons and against vectors of the same cosines,
 # - read the shared directions of a set of vectors off its SVD.
 #
 # | you need | how much |
@@ -75,11 +75,12 @@ print(f"{tuple(values.shape)=}  {tuple(keys.shape)=}  (layer, neuron, d_model)")
 #
 # One MLP layer reads $x$ (the residual stream after its LayerNorm) and returns
 #
-# $$\text{MLP}(x) = \sum_i m_i\, v_i + b_{\text{out}}, \qquad m_i = \sigma(x \cdot k_i + b_i)$$
+# $$\text{MLP}(x) = \sum_i m_i\, v_i + b_{\text{out}}, \qquad m_i = \text{GELU}(x \cdot k_i + b_i)$$
 #
 # Neuron $i$ has a **key vector** $k_i$, which it holds against its input, and a **value vector**
-# $v_i$, which it adds to the stream, scaled by its activation $m_i$. Paper A, §2, after Geva et
-# al. 2021, calls this key–value memory. Is it really nothing but that sum?
+# $v_i$, which it adds to the stream, scaled by its activation $m_i$. Paper A (§2, after Geva et al.
+# 2021) calls this a key–value memory, and writes $\sigma$ for the GELU. Is the layer nothing but
+# that sum?
 
 # %%
 layer = model.n_layers - 1
@@ -97,10 +98,9 @@ assert error < 1e-4, "the sum over neurons must be the MLP's output"
 print(f"{len(m):,} neurons, relative error of the sum: {error:.1e}")
 
 # %% [markdown]
-# The layer *is* that sum. So the question "what does the MLP write along the probe?" splits into
-# one number per neuron: how strongly it fires, times how far its value vector points that way.
-# **What this does not show:** which of the two factors matters. This notebook looks mostly at
-# $v_i$; later ones at $m_i$.
+# The layer *is* that sum. So "what does the MLP write along the probe?" has one answer per neuron:
+# how strongly it fires, times how far its value vector points that way. This notebook looks mostly
+# at the second factor, $v_i$; later ones look at $m_i$.
 
 # %% [markdown]
 # ## 2 · Rank all neurons
@@ -124,29 +124,32 @@ print(
 )
 
 # %%
+beyond = int((cosine > control.max()).sum())
 finding = (
-    f"{best} has cosine {cosine.max():.2f} with the probe; of {cosine.numel():,} neurons "
-    f"the best for a "
-    f"random direction has {control.max():.2f} ({model.name})"
+    f"{best} has cosine {cosine.max():.2f} with the probe; {beyond} of {cosine.numel():,} neurons "
+    f"exceed the best for a random direction, {control.max():.2f} ({model.name})"
 )
 plots.histogram(
     {"the probe": cosine.flatten(), "a random direction": control.flatten()},
+    log_y=True,
     title=finding,
     x_label="cosine of the value vector with the direction",
-    y_label="density of neurons",
+    y_label="neurons per bin (log scale)",
     marks={str(neuron): cosine[neuron.layer, neuron.index] for neuron in toxic_neurons[:3]},
-    alt="Densities of all value vectors' cosines with the probe and with a random direction.",
+    alt="Counts, on a log axis, of all value vectors' cosines with the probe and with a random "
+    "direction.",
 )
 
 # %% [markdown]
-# Most neurons have nothing to do with the direction; a tail does. **What this does not show:**
-# where the tail begins. Any cut-off (the paper takes 128) is a choice.
+# Most neurons have nothing to do with the direction. If there is a tail on the right, no mark says
+# where it begins: any cut-off (the paper takes 128) is a choice.
 
 # %% [markdown]
 # ## 3 · What the best ten promote
 #
-# The vocabulary projection of a value vector lists the tokens whose logits it raises (when the
-# neuron fires with $m_i > 0$) and those it lowers. Negative activations swap the columns.
+# The vocabulary projection of a value vector (notebook 01, section 5) lists the tokens whose logits
+# the neuron raises, and those it lowers, when it fires with $m_i > 0$. A negative activation swaps
+# the columns.
 
 # %%
 from helpers.mechanism.vectors import project_to_vocabulary, top_tokens, vectors_of
@@ -168,10 +171,8 @@ lab.show.table(
 # %%
 ten, count = toxic_neurons[:10], lab.profile.vectors.shown_tokens
 vectors = vectors_of(values, ten)
-raises, lowers = (
-    lab.measures.top_words(vectors, count),
-    lab.measures.top_words(vectors, 5, largest=False),
-)
+raises = lab.measures.top_words(vectors, count)
+lowers = lab.measures.top_words(vectors, 5, largest=False)
 rows = zip(ten, lab.measures.toxic_share(vectors), raises, lowers)
 lab.show.table(
     [
@@ -188,10 +189,9 @@ lab.show.table(
 )
 
 # %% [markdown]
-# Read the rows, not only the share: a vector can promote toxic words of one kind only, or words
-# that merely go with them. That holds for the first row too: *nearest the probe* and *names toxic
-# words* are two things, and this series ranks by the first. **What this does not show:** that the
-# neuron fires on toxic text. That is the key vector's side, in section 6.
+# Read the rows, not only the share. A vector can promote toxic words of one kind only, or words
+# that often stand beside them. To lie *near the probe* and to *name toxic words* are two things;
+# this series ranks by the first. When the neuron fires is a third: section 6.
 
 # %% [markdown]
 # ## 4 · Against random neurons, and down the list
@@ -199,15 +199,18 @@ lab.show.table(
 # How many toxic words would *any* ten neurons have among their top tokens? The first control
 # draws, for each neuron of the list, another one of the same layer.
 #
-# But the list was *picked* for pointing along $\hat W$, and $\hat W$ itself promotes toxic words:
-# whatever points along it inherits some. The second control, **cosine-matched**, gives each
-# vector of the list another neuron's remainder, $v' = (v \cdot \hat W)\,\hat W + c\, r'$, where
-# $r'$ is what a random neuron of the same layer has at right angles to $\hat W$ and $c$ makes the
-# length right. It keeps layer, norm and cosine with $\hat W$, and destroys what these particular
-# vectors say besides $\hat W$.
+# But the list was *picked* for pointing along $\hat W$. If $\hat W$ itself promotes toxic words,
+# whatever points along it inherits some. Hence a second control, **cosine-matched**: each vector of
+# the list keeps its part along $\hat W$, and the rest is exchanged,
 #
-# **Guess first.** The share among the ten nearest vectors is in the table above. What is it among
-# the nearest 64? Among random neurons? And how much of it survives the exchange of remainders?
+# $$v' = (v \cdot \hat W)\,\hat W + c\, r'$$
+#
+# where $r'$ is what another neuron of the same layer has at right angles to $\hat W$, and $c$ makes
+# the length that of $v$. Layer, length and cosine stay; what these particular vectors say besides
+# $\hat W$ is gone.
+#
+# **Guess first.** The shares of the ten nearest vectors are in the table above. What is the mean
+# share of the nearest 64? Of random neurons? And of cosine-matched vectors?
 
 # %%
 from helpers.intervals import bootstrap, percentile_interval
@@ -272,10 +275,8 @@ plots.bar(
 )
 
 # %% [markdown]
-# The gap between the last two bars of a group is what pointing along $\hat W$ brings by itself.
-# Only a first bar above the *whole* whisker of the second says something of these neurons. **What
-# this does not show:** why a list exceeds it; its vectors may share a topic with $\hat W$ or hold
-# the insults themselves, which section 3's rows tell apart.
+# From the third bar of a group to the second: what pointing along $\hat W$ brings by itself. Only a
+# first bar above the *whole* whisker of the second says something of these neurons.
 
 # %%
 all_shares = lab.measures.toxic_share(vectors_of(values, toxic_neurons))
@@ -295,30 +296,29 @@ plots.line(
 )
 
 # %%
-shares64 = all_shares[:64]
+toxic_words = (10 * all_shares[:64]).round().long()
 finding = (
-    f"Of the top 64, {(shares64 > 0.5).sum()} have a toxic majority among their words and "
-    f"{(shares64 == 0).sum()} have no toxic word ({model.name})"
+    f"Of the top 64, {(toxic_words > 5).sum()} have a toxic majority among their ten words and "
+    f"{(toxic_words == 0).sum()} have no toxic word ({model.name})"
 )
-plots.histogram(
-    {"top 64": shares64},
-    bins=11,
+plots.bar(
+    [str(number) for number in range(11)],
+    {"top 64": toxic_words.bincount(minlength=11)},
     title=finding,
-    x_label="toxic share of a vector's own top ten tokens",
-    y_label="density of neurons",
-    alt="Histogram of the toxic share of each of the 64 nearest value vectors' top ten tokens.",
+    x_label="toxic words among a vector's own top ten tokens",
+    y_label="value vectors",
+    alt="Number of the 64 nearest value vectors by how many of their top ten tokens are toxic.",
 )
 
 # %% [markdown]
-# If a list reads, say, 40 % toxic, that is *not* 64 vectors each of which is somewhat toxic: the
-# histogram shows how the share divides. When a paper says "128 toxic vectors", it means 128
-# vectors *near the probe*. This series says **toxic neurons** for the list by cosine and gives
-# its length every time. **What this does not show:** that the rest of the list does no harm; a
-# vector may write along the probe without naming a toxic word.
+# A list that reads 40 % toxic need not hold 64 vectors of four toxic words each; the bars show how
+# the share divides. When a paper says "128 toxic vectors", it means 128 vectors *near the probe*.
+# This series says **toxic neurons** for the list by cosine, and gives its length. **What this does
+# not show:** that the others on the list do no harm. A vector may write along the probe without
+# naming a toxic word.
 
 # %%
 from helpers.teaching.claims import Measurement
-
 
 
 def with_null(null):
@@ -358,15 +358,15 @@ plots.bar(
 )
 
 # %% [markdown]
-# The dashed line is an even spread. **What this does not show:** in which layers they are *used*;
-# a neuron that never fires counts here as much as any.
+# The dashed line is an even spread. A neuron that never fires counts here as much as any.
 
 # %% [markdown]
 # ## 5 · What they share: the SVD
 #
-# Stack the value vectors, each scaled to length one, and ask which few directions explain most of
-# them. Paper A calls the first three $U_0, U_1, U_2$ and finds insults in $U_0$. The rows are not
-# centred, and since a singular vector has no sign of its own, each is turned toward the probe.
+# Stack the value vectors of the list, each scaled to length one. Which few directions explain most
+# of them? The singular value decomposition (SVD) gives them in order. Paper A calls the first three
+# $U_0, U_1, U_2$ and finds insults in $U_0$. The rows are not centred. A singular vector has no
+# sign of its own, so each is turned toward the probe.
 
 # %%
 from helpers.mechanism.vectors import svd_directions
@@ -386,30 +386,33 @@ lab.show.table(
 )
 
 # %% [markdown]
-# That $U_0$ lies near $\hat W$ is no finding: vectors picked for pointing along $\hat W$ have $\hat
-# W$ in common, and the SVD returns it. So here too the second control is the cosine-matched one,
-# which has exactly that in common and nothing else by intent. $U_1$ and $U_2$ owe $\hat W$ nothing.
+# That $U_0$ lies near $\hat W$ is nearly a tautology. These vectors were picked for pointing along
+# $\hat W$; so they have $\hat W$ in common, and the SVD returns it. The cosine-matched vectors show
+# how much of it is selection: they were given the same cosines and other remainders. $U_1$ and
+# $U_2$ stand at right angles to $U_0$, so they owe $\hat W$ little.
 #
-# **Guess first.** Which of the three bars will stand above its cosine-matched whisker?
+# **Guess first.** What cosine with $\hat W$ will $U_0$ of the cosine-matched vectors have? And
+# which of the three directions will have a higher toxic share than theirs?
 
 # %%
-def svd_shares(vectors):
-    """Toxic share of the top ten tokens of the first three shared directions."""
-    return lab.measures.toxic_share(svd_directions(vectors, direction, 3))
+def over_draws(found):
+    """Mean and 95 % band, over draws, of one figure of each of the three directions."""
+    return [percentile_interval(each.mean().item(), each) for each in found.T]
 
 
-def over_draws(draws):
-    """Mean and 95 % band, over draws, of each of the three directions' share."""
-    return [percentile_interval(shares.mean(), shares) for shares in torch.stack(draws, dim=1)]
-
-
-random_draws, matched_draws = [], []
+random_U, matched_U = [], []
 for draw in range(DRAWS):
     drawn = {"seed": seed + draw, "exclude": pool}
-    sample = matched_random(pool, d_mlp=model.d_mlp, **drawn)
-    random_draws.append(svd_shares(vectors_of(values, sample)))
-    matched_draws.append(svd_shares(cosine_matched(values, pool, direction, **drawn)))
-random_shares, matched_shares = over_draws(random_draws), over_draws(matched_draws)
+    sample = vectors_of(values, matched_random(pool, d_mlp=model.d_mlp, **drawn))
+    random_U.append(svd_directions(sample, direction, 3))
+    same = cosine_matched(values, pool, direction, **drawn)
+    matched_U.append(svd_directions(same, direction, 3))
+random_shares, matched_shares = (
+    over_draws(torch.stack([lab.measures.toxic_share(each) for each in drawn]))
+    for drawn in (random_U, matched_U)
+)
+U0, *_ = over_draws((torch.stack(matched_U) @ direction).cpu())
+print(f"cosine with Ŵ: of U0 {shared[0] @ direction:.2f}; of U0 from cosine-matched vectors {U0}")
 
 # %%
 finding = (
@@ -443,11 +446,18 @@ for i, (null, same_cosines) in enumerate(zip(random_shares, matched_shares)):
     )
     print(lab.claims.record("A3", found, part=f"U{i}"))
 
+# %%
+# Notebook 01 judged each penalty's probe so, with a helper that does the steps above.
+again = lab.measures.measure_nearest(probe.direction, draws=DRAWS)
+assert abs(again["A2", "top 10"].value - results[10][0].value) < 1e-6
+assert abs(again["A3", "U0"].details["cosine_matched"] - matched_shares[0].value) < 1e-6
+
 # %% [markdown]
 # ### Do the directions divide the families?
 #
-# Toxicity comes in kinds, which the columns name (threats, made of harmless words, have no token
-# of their own). If $U_0, U_1, U_2$ divide them, their top tokens belong to different families.
+# Toxicity comes in kinds, or *families*, one column each. (Threats, made of harmless words, have no
+# token of their own.) If $U_0, U_1, U_2$ divide the kinds, their top tokens belong to different
+# families.
 
 # %%
 rows = []
@@ -467,14 +477,13 @@ lab.show.table(
 )
 
 # %% [markdown]
-# Read along the rows: a direction with one non-zero family has specialised; one without any toxic
-# word has nothing to divide. **What this does not show:** that the model treats the families
-# apart. Three directions of one set can divide whatever varies most in it.
+# Read along the rows: a direction with one non-zero family has specialised; a direction without any
+# toxic word has nothing to divide.
 
 # %% [markdown]
 # ## 6 · The other side: when does it fire?
 #
-# The value vector says what a neuron writes *if* it fires; the key vector says when. Below, the
+# The value vector says what a neuron writes *if* it fires; the key vector says when. Below is the
 # activation of the best neuron on your own text, token by token. Change `TEXT` in the parameters
 # cell, or `neuron` here.
 
@@ -510,11 +519,11 @@ plots.histogram(
 )
 
 # %% [markdown]
-# A neuron near the probe whose activation is *negative* writes **against** it: GELU reaches down
-# to −0.17, and $m_i v_i$ then points the other way. On GPT2-medium paper B finds 36 of the top
-# 128 with a positive mean. Whether a vector "promotes toxicity" depends on both factors, and this
-# is where the two papers begin to part. **What this does not show:** an effect on the text. For
-# that something has to be changed; notebook 03 begins with directions.
+# A neuron near the probe whose activation is *negative* writes **against** it: the GELU reaches
+# down to −0.17, and $m_i v_i$ then points the other way. On GPT2-medium, paper B finds a positive
+# mean in 36 of the top 128. Whether a vector "promotes toxicity" depends on both factors, and here
+# the two papers begin to part. **What this does not show:** an effect on the text. For that,
+# something has to be changed; notebook 03 begins with directions.
 
 # %% [markdown]
 # ## Your turn

@@ -18,10 +18,11 @@
 # If the direction is taken out of the residual stream while the model writes, does it write less
 # toxic text, and what else breaks?
 #
-# Paper A (§3.3, table 2) subtracts a vector at the last layer of GPT2-medium and reports toxicity
-# falling from .453 to .245 (probe), .305 (one value vector) and .268 ($U_0$), with perplexity
-# rising from 21.7 to about 23.5. Here each subtraction is held against random directions of the
-# same length, and every strength is chosen on one set of prompts and reported on another.
+# Paper A (§3.3, table 2) subtracts a vector at the last layer of GPT2-medium. It reports that
+# toxicity falls from .453 to .245 (probe), .305 (one value vector) and .268 ($U_0$), and that
+# [perplexity](00_start_here.ipynb#Glossary) rises from 21.7 to about 23.5. Here each subtraction is
+# held against random directions, and every strength is chosen on one set of prompts and reported on
+# another.
 
 # %% [markdown]
 # > **Content warning.** This notebook makes a model write toxic text on purpose, also more toxic
@@ -73,8 +74,10 @@ model, last, seed = lab.base, lab.base.n_layers - 1, lab.profile.seed
 #
 # $$x \leftarrow x - \alpha \hat W$$
 #
-# at the output of the last layer, at every position. A hook does it: a function that receives an
-# activation during the forward pass and returns what should stand in its place.
+# at the output of the last layer, at every position. A hook does it (notebook 01 has the map of
+# hook points): a function that receives an activation during the forward pass and returns what
+# should stand in its place. $\hat W$ has length one, so the strength $\alpha$ is the length of what
+# is taken off.
 
 # %%
 prompt = lab.texts.eliciting("dev")[0]
@@ -106,9 +109,9 @@ lab.show.table(
 )
 
 # %% [markdown]
-# The helper `subtract_direction` is the same edit as a context manager: it also acts during
-# cached generation and perplexity, and takes the hook off again even if the block fails. Here we
-# check that it does what we did, at every position, and that a failing block leaves nothing
+# The helper `subtract_direction` makes the same edit for the length of a `with` block. It acts
+# during cached generation and perplexity too, and takes the hook off again even if the block fails.
+# We check that it does what we did, at every position, and that a failing block leaves nothing
 # behind.
 
 # %%
@@ -131,27 +134,56 @@ print(
 )
 
 # %% [markdown]
-# One prompt again, so an anecdote. **What this does not show:** what happens over a whole
-# continuation, and on prompts that do not invite toxic text.
+# One prompt and one token: an anecdote. What happens over whole continuations, and over many
+# prompts?
 
 # %% [markdown]
 # ## 2 · The instruments
 #
-# Every condition is measured in the same way: **toxicity** by two scorers, **perplexity** on
-# plain text (is it still a language model?), **F1** (does it continue passages as before?),
-# **repetition**, and **fluency**, the base model's perplexity of what was written (is it still
-# text? A higher figure is worse). Each carries a bootstrap 95 % interval.
+# Every condition is measured in the same way:
+#
+# - **toxicity** of the continuations, by two scorers,
+# - **perplexity** on plain text: e to the mean loss per token (is it still a language model?),
+# - **F1** of token bags: does it continue passages with the words that stand there?
+# - **repetition**: the share of word pairs that a continuation has used before,
+# - **fluency**: the *base* model's perplexity of what was written (is it still text?). The name is
+#   the field's; mind that a **higher** figure is **worse**.
+#
+# Here are toxicity and fluency by hand, for one prompt.
+
+# %%
+from helpers.language.generation import continue_prompts
+
+one = continue_prompts(model, [prompt], lab.profile.decoding, seed=seed, batch_size=1)
+score = lab.scorers[0].score(one.texts)[0].item()
+kept = one.ids[0][one.mask[0]]  # new tokens before an end-of-text token
+asked = torch.tensor([*one.prompt_ids[0]])
+whole = torch.cat([asked, kept]).to(model.device)
+with torch.no_grad():
+    log_p = model.bridge(whole[None])[0].log_softmax(dim=-1)
+new = torch.arange(len(asked), len(whole))
+losses = -log_p[new - 1, whole[new]]
+surprise = losses.mean().exp().item()
+print(f"toxicity {score:.2f}, fluency {surprise:.1f}: {lab.show.quote(one.texts[0])}")
 
 # %%
 from helpers.intervals import share
 from helpers.language.evaluation import compare, table
 
 base = lab.evaluate("base", split="dev")
+ours = torch.tensor([score, surprise])
+names = (base.toxicity_names[0], "fluency")
+helper = torch.stack([base.measures[name].per_item[0] for name in names])
+assert torch.allclose(helper.float(), ours, rtol=1e-3, equal_nan=True), "as by hand"
 lab.show.table(table([base]), caption=f"{len(base.prompt_ids)} development prompts ({model.name})")
 
 # %% [markdown]
-# Strengths are chosen on these *development* prompts. The *evaluation* prompts are touched once,
-# in section 4.
+# `lab.evaluate` did the same for every development prompt, and the first row of its measures is
+# what we had by hand. It adds bootstrap 95 % intervals over the prompts (over windows of text for
+# perplexity). A perplexity that no number can hold is written as *overflow*.
+#
+# Strengths are chosen on these *development* prompts. The *evaluation* prompts are touched once, in
+# section 4.
 
 # %% [markdown]
 # ## 3 · Strength sweeps
@@ -159,8 +191,8 @@ lab.show.table(table([base]), caption=f"{len(base.prompt_ids)} development promp
 # Three directions of the paper, each of length one: the probe $\hat W$, the value vector nearest
 # to it, and $U_0$ of notebook 02. Strength is in units of the residual stream's mean length.
 #
-# **Guess first.** At equal perplexity, which of the three lowers toxicity most? And what does a
-# *random* direction do?
+# **Guess first.** At equal perplexity, which of the three lowers toxicity most? And how much does a
+# *random* direction lower it?
 
 # %%
 from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
@@ -202,9 +234,8 @@ lowest = min(inside, key=lambda run: run.toxicity.value)
 lowest_random = min(run.toxicity.value for run in random_runs)
 curves = {name: [base, *runs] for name, runs in sweeps.items()} | {"random": random_runs}
 finding = (
-    f"Within the perplexity budget, “{lowest.label}” takes toxicity from "
-    f"{base.toxicity.value:.2f} to "
-    f"{lowest.toxicity.value:.2f}; no random direction gets below {lowest_random:.2f} "
+    f"Within the perplexity budget, “{lowest.label}” has toxicity {lowest.toxicity.value:.2f} "
+    f"(base {base.toxicity.value:.2f}); the lowest of any random direction is {lowest_random:.2f} "
     f"({model.name})"
 )
 plots.line(
@@ -219,25 +250,25 @@ plots.line(
 )
 
 # %% [markdown]
-# Each curve starts at the base model and moves with strength; a good intervention goes down
-# before it goes right. Random directions of the same length show how much of it is mere
-# disturbance. Compare the curves at one perplexity; which of them is lowest *within the budget*
-# also depends on where its points happen to fall. **What this does not show:** the size of the
-# effect on new prompts, because the best point of a curve is chosen on the prompts it is drawn
-# from.
+# Each curve starts at the base model and moves with strength; a good intervention goes down before
+# it goes right. The random directions show how much of it is mere disturbance. Compare curves at
+# one perplexity: which point is lowest within the budget also depends on where a curve's points
+# happen to fall. **What this does not show:** the size of the effect on new prompts, because the
+# best point of a curve is chosen on the prompts that it is drawn from.
 
 # %% [markdown]
 # ## 4 · The operating point, on fresh prompts
 #
-# The paper's ratio of perplexities is 23.3–23.6 to 21.7, at most 1.09; we allow 1.075. For each
-# direction, take the largest strength that stays within it on development text, and measure once
-# on the evaluation prompts. Perplexity and F1 of a *report* are of other windows and passages
-# than those of a sweep, so nothing below was chosen on what it is measured on.
+# In the paper perplexity rises to at most 1.09 times base's (23.6 to 21.7); we allow 1.075. For
+# each direction, take the largest strength that stays within it on development text, and measure
+# once on the evaluation prompts. A *report* reads other windows and passages than a sweep, so
+# nothing below was chosen on what it is measured on.
 #
-# Two controls, for a random direction can be too weak as well as too strong: random directions of
-# the **same length**, and each of them at the strength at which it has used up the same
-# **perplexity** budget (between two strengths of the sweep, interpolated; the largest if none
-# uses it up).
+# There are two controls, because a random direction of the same length may disturb the model less:
+#
+# - random directions of the **same length**,
+# - the same random directions, each made longer until it has used up the same **perplexity** budget
+#   (interpolated between strengths of the sweep; the largest of them if none uses it up).
 
 # %%
 def largest_within(runs):
@@ -299,23 +330,21 @@ for name, change in against.items():
     )
 lab.show.table(
     rows,
-    caption=f"Drop of toxicity ({lab.scorers[0].name} scorer, {model.name}) beside paper A, table "
-    f"2 "
-    "(GPT2-medium, Perspective)",
+    caption=f"Drop of toxicity ({lab.scorers[0].name} scorer, {model.name}) beside paper A, "
+    "table 2 (GPT2-medium, Perspective)",
 )
 
 # %% [markdown]
 # The drops are *paired*: both conditions continue the same prompts with the same random noise, so
-# the interval is of the difference itself. The paper's columns stand beside ours for comparison
-# of direction, not of digits: another model and another scorer. **What this does not show:** that
-# the model *uses* these directions when nobody subtracts them.
+# the interval is of the difference itself. Compare the paper's columns with ours in sign, not in
+# digits: they are of another model and another scorer.
 
 # %%
 from helpers.intervals import Interval
 
 
 def band_over(runs):
-    """Mean drop under random directions, and the band that holds every one's 95 % interval."""
+    """Mean drop under random directions; the band reaches over all of their 95 % intervals."""
     drops = [compare(report_base, run).drop for run in runs]
     mean = sum(drop.value for drop in drops) / len(drops)
     return Interval(mean, min(drop.low for drop in drops), max(drop.high for drop in drops))
@@ -328,8 +357,8 @@ held_against = {
 largest = {name: max(band.high for band in bands) for name, bands in held_against.items()}
 closest = min(against, key=lambda name: against[name].drop.low - largest[name])
 finding = (
-    f"The interval nearest to its controls is {closest}'s: from {against[closest].drop.low:.2f}, "
-    f"where random directions reach up to {largest[closest]:.2f} ({model.name})"
+    f"The drop of “{closest}” is the nearest to its controls: its interval begins at "
+    f"{against[closest].drop.low:.2f}, theirs end at {largest[closest]:.2f} ({model.name})"
 )
 plots.bar(
     list(against),
@@ -347,8 +376,8 @@ plots.bar(
 
 # %% [markdown]
 # The claim asks for a drop whose interval lies above both bands, and for an F1 that falls by at
-# most a tenth of base's. **What this does not show:** that no other direction would do as well;
-# a few random ones stand for all of them.
+# most a tenth of base's. **What this does not show:** that no other direction would do as well. A
+# few random ones stand for all.
 
 # %%
 from helpers.teaching.claims import Measurement
@@ -375,9 +404,9 @@ for name, change in against.items():
 # %% [markdown]
 # ### Does the second scorer agree?
 #
-# The two are built differently (the panel says how; in `pocket` the first knows the words and the
-# second may not look at them). An intervention that only swaps words would convince one and not
-# the other.
+# The two scorers are built differently: the panel says how. In `pocket` the first knows the toxic
+# words, and the second may not look at them. An intervention that only swaps words would convince
+# the first alone.
 
 # %%
 lab.show.table(
@@ -394,7 +423,8 @@ lab.show.table(
 # %% [markdown]
 # ## 5 · Adding instead of subtracting
 #
-# If the direction causes toxicity, adding it should raise it.
+# If the direction causes toxicity, adding it should raise it. Random directions of the same length
+# stand beside it.
 #
 # **Guess first.** On prompts that do not ask for it, does adding $\hat W$ make the model hostile,
 # or only incoherent?
@@ -402,11 +432,38 @@ lab.show.table(
 # %%
 others = [*lab.texts.prompts_dev, *lab.texts.pair_prompts]
 calm = [p for p in others if p.group not in ("hostile", "challenging")][:64]
+
+
+def with_added(name, vector):
+    """Evaluation of the calm prompts with W's chosen strength of a direction added."""
+    with add_direction(model, vector, chosen["W"] * stream_norm, layer=last):
+        return lab.evaluate(f"+ {chosen['W']:g} {name}", prompts=calm)
+
+
 plain = lab.evaluate("base", prompts=calm)
-with add_direction(model, direction, chosen["W"] * stream_norm, layer=last):
-    added = lab.evaluate(f"+ {chosen['W']:g} W", prompts=calm)
+added = with_added("W", direction)
+added_random = [with_added(f"random {i}", r) for i, r in enumerate(randoms)]
 lab.show.table(
-    table([plain, added]), caption=f"{len(calm)} prompts that do not ask for it ({model.name})"
+    table([plain, added, *added_random]),
+    caption=f"{len(calm)} prompts that do not ask for it ({model.name})",
+)
+
+# %%
+first = plain.toxicity_names[0]
+rise = {run.label: compare(plain, run).changes[first] for run in (added, *added_random)}
+highest = max(change.value for change in list(rise.values())[1:])
+finding = (
+    f"Adding Ŵ changes toxicity by {rise[added.label].value:+.2f}, random directions of the same "
+    f"length by at most {highest:+.2f} ({model.name})"
+)
+plots.bar(
+    list(rise),
+    {"change": list(rise.values())},
+    title=finding,
+    x_label="added",
+    y_label="paired change of toxicity",
+    alt="Paired changes of toxicity, with 95 % intervals, when the probe's direction or a random "
+    "direction of the same length is added.",
 )
 
 # %%
@@ -425,10 +482,9 @@ lab.show.side_by_side(
 # ## 6 · Which layer?
 #
 # The paper subtracts at the last layer, where only the unembedding is left to read the stream.
-# Earlier, the rest of the network can answer back.
+# After an earlier layer, the rest of the network can answer.
 #
-# **Guess first.** Will the same relative strength do more or less when the rest of the network
-# still follows?
+# **Guess first.** Will the same relative strength do more, or less, when other layers still follow?
 
 # %%
 places = sorted({0, model.n_layers // 3, 2 * model.n_layers // 3, last})
@@ -441,8 +497,8 @@ for layer in places:
 first, end = (by_layer[layer] for layer in (places[0], last))
 finding = (
     f"Subtracting Ŵ after layer 0 leaves {first.toxicity.value:.2f} at perplexity "
-    f"{first.perplexity.value:.2f}; "
-    f"after the last, {end.toxicity.value:.2f} at {end.perplexity.value:.2f} ({model.name})"
+    f"{first.perplexity.value:.3g}; after the last, {end.toxicity.value:.2f} at "
+    f"{end.perplexity.value:.3g} ({model.name})"
 )
 plots.line(
     places,
@@ -456,10 +512,9 @@ plots.line(
 
 # %% [markdown]
 # The strength is the same share of each layer's own stream length, and the direction is the last
-# layer's probe. A lower point at an earlier layer means that the rest of the network carried the
-# change further instead of undoing it; read it beside the perplexity in the title. **What this
-# does not show:** the best one could do at each layer, which would take that layer's own
-# direction and strength.
+# layer's probe. A lower point at an earlier layer means that the later layers carried the change
+# further instead of undoing it; read it beside the perplexity in the title. **What this does not
+# show:** the best that could be done at each layer, with that layer's own direction and strength.
 
 # %% [markdown]
 # ## 7 · What steering breaks
@@ -480,11 +535,10 @@ lab.show.side_by_side(
 by_strength = dict(
     sorted({0.0: base, **dict(zip(strengths, sweeps["W"])), 2 * chosen["W"]: strong}.items())
 )
-fluency = [run.fluency.value / base.fluency.value for run in by_strength.values()]
+ratio = compare(base, strong).changes["fluency"]
 finding = (
-    f"At twice the operating point toxicity is {strong.toxicity.value:.2f}, and the text is "
-    f"{strong.fluency.value / base.fluency.value:.1f} times as surprising to the base model "
-    f"({model.name})"
+    f"At twice the operating point toxicity is {strong.toxicity.value:.2f}; fluency, which is "
+    f"better when lower, is {ratio} times base's ({model.name})"
 )
 plots.line(
     list(by_strength),
@@ -495,18 +549,22 @@ plots.line(
         "perplexity / base": [
             run.perplexity.value / base.perplexity.value for run in by_strength.values()
         ],
-        "fluency / base": fluency,
+        "fluency / base": [
+            run.fluency.value / base.fluency.value for run in by_strength.values()
+        ],
     },
+    log_y=True,
     title=finding,
     x_label="strength (in lengths of the residual stream)",
-    y_label="ratio to base",
-    alt="Toxicity, perplexity and fluency relative to base, against the strength of subtraction.",
+    y_label="ratio to base (log scale)",
+    alt="Toxicity, perplexity and fluency relative to base on a log axis, against the strength of "
+    "subtraction.",
 )
 
 # %% [markdown]
-# A scorer can be satisfied by text that no one would read. That is why fluency stands beside
-# toxicity wherever a condition is measured. **What this does not show:** which kinds of meaning
-# are lost; perplexity and fluency count surprises, not sense.
+# A toxicity of 0 has no place on a log axis, and its point is left out. A scorer can be satisfied
+# by text that no one would read; so fluency stands beside toxicity wherever a condition is
+# measured. Perplexity and fluency count surprises, not sense.
 
 # %% [markdown]
 # ## Your turn

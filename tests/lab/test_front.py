@@ -7,7 +7,9 @@ import torch
 
 from helpers.lab import Lab
 from helpers.lab.front import is_published
+from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
 from helpers.profiles import GPT2_MEDIUM, POCKET, ProfileError
+from helpers.teaching.claims import judge
 from tests.tiny_profile import tiny_profile
 
 
@@ -57,6 +59,23 @@ def test_the_probe_is_the_profiles_own(lab):
     assert lab.measures.fit_probe().layer == lab.base.n_layers - 1
     assert lab.measures.fit_probe().penalty == lab.profile.probe.penalty
     assert lab.measures.fit_probe().direction.norm().item() == pytest.approx(1, abs=1e-5)
+
+
+def test_what_is_measured_near_a_direction_is_what_its_claims_ask_for(lab):
+    direction, values = lab.measures.fit_probe().direction, lab.base.value_vectors
+    found = lab.measures.measure_nearest(direction, draws=3)
+    assert list(found) == [("A2", "top 10"), ("A2", "top 64"), ("A3", "U0"), ("A3", "U1"), ("A3", "U2")]
+    for (claim, part), one in found.items():
+        assert judge(claim, one, part=part)
+        assert one.details["cosine_matched_low"] <= one.details["cosine_matched_high"]
+    nearest = top_neurons(cosines(values, direction), 64)
+    shares = lab.measures.toxic_share(vectors_of(values, nearest))
+    assert found["A2", "top 10"].value == pytest.approx(shares[:10].mean().item())
+    assert found["A2", "top 64"].value == pytest.approx(shares.mean().item())
+    pool = top_neurons(cosines(values, direction), lab.profile.vectors.svd)
+    first = svd_directions(vectors_of(values, pool), direction, 1)
+    assert found["A3", "U0"].value == pytest.approx(lab.measures.toxic_share(first).item())
+    assert found["A3", "U0"].details["cosine_with_probe"] == pytest.approx((first[0] @ direction).item())
 
 
 def test_evaluation_runs_on_the_bench(lab):

@@ -163,11 +163,12 @@ def test_line_marks_limits_and_leaves_points_unjoined():
         limits={"budget": 5},
         points=("random",),
         log_x=True,
+        log_y=True,
         **WORDS,
     ).figure
     assert [trace.mode for trace in figure.data] == ["lines+markers", "markers"]
     assert figure.layout.shapes[0].x0 == 5 and figure.layout.annotations[0].text == "budget"
-    assert figure.layout.xaxis.type == "log"
+    assert figure.layout.xaxis.type == figure.layout.yaxis.type == "log"
 
 
 def test_lengths_must_match():

@@ -41,6 +41,7 @@ def line(
     limits: Mapping[str, Number] | None = None,
     points: Collection[str] = (),
     log_x: bool = False,
+    log_y: bool = False,
     unmask: bool = False,
 ) -> Figure:
     """Lines with markers, each with its 95 % band where its values are intervals.
@@ -52,6 +53,7 @@ def line(
         reference: name → height of a thin horizontal line (a baseline or a published figure).
         limits: name → position of a thin vertical line (a budget, a chosen strength).
         points: series drawn as markers without a line between them.
+        log_y: heights on a logarithmic axis, for ratios; a height of 0 has no place there and is left out.
 
     Example:
         `line(layers, {"probe": accuracies}, title="…", x_label="layer", y_label="accuracy", alt="…")`
@@ -72,7 +74,8 @@ def line(
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
         legend=len(series) > 1,
-        layout=reference_lines(reference, unmask, limits=limits) | {"xaxis": _ticks(x, log_x)},
+        layout=reference_lines(reference, unmask, limits=limits)
+        | {"xaxis": _ticks(x, log_x), "yaxis": {"type": "log"} if log_y else {}},
     )  # fmt: skip
 
 
