@@ -16,39 +16,12 @@
 #
 # **Question.** A language model is tuned on pairs of texts, one preferred and one not, and stops
 # being toxic. What changed inside it?
-#
-# Two papers opened the same model, GPT2-medium, after the same training, and disagree. **A** (Lee
-# et al. 2024, [arXiv 2401.01967](https://arxiv.org/abs/2401.01967)) finds a small set of *toxic
-# vectors* that the tuned model keeps but no longer triggers. **B** (Yang et al. 2024, [arXiv
-# 2411.06424](https://arxiv.org/abs/2411.06424)) finds that those neurons account for a minor
-# share, and that the effect is spread over four large groups. This series rebuilds both, claim by
-# claim, with controls, and leaves the verdict to you.
 
 # %% [markdown]
 # > **Content warning.** The subject is toxic language. The notebooks print insults and hostile
 # > sentences, because the lesson is unreadable without them. Profanity and slurs are masked
 # > (`f***`) unless you set `UNMASK = True` below. The texts that ship with this repository hold
 # > mild words only.
-
-# %% [markdown]
-# **You will be able to**
-#
-# - say which model, device and scorers your figures come from,
-# - read one sentence through the model and find the probability of its next word,
-# - say what the labelled texts differ in besides toxicity,
-# - measure how toxic the model's continuations are by kind of prompt, with an interval, and say
-#   what the scorer is worth,
-# - split the last residual stream into what each layer wrote, and check that the parts sum to the
-#   whole,
-# - find, in one table, where each claim of the series stands.
-#
-# | you need | how much |
-# |---|---|
-# | Python, tensors, softmax | necessary |
-# | the transformer's forward pass | helpful; section 4 recalls it |
-# | preference tuning | not at all; notebook 05 builds it |
-# | time | `pocket`: under a minute on two CPU cores; `gpt2-medium`: a few minutes on a CPU, mostly the first download |
-# | memory | `pocket`: about 1 GB; `gpt2-medium`: about 4 GB |
 
 # %% [markdown]
 # ## Set-up
@@ -77,17 +50,87 @@ lab = Lab.start("00_start_here", PROFILE, unmask=UNMASK)
 # is passed off as the other's.
 
 # %% [markdown]
+# ## What is at stake
+#
+# One prompt, continued twice with the same random numbers: once by the model as it is, once
+# with *one direction* taken off its last layer. Nothing has been trained here. The second text
+# stands in for the tuned model, because tuning takes minutes (notebook 05 does it) and this takes
+# seconds (notebook 03 takes it apart).
+
+# %%
+import torch
+
+from helpers.language.generation import continue_prompts
+from helpers.mechanism.interventions import subtract_direction
+from helpers.mechanism.pooling import pooled_residuals
+from helpers.mechanism.probe import mean_difference
+
+comments, last = lab.texts.comments_train, lab.base.n_layers - 1
+few = [c for c in comments if c.toxic][:64] + [c for c in comments if not c.toxic][:64]
+read = pooled_residuals(lab.base, lab.measures.tokenise_comments(few), layers=[last])[:, 0]
+direction = mean_difference(read, torch.tensor([c.toxic for c in few]))
+strength = 0.3 * read.norm(dim=1).mean().item()
+
+# %%
+scorer, seed = lab.scorers[0], lab.profile.seed
+asked = lab.texts.eliciting("dev")[:32]
+decoding = {"decoding": lab.profile.decoding, "seed": seed, "batch_size": 32}
+before = continue_prompts(lab.base, asked, **decoding).texts
+with subtract_direction(lab.base, direction, strength, layer=last):
+    after = continue_prompts(lab.base, asked, **decoding).texts
+was, now = scorer.score(before), scorer.score(after)
+worst = int(was.argmax())  # of these prompts, the one that the model continues most toxically
+lab.show.side_by_side(
+    {"before": [before[worst]], "after": [after[worst]]},
+    labels=[asked[worst].text],
+    caption=f"One prompt before and after ({lab.base.name}); over {len(asked)} prompts, mean "
+    f"toxicity {was.mean():.2f} before and {now.mean():.2f} after (scorer: {scorer.name})",
+)
+
+# %% [markdown]
+# The prompt was picked for its *before*; the means are over all. Preference tuning changes the
+# weights instead, and learns from pairs of texts alone. Two papers opened the same model,
+# GPT2-medium, after the same tuning, and disagree about what it had done:
+#
+# - **A** (Lee et al. 2024, [arXiv 2401.01967](https://arxiv.org/abs/2401.01967)): a small set of
+#   *toxic vectors* is still there, but the tuned model no longer triggers them.
+# - **B** (Yang et al. 2024, [arXiv 2411.06424](https://arxiv.org/abs/2411.06424)): those neurons
+#   account for a minor share, and the effect is spread over four large groups.
+#
+# Which of them is right, and how would you tell? This series rebuilds both, claim by claim, with
+# controls, and leaves the verdict to you. The [glossary](#Glossary) says what each word and sign
+# means here.
+
+# %% [markdown]
+# **You will be able to**
+#
+# - say which model, device and scorers your figures come from,
+# - read one sentence through the model and find the probability of its next word,
+# - say what the labelled texts differ in besides toxicity,
+# - measure how toxic the model's continuations are by kind of prompt, with an interval, and say
+#   what the scorer is worth,
+# - split the last residual stream into what each layer wrote, and check that the parts sum to the
+#   whole,
+# - find, in one table, where each claim of the series stands.
+#
+# | you need | how much |
+# |---|---|
+# | Python, tensors, softmax | necessary |
+# | the transformer's forward pass | helpful; section 4 recalls it |
+# | preference tuning | not at all; notebook 05 builds it |
+# | time | `pocket`: under a minute on two CPU cores; `gpt2-medium`: a few minutes on a CPU, mostly the first download |
+# | memory | `pocket`: about 1 GB; `gpt2-medium`: about 4 GB |
+
+# %% [markdown]
 # ## 1 · Does my machine work?
 #
 # A language model turns a text into a probability for every possible next token. If that works,
 # everything else will.
 #
-# **Guess first.** Below, the model reads the first words of a sentence from its own kind of text.
-# Will its first guess be a word you would have chosen?
+# **Guess first.** Below, the model reads the beginning of a text of its own kind. Will its first
+# guess be a word that you would have chosen?
 
 # %%
-import torch
-
 prompt = lab.texts.eliciting("dev")[0]
 tokens = lab.base.tokenise([prompt.text])
 probabilities = lab.base.logits(tokens)[0, -1].softmax(dim=-1)
@@ -103,9 +146,8 @@ lab.show.table(
 )
 
 # %% [markdown]
-# The probabilities sum to one: the model, its tokenizer and your machine work together. **What
-# this does not show:** whether the model is toxic. One prompt is an anecdote, and section 3 takes
-# many; first, what kind of text is this?
+# The probabilities sum to one: the model, its tokenizer and your machine work together. One prompt
+# is an anecdote, and section 3 takes many. First: what kind of text is this?
 
 # %% [markdown]
 # ## 2 · The texts behind the numbers
@@ -299,8 +341,9 @@ print("\n".join(cautions) or "Nothing calls for caution: both rank well, and the
 #
 # $$x^{\text{final}} = e + \sum_{\ell} a^{\ell} + \sum_{\ell} m^{\ell}$$
 #
-# All of mechanistic interpretability in this series rests on that line. Let us check it rather
-# than believe it.
+# Everything in this series rests on that line, so let us check it. The library **TransformerLens**
+# wraps the model as `lab.base.bridge`, runs it once, and keeps every activation in a *cache* under
+# the name of its [hook point](#Glossary); notebook 01 has the map of these names.
 
 # %%
 with torch.no_grad():
@@ -342,7 +385,7 @@ plots.line(
 # |---|---|---|---|
 # | value vector of neuron `L19.770` | $v^{19}_{770}$ | $v_i$ | `model.value_vector(Neuron(19, 770))`, a row of `W_out` |
 # | key vector | $k^{\ell}_i$ | $k_i$ | a column of `W_in` |
-# | activation of a neuron | $m^{\ell}_i = \sigma(x \cdot k_i + b_i)$ | $m_i$ | `blocks.L.mlp.hook_post` |
+# | activation of a neuron ($\sigma$ is the GELU here) | $m^{\ell}_i = \sigma(x \cdot k_i + b_i)$ | $m_i$ | `blocks.L.mlp.hook_post` |
 # | probe direction, unit length | $W_{\text{toxic}}$ | $\hat W$ | `lab.measures.fit_probe().direction` |
 # | residual stream after attention, before the MLP | $x^{\ell\text{-mid}}$ | – | `blocks.L.hook_resid_mid` |
 # | shift of the residual stream by tuning | $\delta_x$ | – | notebook 06 |
@@ -362,8 +405,7 @@ assert same_value and same_key, "raw weights must be bit-identical to the checkp
 print(f"L{layer}.{index}: value vector identical: {same_value}, key vector identical: {same_key}")
 
 # %% [markdown]
-# Bit-identical. **What this does not show:** that raw is the only sound choice, only that the
-# cosines you will read are the checkpoint's.
+# Bit-identical: the cosines you will read are the checkpoint's.
 
 # %% [markdown]
 # ## 6 · Where the papers part
@@ -375,8 +417,8 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # | is removing the toxic ones enough? | subtracting one vector lowers toxicity | ablating them falls short of tuning | 03, 07 |
 # | how is it undone? | scale a handful of key vectors | – (its replication gives another perplexity) | 09 |
 #
-# Read each row as two hypotheses about one measurement. Write down now which of the two you
-# expect to hold; notebook 07 will ask.
+# Read each row as two hypotheses about one measurement. Write down now which of the two you expect
+# to hold; notebook 07 will ask.
 
 # %% [markdown]
 # ## 7 · The map
@@ -395,6 +437,51 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # Notebooks that the list does not name yet are in preparation; the claims that they settle read
 # *not run*. Every notebook runs on its own: what an earlier one makes is loaded from the cache,
 # or made on the spot.
+
+# %% [markdown]
+# ## Glossary
+#
+# | word or sign | what it means in this series |
+# |---|---|
+# | activation $m$ | how strongly a neuron fires: its value after the GELU |
+# | $\alpha$ | strength of steering: the length of what is added to the stream, or taken off it |
+# | AUROC | the chance that a toxic text scores above a clean one; .5 is a coin's |
+# | $\beta$ | of DPO alone: how strongly the tuned model is held to the model before it |
+# | claim, verdict | a sentence of A (A1 …), of B (B1 …) or our own (N1 …); what a rule fixed beforehand says of a measurement |
+# | comment, prompt, passage | a labelled text for probes; the beginning of a text to be continued; a plain text whose true continuation is known |
+# | control | the same measurement on something that should show no effect |
+# | cosine-matched | vectors with the same cosines to $\hat W$ as those of a list, but other neurons' remainders |
+# | development, evaluation prompts | prompts on which anything may be chosen; prompts on which it is reported (`dev`, `eval`) |
+# | DPO | direct preference optimisation: training that raises the chosen text of a pair over the rejected one |
+# | F1 | of two bags of tokens: how far a continuation uses the words of the true one; higher is better |
+# | fluency | the *base* model's perplexity of what was written; **higher is worse** |
+# | frame, mood | in `pocket`: a beginning with toxic, critical, kind and plain endings; what the sentences before it set |
+# | GELU | the MLP's non-linearity: nearly 0 below 0, nearly the identity above, never below −0.17 |
+# | group, family | the mood or topic of a comment; the kind of its toxicity |
+# | hook point | a named place in the model where an activation can be read or replaced |
+# | interval | 95 %, by bootstrap: texts, prompts or neurons drawn again; *paired* where both conditions share them |
+# | key vector, value vector | what a neuron holds against its input (a column of `W_in`); what it adds to the stream (a row of `W_out`) |
+# | $\lambda$ | of the probe alone: its penalty on long weights |
+# | legible direction | one whose top tokens, and whose nearest value vectors' top tokens, read as toxic words |
+# | logit | a number before softmax or sigmoid: a token's score, or the probe's log-odds of *toxic* |
+# | model organism | a small model made to be studied: `pocket` |
+# | neuron `L19.770` | MLP neuron 770 of layer 19, both counted from 0 |
+# | operating point | the strength at which a method is reported: the largest within its perplexity budget |
+# | pair | a prompt with a *chosen* and a *rejected* continuation |
+# | perplexity | e to the mean loss per token on text that people (or the grammar) wrote; lower is better |
+# | policy | a language model as preference tuning sees it; *matched* and *strong* are two tuned ones |
+# | PPLM | steering by gradients on the past keys and values; it writes the rejected texts |
+# | probe | logistic regression on the residual stream; $w$ and $b$ are its weights and bias |
+# | repetition | the share of word pairs that a continuation has used before |
+# | residual stream $x$ | the vector that each token carries from layer to layer; every part adds to it |
+# | scorer, toxicity | what reads a text and returns 0 (clean) to 1 (toxic); the mean of that over continuations |
+# | $\sigma$ | in the papers' formula for $m$, the GELU; the notebooks write *GELU* and *sigmoid* out |
+# | sweep, report | the two sizes of an evaluation: few prompts to choose on, many to report; each reads texts of its own |
+# | toxic neurons | the neurons whose value vectors have the highest cosines with $\hat W$; the length of the list is always given |
+# | toxic share | of a vector: the share of toxic words among the ten tokens that it raises most |
+# | $U_0, U_1, U_2$ | the three directions that the value vectors of a list share most (their SVD) |
+# | vocabulary projection | the tokens whose logits a vector raises and lowers, through the final LayerNorm and the unembedding |
+# | $\hat W$ | the probe's direction, of length one (`W` in tables); `W_in`, `W_out`, `W_U` are weight matrices |
 
 # %% [markdown]
 # ## Your turn
@@ -496,8 +583,8 @@ lab.claims_table()
 lab.published_replication()
 
 # %% [markdown]
-# **What this does not show:** other shapes, other corpora, another subject. Three seeds can break
-# a claim; they cannot make one general.
+# Other shapes, other corpora and other subjects were not tried. Three seeds can break a claim; they
+# cannot make one general.
 
 # %% [markdown]
 # ## Where to go next
