@@ -213,8 +213,9 @@ def craft(
             todo = todo[size:]
             attempts.extend(scored(fresh, scorer))
             selection = select(attempts, None, rules, wanted=wanted)
-            promised = len(selection.kept) / len(attempts) * len(prompts)
-            if promised < enough and len(attempts) >= min(EARLY, len(prompts)) and not warned:
+            least = enough if wanted is None else min(enough, wanted)
+            short = len(selection.kept) * len(prompts) < least * len(attempts)
+            if short and len(attempts) >= min(EARLY, len(prompts)) and not warned:
                 warned = True
                 warnings.warn(shortage(selection, rules), stacklevel=2)
             if progress is not None:

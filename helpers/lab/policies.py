@@ -142,8 +142,8 @@ class Policies:
             raise ValueError(
                 f"Too few pairs to train on ({had}; it takes {enough}: dpo.batch = "
                 f"{self.at.profile.dpo.batch} and an eighth for validation). Lower pair_filter.least_gap or "
-                'set pair_filter.scale = "quantile", raise counts.pair_prompts, lower dpo.batch, or import '
-                "pairs under data.pairs."
+                'set pair_filter.scale = "quantile", raise counts.pair_prompts or counts.pairs, lower '
+                "dpo.batch, or import pairs under data.pairs."
             )
         return found
 

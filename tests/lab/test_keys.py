@@ -52,7 +52,7 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "counts.comments_scorer": (21, {READ, *SCORED}),
     "counts.prompts_dev": (9, {READ, LOOKS, SAMPLES}),
     "counts.prompts_eval": (9, {READ, LOOKS, SAMPLES}),
-    "counts.prompts_sweep": (3, {READ, RUNS, LOOKS}),
+    "counts.prompts_sweep": (3, {READ, RUNS, LOOKS, JUDGED}),
     "counts.perplexity_tokens_sweep": (200, {READ, RUNS, LOOKS}),
     "counts.perplexity_tokens_report": (400, {READ, LOOKS}),
     "counts.passages": (3, {READ, LOOKS, JUDGED}),
