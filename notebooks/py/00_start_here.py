@@ -528,9 +528,10 @@ check_next_token_probability(next_token_probability)
 #
 # **Goal:** never report a rate without its uncertainty. **Difficulty:** ●●○○○ **Minutes:** 10
 #
-# Given one score per prompt, return the mean and a bootstrap 95 % interval: draw as many prompts
-# *with replacement* as there are, take the mean, repeat, and read off the 2.5 % and 97.5 %
-# quantiles.
+# Given one score per prompt, return their mean and a bootstrap 95 % interval: draw as many prompts
+# *with replacement* as there are, take the mean, repeat this `draws` times, and read off the
+# 2.5 % and 97.5 % quantiles of these means. The same seed gives the same interval, another seed
+# another.
 
 # %%
 from helpers.teaching.exercises import check_bootstrap_mean

@@ -537,7 +537,7 @@ plots.histogram(
 # **Goal:** compare directions, not lengths. **Difficulty:** ●○○○○ **Minutes:** 5
 #
 # Return the cosine of each value vector with `direction`. `weights.W_out` holds value vectors,
-# `weights.W_in` key vectors, both as (layer, neuron, d_model).
+# `weights.W_in` key vectors, both as (layer, neuron, d_model). Leave the weights as they are.
 
 # %%
 from jaxtyping import Float

@@ -578,8 +578,9 @@ plots.line(
 # **Goal:** an edit that acts where it should and nowhere else. **Difficulty:** ●●○○○ **Minutes:**
 # 8
 #
-# Return the residual stream with `strength` × the *unit* direction subtracted at every position.
-# The stream given to you must stay as it was.
+# Return the residual stream with `strength` × the *unit* direction subtracted at every position:
+# the same vector everywhere, however much of the direction the stream holds. (To take out just
+# what it holds would be a projection.) The stream given to you must stay as it was.
 
 # %%
 from jaxtyping import Float

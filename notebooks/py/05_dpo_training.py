@@ -1225,7 +1225,8 @@ check_response_logprob(response_logprob_from)
 # **Goal:** every sign, and β, in its place. **Difficulty:** ●●○○○ **Minutes:** 8
 #
 # Each argument holds one summed log-probability per pair, of the chosen or the rejected response,
-# under the policy or (`ref_`) the reference. Return the mean loss.
+# under the policy or (`ref_`) the reference. Return the mean loss, as a tensor that training could
+# differentiate. Margins may be as low as −200, where σ(margin) is zero in float32.
 
 # %%
 from helpers.teaching.exercises import check_dpo_from_sums

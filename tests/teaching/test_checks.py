@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch import Tensor
 
 from helpers.teaching import exercises
 from helpers.teaching.exercises.checks import ROUNDS, CheckFailed, Exercise, Mistake
+from helpers.teaching.exercises.vectors import TinyWeights
 
 double = Exercise(
     name="double",
@@ -14,6 +16,15 @@ double = Exercise(
     passed="twice as much.",
 )
 ALL = {name: getattr(exercises, name) for name in exercises.__all__}
+
+
+TINY = Exercise(
+    name="tiny",
+    inputs=lambda generator: (TinyWeights(*torch.rand(2, 1, 2, 3, generator=generator).unbind()),),
+    right=lambda weights: weights.W_out.sum(dim=-1),
+    mistakes=(),
+    passed="",
+)
 
 
 def in_place(x, factor):
@@ -46,6 +57,47 @@ def test_an_answer_that_changes_from_call_to_call_is_refused():
     loose = Exercise("loose", double.inputs, double.right, (), "", agree=lambda one, other: True)
     with pytest.raises(CheckFailed, match="asked twice"):
         loose(lambda x, factor: torch.rand(3))
+
+
+def test_a_model_changed_in_place_is_noticed():
+    with pytest.raises(CheckFailed, match="in place"):
+        TINY(lambda weights: weights.W_out.sub_(1).sum(dim=-1) + 3)
+
+
+def test_a_mistake_is_named_only_where_it_fits_every_round():
+    def sometimes(x, factor):
+        return x + factor if x[0, 0] > 0 else x - factor
+
+    with pytest.raises(CheckFailed, match="off by up to"):
+        double(sometimes)
+
+
+def test_a_mistake_may_have_a_rule_of_its_own_for_what_counts_as_it():
+    turned = Mistake(double.right, "the sign.", agree=lambda one, other: bool((one + other == 0).all()))
+    exercise = Exercise("turned", double.inputs, lambda x, factor: x, (turned,), "")
+    with pytest.raises(CheckFailed, match="turned: the sign."):
+        exercise(lambda x, factor: -factor * x)
+
+
+def test_demands_are_tried_once_all_rounds_are_right():
+    def scales(answer, inputs):
+        x, _ = inputs
+        return None if torch.equal(answer(x, 3.0), 3 * x) else "`factor` makes no difference."
+
+    exercise = Exercise("double", double.inputs, double.right, (), "twice.", demands=(scales,))
+    exercise(lambda x, factor: factor * x)
+    with pytest.raises(CheckFailed, match="`factor` makes no difference"):
+        exercise(lambda x, factor: 2 * x)
+    with pytest.raises(CheckFailed, match="off by"):
+        exercise(lambda x, factor: x)
+
+
+@pytest.mark.parametrize(
+    "kind", [list, tuple, Tensor.numpy, Tensor.tolist, Tensor.double, lambda x: x.numpy()[::-1][::-1]]
+)
+def test_numbers_may_come_in_any_kind(kind, capsys):
+    double(lambda x, factor: kind(factor * x))
+    assert capsys.readouterr().out.startswith("✓")
 
 
 def test_a_blank_is_met_kindly(capsys):

@@ -1,12 +1,24 @@
-"""Each exercise with a solution written otherwise, and with wrong answers, each met by a hint that fits."""
+"""Each exercise with solutions written otherwise, and with wrong answers, each met by a hint that fits."""
 
+import contextlib
+import functools
+import io
+import math
+import random
+import re
+
+import jaxtyping
+import numpy as np
 import pytest
+import scipy
 import torch
 from einops import einsum, reduce
-from torch.nn.functional import cosine_similarity, gelu
+from torch.nn.functional import binary_cross_entropy_with_logits as bce
+from torch.nn.functional import cosine_similarity, gelu, linear, logsigmoid, normalize, softplus
 
 from helpers.teaching import exercises as ex
 from helpers.teaching.exercises.checks import CheckFailed
+from tests.hygiene.files import ROOT
 
 
 def masked_mean(resid, mask):
@@ -31,15 +43,41 @@ def svd(vectors, toward, dim=-1, centre=False, turn=True, place=0):
     return -first if turn and first @ toward < 0 else first
 
 
-def bootstrap(scores, draws, seed, size=None, replace=True, levels=(0.025, 0.975)):
+def bootstrap(scores, draws, seed, size=None, replace=True, levels=(0.025, 0.975), last=None):
     generator = torch.Generator().manual_seed(seed)
     n = len(scores)
     if replace:
-        rows = torch.randint(n, (draws, size or n), generator=generator)
+        rows = torch.randint(last or n, (draws, size or n), generator=generator)
     else:
         rows = torch.stack([torch.randperm(n, generator=generator) for _ in range(100)])
     low, high = scores[rows].mean(dim=1).quantile(torch.tensor(levels))
     return scores.mean().item(), low.item(), high.item()
+
+
+def bootstrap_loop(scores, draws, seed):
+    random.seed(seed)
+    values = scores.tolist()
+    means = sorted(sum(random.choices(values, k=len(values))) / len(values) for _ in range(draws))
+    return np.mean(values), means[int(0.025 * draws)], means[int(0.975 * draws)]
+
+
+def bootstrap_numpy(scores, draws, seed):
+    rng, values = np.random.default_rng(seed), scores.numpy()
+    means = rng.choice(values, size=(draws, len(values))).mean(axis=1)
+    return np.array([values.mean(), *np.percentile(means, [2.5, 97.5])])
+
+
+def bootstrap_scipy(scores, draws, seed):
+    wanted = scipy.stats.bootstrap(
+        (scores.numpy(),), np.mean, n_resamples=draws, method="percentile", random_state=seed
+    ).confidence_interval
+    return [scores.mean(), *wanted]
+
+
+def bootstrap_normal(scores, draws, seed):
+    generator = torch.Generator().manual_seed(seed)
+    means = scores[torch.randint(len(scores), (draws, len(scores)), generator=generator)].mean(dim=1)
+    return scores.mean(), scores.mean() - 1.96 * means.std(), scores.mean() + 1.96 * means.std()
 
 
 def next_token(logits, mask, token, shift=1):
@@ -63,32 +101,222 @@ def response(logprobs, prompts, lengths, shift=0, mean=False):
     return torch.stack([part.mean() if mean else part.sum() for part in parts])
 
 
-def dpo(c, r, rc, rr, beta):
-    return torch.log1p(torch.exp(-beta * (c - r - rc + rr))).mean()
+def margin(c, r, rc, rr, beta):
+    return beta * (c - r - rc + rr)
 
 
-def nearest(toxicity, perplexity, share, ceiling):
-    allowed = [i for i in range(1, len(toxicity)) if perplexity[i] <= ceiling * perplexity[0]]
-    return min(allowed, key=lambda i: abs(toxicity[i] - share * toxicity[0]))
+def dpo(*given):
+    return softplus(-margin(*given)).mean()
+
+
+def dpo_loop(*given):
+    losses = [torch.logaddexp(torch.zeros(()), -one) for one in margin(*given)]
+    return sum(losses) / len(losses)
+
+
+def dpo_untied(c, r, rc, rr, beta):
+    return dpo(c, r.detach(), rc, rr, beta)
+
+
+def candidates(perplexity, ceiling):
+    return [i for i in range(1, len(perplexity)) if perplexity[i] <= ceiling * perplexity[0]]
+
+
+def nearest(toxicity, perplexity, share, ceiling, allowed=candidates):
+    return min(allowed(perplexity, ceiling), key=lambda i: abs(toxicity[i] - share * toxicity[0]))
+
+
+def nearest_from(side):
+    def pick(toxicity, perplexity, share, ceiling):
+        gaps = {i: side * (toxicity[i] - share * toxicity[0]) for i in candidates(perplexity, ceiling)}
+        return min((i for i in gaps if gaps[i] >= 0), key=gaps.get, default=0)
+
+    return pick
+
+
+def nearest_numpy(toxicity, perplexity, share, ceiling):
+    t, p = toxicity.numpy().copy(), perplexity.numpy()
+    t[p / p[0] > ceiling] = np.inf
+    order = np.argsort((t - share * t[0]) ** 2)
+    return order[order != 0][0]
+
+
+def with_norms_in_place(weights, direction):
+    weights.W_out.div_(weights.W_out.norm(dim=-1, keepdim=True))
+    return weights.W_out @ unit(direction)
+
+
+def majority(vectors, toward):
+    first = svd(vectors, toward, turn=False)
+    return first if (vectors @ first > 0).float().mean() > 0.5 else -first
+
+
+def svd_numpy(vectors, toward):
+    rows = vectors.numpy() / np.linalg.norm(vectors.numpy(), axis=1)[:, None]
+    first = np.linalg.svd(rows)[2][0]
+    return first * np.sign(first @ toward.numpy())
+
+
+def power(vectors, toward):
+    rows, first = normalize(vectors.double(), dim=1), toward.double()
+    for _ in range(500):
+        first = unit(rows.T @ (rows @ first))
+    return torch.copysign(torch.ones(()), first @ toward.double()) * first
+
+
+def minus_in_a_copy(resid, direction, strength):
+    edited = resid.clone()
+    edited -= strength * unit(direction)
+    return edited
+
+
+def project(resid, direction, strength=1.0):
+    return resid - strength * (resid @ unit(direction))[..., None] * unit(direction)
+
+
+def fuse_numpy(steered, plain, scale, top_k):
+    fused = np.exp(scale * np.log(steered.numpy()) + (1 - scale) * np.log(plain.numpy()))
+    for row in fused:
+        row[np.argsort(row)[:-top_k]] = 0
+    return fused / fused.sum(axis=1, keepdims=True)
+
+
+def response_cumulative(logprobs, prompts, lengths):
+    before = torch.cat([torch.zeros(len(logprobs), 1), logprobs.cumsum(dim=1)], dim=1).double()
+    return before.gather(1, lengths[:, None])[:, 0] - before.gather(1, prompts[:, None])[:, 0]
+
+
+def auroc_by_ranks(scores, toxic):
+    ranks, n = scipy.stats.rankdata(scores.numpy())[toxic.numpy()], int(toxic.sum())
+    return (ranks.sum() - n * (n + 1) / 2) / (n * (len(toxic) - n))
+
+
+def masked_mean_loop(resid, mask):
+    return [row[: int(n)][1:].mean(dim=0) for row, n in zip(resid, mask.sum(1), strict=True)]
+
+
+def masked_mean_of_nan(resid, mask):
+    gone = resid.masked_fill(~mask[..., None], torch.nan)
+    return gone[:, 1:].nanmean(dim=1)
+
+
+def masked_mean_in_a_copy(resid, mask):
+    kept = resid.clone()
+    kept[~mask], kept[:, 0] = 0, 0
+    return kept.sum(dim=1) / (mask.sum(dim=1, keepdim=True) - 1 + 1e-6)
+
+
+def cosines_by_layer(weights, direction):
+    return [[row @ direction / (row.norm() * direction.norm()) for row in layer] for layer in weights.W_out]
+
+
+ALL = {name: getattr(ex, name) for name in ex.__all__}
+
+
+@functools.cache
+def in_notebook(name):
+    """The number of the notebook that holds the exercise, and the function that its solution defines."""
+    for path in sorted((ROOT / "notebooks/py").glob("*.py")):
+        for cell in path.read_text(encoding="utf-8").split("# %%\n"):
+            if called := re.search(rf"^{name}\((\w+)\)", cell, re.MULTILINE):
+                scope = {"torch": torch, "logsigmoid": logsigmoid, "Tensor": torch.Tensor} | vars(jaxtyping)
+                exec(cell[: called.start()], scope)
+                return path.stem[:2], scope[called[1]]
+    raise LookupError(name)
 
 
 RIGHT = [
-    (ex.check_masked_mean, masked_mean),
-    (ex.check_mean_difference_direction, lambda f, t: unit(f[t].mean(0) - f.mean(0))),
-    (ex.check_auroc, auroc),
-    (ex.check_cosine_to_probe, lambda w, d: cosine_similarity(w.W_out, d[None, None], dim=-1)),
-    (ex.check_mlp_as_sum, lambda a, W, b: einsum(a, W, "pos neuron, neuron d_model -> pos d_model") + b),
-    (ex.check_first_svd_direction, svd),
-    (ex.check_next_token_probability, next_token),
-    (ex.check_bootstrap_mean, bootstrap),
-    (ex.check_subtract_everywhere, lambda r, d, s: r - s * unit(d)),
-    (ex.check_perplexity, lambda m, n: float(torch.exp(torch.dot(m, n) / n.sum()))),
-    (ex.check_pplm_step, step),
-    (ex.check_fuse, fuse),
-    (ex.check_response_logprob, response),
-    (ex.check_dpo_from_sums, dpo),
-    (ex.check_choose_matched, nearest),
-]
+    (ex.check_masked_mean, masked_mean, "einops"),
+    (ex.check_masked_mean, masked_mean_loop, "a list of rows"),
+    (ex.check_masked_mean, masked_mean_of_nan, "nanmean"),
+    (ex.check_masked_mean, masked_mean_in_a_copy, "in place on a copy"),
+    (ex.check_masked_mean, lambda r, m: np.ma.array(
+        r.numpy(), mask=(~m)[..., None].expand_as(r).numpy())[:, 1:].mean(axis=1), "masked array"),
+    (ex.check_mean_difference_direction, lambda f, t: unit(f[t].mean(0) - f.mean(0)), "against all"),
+    (ex.check_mean_difference_direction, lambda features, toxic: normalize(
+        features[toxic].mean(0) - features[~toxic].mean(0), dim=0), "normalize"),
+    (ex.check_mean_difference_direction, lambda f, t: unit(
+        (t / t.sum() - ~t / (~t).sum()).double() @ f.double()), "weights, float64"),
+    (ex.check_mean_difference_direction, lambda f, t: (lambda d: d / np.linalg.norm(d))(
+        f.numpy()[t.numpy()].mean(0) - f.numpy()[~t.numpy()].mean(0)), "numpy"),
+    (ex.check_auroc, auroc, "scikit-learn"),
+    (ex.check_auroc, auroc_by_ranks, "ranks"),
+    (ex.check_auroc, lambda s, t: (1 + torch.sign(s[t][:, None] - s[~t])).mean() / 2, "sign"),
+    (ex.check_auroc, lambda s, t: np.mean([
+        (a > b) + (a == b) / 2 for a in s[t].tolist() for b in s[~t].tolist()]), "a loop"),
+    (ex.check_cosine_to_probe, lambda w, d: cosine_similarity(w.W_out, d[None, None], dim=-1), "torch's own"),
+    (ex.check_cosine_to_probe, lambda weights, direction: einsum(
+        normalize(weights.W_out, dim=-1), unit(direction), "l n d, d -> l n"), "einsum of unit vectors"),
+    (ex.check_cosine_to_probe, lambda w, d: w.W_out @ d / (w.W_out.norm(dim=-1) * d.norm() + 1e-6),
+     "a small constant"),
+    (ex.check_cosine_to_probe, lambda w, d: w.W_out.clone().div_(
+        w.W_out.norm(dim=-1, keepdim=True)).numpy() @ unit(d).numpy(), "in place on a copy, numpy"),
+    (ex.check_cosine_to_probe, cosines_by_layer, "lists of numbers"),
+    (ex.check_mlp_as_sum, lambda a, W, b: einsum(a, W, "pos n, n d_model -> pos d_model") + b, "einops"),
+    (ex.check_mlp_as_sum, lambda a, W, b: linear(a, W.T, b), "torch's own"),
+    (ex.check_mlp_as_sum, lambda activations, W_out, b_out: torch.addmm(b_out, activations, W_out), "addmm"),
+    (ex.check_mlp_as_sum, lambda a, W, b: (a[..., None] * W).sum(1) + b, "broadcast and sum"),
+    (ex.check_mlp_as_sum, lambda a, W, b: a.numpy() @ W.numpy() + b.numpy(), "numpy"),
+    (ex.check_first_svd_direction, svd, "svd"),
+    (ex.check_first_svd_direction, svd_numpy, "numpy"),
+    (ex.check_first_svd_direction, power, "power iteration, float64"),
+    (ex.check_first_svd_direction, lambda v, t: (lambda f: f * (f @ t).sign())(
+        torch.linalg.eigh(normalize(v).T @ normalize(v))[1][:, -1]), "eigenvectors"),
+    (ex.check_next_token_probability, next_token, "rows and places"),
+    (ex.check_next_token_probability, lambda x, m, k: [
+        torch.softmax(row[real][-1].double(), 0)[k].item() for row, real in zip(x, m, strict=True)],
+     "a loop, floats"),
+    (ex.check_next_token_probability, lambda logits, mask, token: logits.log_softmax(-1)[..., token].gather(
+        1, mask.sum(1, keepdim=True) - 1).squeeze(1).exp(), "gather of logarithms"),
+    (ex.check_next_token_probability, lambda x, m, k: scipy.special.softmax(x.numpy(), axis=-1)[
+        np.arange(len(m)), m.numpy().cumsum(1).argmax(1), k], "numpy"),
+    (ex.check_bootstrap_mean, bootstrap, "all at once"),
+    (ex.check_bootstrap_mean, bootstrap_loop, "a loop, sorted means"),
+    (ex.check_bootstrap_mean, bootstrap_numpy, "numpy"),
+    (ex.check_bootstrap_mean, bootstrap_scipy, "scipy"),
+    (ex.check_subtract_everywhere, lambda r, d, s: r - s * unit(d), "broadcast"),
+    (ex.check_subtract_everywhere, minus_in_a_copy, "in place on a copy"),
+    (ex.check_subtract_everywhere, lambda resid, direction, strength: torch.sub(
+        resid, normalize(direction, dim=0), alpha=strength), "torch's own"),
+    (ex.check_subtract_everywhere, lambda r, d, s: r.numpy() - s * d.numpy() / np.linalg.norm(d.numpy()),
+     "numpy"),
+    (ex.check_perplexity, lambda m, n: float(torch.exp(torch.dot(m, n) / n.sum())), "dot"),
+    (ex.check_perplexity, lambda m, n: math.exp(
+        sum(a * b for a, b in zip(m.tolist(), n.tolist(), strict=True)) / sum(n.tolist())), "a loop, math"),
+    (ex.check_perplexity, lambda mean_losses, counts: np.exp(
+        np.average(mean_losses.numpy(), weights=counts.numpy())), "numpy"),
+    (ex.check_perplexity, lambda m, n: (m.exp() ** (n / n.sum())).prod(), "geometric mean"),
+    (ex.check_pplm_step, step, "sums of squares"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * g / (g.flatten(1).norm(dim=1)[:, None, None] + 1e-5),
+     "ε = 1e-5 in the denominator"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * normalize(g.flatten(1), dim=1).view_as(g), "normalize"),
+    (ex.check_pplm_step, lambda past, gradient, step_size: torch.stack(
+        [a - step_size * unit(b) for a, b in zip(past, gradient, strict=True)]), "a loop"),
+    (ex.check_pplm_step, lambda p, g, s: p.numpy() - s * g.numpy() / np.sqrt(
+        (g.numpy().astype(float) ** 2).sum((1, 2), keepdims=True)), "numpy, float64"),
+    (ex.check_fuse, fuse, "logarithms"),
+    (ex.check_fuse, fuse_numpy, "numpy"),
+    (ex.check_fuse, lambda steered, plain, scale, top_k: (lambda both, top: torch.zeros_like(both).scatter(
+        1, top.indices, top.values / top.values.sum(1, keepdim=True)))(
+            b := steered.double().pow(scale) * plain.double().pow(1 - scale), b.topk(top_k)),
+     "scatter, float64"),
+    (ex.check_response_logprob, response, "slices"),
+    (ex.check_response_logprob, response_cumulative, "differences of cumulative sums"),
+    (ex.check_response_logprob, lambda logprobs, prompts, lengths: [
+        math.fsum(row[a:b]) for row, a, b in zip(logprobs.tolist(), prompts, lengths, strict=True)], "floats"),
+    (ex.check_response_logprob, lambda x, p, n: np.stack([
+        row[a:b].sum() for row, a, b in zip(x.numpy(), p.numpy(), n.numpy(), strict=True)]), "numpy"),
+    (ex.check_dpo_from_sums, dpo, "softplus"),
+    (ex.check_dpo_from_sums, dpo_loop, "a loop of logaddexp"),
+    (ex.check_dpo_from_sums, lambda *a: bce(margin(*a), torch.ones_like(a[0])), "cross-entropy"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, beta: -(
+        beta * torch.stack([c - rc, r - rr]).double()).log_softmax(0)[0].mean(), "two rewards, float64"),
+    (ex.check_choose_matched, nearest, "min with a key"),
+    (ex.check_choose_matched, nearest_numpy, "numpy, squared distance"),
+    (ex.check_choose_matched, lambda toxicity, perplexity, share, ceiling: torch.where(
+        perplexity[1:] - perplexity[0] <= (ceiling - 1) * perplexity[0],
+        (toxicity[1:] / toxicity[0] - share).abs(), torch.inf).argmin() + 1, "relative, a tensor"),
+]  # fmt: skip
 
 WRONG = [
     (ex.check_masked_mean, lambda r, m: r[:, 1:].mean(1), "padding is in the mean"),
@@ -99,36 +327,108 @@ WRONG = [
     (ex.check_masked_mean, lambda r, m: (r * m[..., None])[:, 1:].mean(1), "still counted"),
     (ex.check_masked_mean, lambda r, m: masked_mean(r, m).mean(0), "Keep the batch axis"),
     (ex.check_masked_mean, lambda r, m: r[:, -1], "off by up to"),
+    (ex.check_masked_mean, lambda r, m: r[torch.arange(len(m)), m.sum(1) - 1], "last position alone"),
+    (ex.check_masked_mean, lambda r, m: (r * m[..., None])[:, 1:].sum(1) / m.sum(1, keepdim=True),
+     "counted in the division"),
+    (ex.check_masked_mean, lambda r, m: r[:, 1:][m[:, 1:]].mean(0), "Keep the batch axis"),
+    (ex.check_masked_mean, lambda r, m: masked_mean(r, m.logical_and_(torch.arange(7) > 0)), "in place"),
+    (ex.check_masked_mean, lambda r, m: masked_mean(r, m.roll(-1, 1)), "off by up to"),
+    (ex.check_masked_mean, lambda r, m: masked_mean(r, m).median(0).values, "returned shape"),
     (ex.check_mean_difference_direction, lambda f, t: unit(f[~t].mean(0) - f[t].mean(0)),
      "from toxic to clean"),
     (ex.check_mean_difference_direction, lambda f, t: f[t].mean(0) - f[~t].mean(0), "Divide it by its norm"),
     (ex.check_mean_difference_direction, lambda f, t: unit(f[t].mean(0)), "Subtract the clean mean"),
     (ex.check_mean_difference_direction, lambda f, t: unit(f.mean(0)), "off by up to"),
+    (ex.check_mean_difference_direction, lambda f, t: f[~t].mean(0) - f[t].mean(0), "and its length"),
+    (ex.check_mean_difference_direction, lambda f, t: f[t].mean(0), "mean alone"),
+    (ex.check_mean_difference_direction, lambda f, t: unit(f[t].sum(0) - f[~t].sum(0)), "different size"),
+    (ex.check_mean_difference_direction, lambda f, t: unit(f[t].mean(0)) - unit(f[~t].mean(0)),
+     "off by up to"),
+    (ex.check_mean_difference_direction, lambda f, t: unit(unit(f[t].mean(0)) - unit(f[~t].mean(0))),
+     "Subtract first"),
+    (ex.check_mean_difference_direction, lambda f, t: unit(normalize(f)[t].mean(0) - normalize(f)[~t].mean(0)),
+     "each text's features"),
+    (ex.check_mean_difference_direction, lambda f, t: normalize(f[t].mean(0) - f[~t].mean(0), p=1, dim=0),
+     "sum of their sizes"),
+    (ex.check_mean_difference_direction, lambda f, t: unit(f[t].median(0).values - f[~t].median(0).values),
+     "off by up to"),
+    (ex.check_mean_difference_direction, lambda f, t: unit(f[t] - f[~t].mean(0)), "returned shape"),
     (ex.check_auroc, lambda s, t: ((s > 0) == t).float().mean().item(), "this is the accuracy"),
     (ex.check_auroc, lambda s, t: auroc(-s, t), "reversed"),
     (ex.check_auroc, lambda s, t: (s[t][:, None] > s[~t]).float().mean(), "ties count one half"),
     (ex.check_auroc, lambda s, t: (s[t][:, None] >= s[~t]).float().mean(), "ties count one half"),
     (ex.check_auroc, lambda s, t: s[t].mean() - s[~t].mean(), "off by up to"),
+    (ex.check_auroc, lambda s, t: max(auroc(s, t), 1 - auroc(s, t)), "wrong way round"),
+    (ex.check_auroc, lambda s, t: auroc(s, t) * t.sum() * (~t).sum(), "number of pairs in order"),
+    (ex.check_auroc, lambda s, t: auroc(s, t) * t.sum() * (~t).sum() / len(t) ** 2, "all pairs of texts"),
+    (ex.check_auroc, lambda s, t: auroc(s.sigmoid().round(), t), "off by up to"),
+    (ex.check_auroc, lambda s, t: (s[t][:, None] > s[~t]).float().mean(1), "returned shape"),
     (ex.check_cosine_to_probe, lambda w, d: w.W_out @ unit(d), "only the direction"),
     (ex.check_cosine_to_probe, lambda w, d: w.W_out @ d, "dot product"),
     (ex.check_cosine_to_probe, lambda w, d: cosine_similarity(w.W_in, d[None, None], dim=-1), "key vectors"),
     (ex.check_cosine_to_probe, lambda w, d: cosine_similarity(w.W_out, d[None, None], dim=-1).abs(),
      "sign is lost"),
-    (ex.check_cosine_to_probe, lambda w, d: (w.W_out @ d / w.W_out.norm() / d.norm()), "off by up to"),
+    (ex.check_cosine_to_probe, lambda w, d: (w.W_out @ d / w.W_out.norm() / d.norm()), "Each has its own"),
+    (ex.check_cosine_to_probe, lambda w, d: cosine_similarity(w.W_out, d[None, None], dim=-1) ** 2,
+     "off by up to"),
+    (ex.check_cosine_to_probe, lambda w, d: 1 - cosine_similarity(w.W_out, d[None, None], dim=-1),
+     "distance"),
+    (ex.check_cosine_to_probe, lambda w, d: w.W_out @ d / w.W_out.norm(dim=-1), "only the value vectors"),
+    (ex.check_cosine_to_probe, lambda w, d: w.W_in @ d, "dot products with the key vectors"),
+    (ex.check_cosine_to_probe, with_norms_in_place, "in place"),
+    (ex.check_cosine_to_probe, lambda w, d: cosine_similarity(
+        w.W_out - w.W_out.mean(1, keepdim=True), d[None, None], dim=-1), "mean was subtracted"),
     (ex.check_mlp_as_sum, lambda a, W, b: a @ W, "bias is missing"),
     (ex.check_mlp_as_sum, lambda a, W, b: gelu(a, approximate="tanh") @ W + b, "after it"),
     (ex.check_mlp_as_sum, lambda a, W, b: (a[..., None] * W + b).sum(1), "once for each neuron"),
     (ex.check_mlp_as_sum, lambda a, W, b: a[..., None] * W + b, "returned shape"),
-    (ex.check_first_svd_direction, lambda v, t: svd(v, t, turn=False), "turn it if the product is negative"),
+    (ex.check_mlp_as_sum, lambda a, W, b: gelu(a) @ W + b, "after it"),
+    (ex.check_mlp_as_sum, lambda a, W, b: (a @ W + b).sum(0), "positions were summed"),
+    (ex.check_mlp_as_sum, lambda a, W, b: (a[..., None] * W).mean(1) + b, "a mean over neurons"),
+    (ex.check_mlp_as_sum, lambda a, W, b: a.clamp(min=0) @ W + b, "below zero"),
+    (ex.check_mlp_as_sum, lambda a, W, b: a.clamp_(min=0) @ W + b, "in place"),
+    (ex.check_mlp_as_sum, lambda a, W, b: a @ W - b, "off by up to"),
+    (ex.check_first_svd_direction, lambda v, t: svd(v, t, turn=False), "side of `toward`"),
     (ex.check_first_svd_direction, lambda v, t: svd(v, t, centre=True), "the mean was subtracted"),
     (ex.check_first_svd_direction, lambda v, t: svd(v, t, dim=None), "Scale each row"),
     (ex.check_first_svd_direction, lambda v, t: svd(v, t, dim=0), "columns were scaled"),
+    (ex.check_first_svd_direction, lambda v, t: -svd(v, t, turn=False), "side of `toward`"),
+    (ex.check_first_svd_direction, majority, "side of `toward`"),
+    (ex.check_first_svd_direction, lambda v, t: (lambda f: f * f.sum().sign())(svd(v, t)),
+     "side of `toward`"),
+    (ex.check_first_svd_direction, lambda v, t: (lambda f: f * f[f.abs().argmax()].sign())(svd(v, t)),
+     "side of `toward`"),
+    (ex.check_first_svd_direction, lambda v, t: -svd(v, t), "points away"),
+    (ex.check_first_svd_direction, lambda v, t: 3 * svd(v, t), "length is not one"),
+    (ex.check_first_svd_direction, lambda v, t: svd(v, t, centre=True, turn=False),
+     "the mean was subtracted"),
+    (ex.check_first_svd_direction, lambda v, t: svd(v, t, dim=None, turn=False),
+     "Scale each row|long vectors"),
+    (ex.check_first_svd_direction, lambda v, t: torch.linalg.svd(normalize(v)).Vh[:, 0], "first \\*column"),
+    (ex.check_first_svd_direction, lambda v, t: svd(v, t, place=-1), "least shared"),
+    (ex.check_first_svd_direction, lambda v, t: unit(normalize(v).mean(0)), "mean of the rows"),
+    (ex.check_first_svd_direction, lambda v, t: torch.linalg.svd(normalize(v)).U[0], "returned shape"),
     (ex.check_first_svd_direction, lambda v, t: svd(v, t, place=1), "off by up to"),
+    (ex.check_first_svd_direction, lambda v, t: unit(t), "off by up to"),
+    (ex.check_first_svd_direction, lambda v, t: svd(v.div_(v.norm(dim=-1, keepdim=True)), t), "in place"),
     (ex.check_next_token_probability, lambda x, m, k: x[:, -1].softmax(-1)[:, k], "last column"),
     (ex.check_next_token_probability, lambda x, m, k: next_token(x, m, k, shift=2), "one position too early"),
     (ex.check_next_token_probability, lambda x, m, k: x[torch.arange(4), m.sum(1) - 1, k],
      "these are logits"),
-    (ex.check_next_token_probability, lambda x, m, k: next_token(x, m, k + 1), "off by up to"),
+    (ex.check_next_token_probability, lambda x, m, k: next_token(x, m, k - 1), "off by up to"),
+    (ex.check_next_token_probability, lambda x, m, k: next_token(x, m, k).log(), "log-probabilities"),
+    (ex.check_next_token_probability, lambda x, m, k: next_token(x, m, slice(None)), "returned shape"),
+    (ex.check_next_token_probability, lambda x, m, k: next_token(x, m, slice(None)).max(1).values,
+     "off by up to"),
+    (ex.check_next_token_probability, lambda x, m, k: next_token(x, m, 5), "off by up to"),
+    (ex.check_next_token_probability, lambda x, m, k: x.softmax(-1)[
+        torch.arange(4), m.sum(1).clamp(max=5), k], "one position too late"),
+    (ex.check_next_token_probability, lambda x, m, k: x.softmax(1)[torch.arange(4), m.sum(1) - 1, k],
+     "over positions"),
+    (ex.check_next_token_probability, lambda x, m, k: (x.softmax(-1)[..., k] * m).sum(1) / m.sum(1),
+     "mean over all positions"),
+    (ex.check_next_token_probability, lambda x, m, k: next_token(x, m, k) / next_token(x, m, k).sum(),
+     "off by up to"),
     (ex.check_bootstrap_mean, lambda s, n, k: (s.mean(), s.quantile(0.025), s.quantile(0.975)),
      "spread of the scores"),
     (ex.check_bootstrap_mean,
@@ -137,21 +437,66 @@ WRONG = [
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, replace=False), "with replacement"),
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, levels=(0.05, 0.95)), "90 % interval"),
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, size=50), "off by up to"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, 10_000, k), "`draws` makes no difference"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, 0), "`seed` makes no difference"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, size=len(s) - 1), "another size"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, size=len(s) + 1), "another size"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, levels=(0.03, 0.97)), "not those of 95 %"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, levels=(0.02, 0.98)), "not those of 95 %"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, levels=(0.03, 0.975)), None),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n - 1, k), None),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, levels=(0.16, 0.84)), "one standard error"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, levels=(0.0, 0.95)), "left out above"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, last=len(s) - 1), "never drawn"),
+    (ex.check_bootstrap_mean, lambda s, n, k: (lambda m, a, b: (m, 2 * m - b, 2 * m - a))(*bootstrap(s, n, k)),
+     "mirrored"),
+    (ex.check_bootstrap_mean, lambda s, n, k: (lambda m, a, b: (a, m, b))(*bootstrap(s, n, k)),
+     "the order is"),
+    (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k)[1:], "the mean is missing"),
+    (ex.check_bootstrap_mean, lambda s, n, k: (bootstrap(s, n, k)[0] + 1e-3, *bootstrap(s, n, k)[1:]),
+     "the resamples' means"),
+    (ex.check_bootstrap_mean, bootstrap_normal, "the formula for many scores"),
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, int(torch.randint(10**6, ()))), "asked twice"),
     (ex.check_subtract_everywhere, lambda r, d, s: r - s * d, "keeps its length"),
     (ex.check_subtract_everywhere, lambda r, d, s: r.sub_(s * unit(d)), "in place"),
     (ex.check_subtract_everywhere, lambda r, d, s: r + s * unit(d), "was added"),
-    (ex.check_subtract_everywhere, lambda r, d, s: r - s * (r @ unit(d))[..., None] * unit(d),
-     "same vector everywhere"),
+    (ex.check_subtract_everywhere, lambda r, d, s: project(r, d), "a projection"),
+    (ex.check_subtract_everywhere, lambda r, d, s: project(r, d, s), "a projection"),
+    (ex.check_subtract_everywhere, lambda r, d, s: torch.cat(
+        [r[:, :-1], r[:, -1:] - s * unit(d)], dim=1), "only the last position"),
+    (ex.check_subtract_everywhere, lambda r, d, s: r - unit(d), "`strength` makes no difference"),
+    (ex.check_subtract_everywhere, lambda r, d, s: r - s * d / d.norm() ** 2, "squared length"),
+    (ex.check_subtract_everywhere, lambda r, d, s: r - s * normalize(d, p=1, dim=0), "sum of their sizes"),
+    (ex.check_subtract_everywhere, lambda r, d, s: r - s * d / r.norm(dim=-1, keepdim=True), "off by up to"),
+    (ex.check_subtract_everywhere, lambda r, d, s: (r - s * unit(d))[:, -1], "returned shape"),
+    (ex.check_subtract_everywhere, lambda r, d, s: r - s * unit(d.div_(d.norm())), "in place"),
     (ex.check_perplexity, lambda m, n: m.mean().exp(), "same weight"),
     (ex.check_perplexity, lambda m, n: m.exp().mean(), "mean of perplexities"),
     (ex.check_perplexity, lambda m, n: (m * n).sum() / n.sum(), "mean loss"),
-    (ex.check_perplexity, lambda m, n: 2 ** ((m * n).sum() / n.sum()), "off by up to"),
+    (ex.check_perplexity, lambda m, n: 2 ** ((m * n).sum() / n.sum()), "the base is 2"),
+    (ex.check_perplexity, lambda m, n: (m.exp() * n).sum() / n.sum(), "a weighted one"),
+    (ex.check_perplexity, lambda m, n: (m.sum() / n.sum()).exp(), "means already"),
+    (ex.check_perplexity, lambda m, n: (m @ n / 500).exp(), "off by up to"),
+    (ex.check_perplexity, lambda m, n: (m @ n).exp(), "whole text"),
+    (ex.check_perplexity, lambda m, n: (-(m @ n) / n.sum()).exp(), "sign is lost"),
+    (ex.check_perplexity, lambda m, n: (m * n / n.sum()).exp(), "returned shape"),
+    (ex.check_perplexity, lambda m, n: (m[:-1] @ n[:-1] / n[:-1].sum()).exp(), "off by up to"),
+    (ex.check_perplexity, lambda m, n: m.median().exp(), "off by up to"),
     (ex.check_pplm_step, lambda p, g, s: step(p, g, s, sign=1), "up the loss"),
     (ex.check_pplm_step, lambda p, g, s: p - s * g, "keeps its length"),
     (ex.check_pplm_step, lambda p, g, s: step(p, g, s, dim=(0, 1, 2)), "whole batch"),
     (ex.check_pplm_step, lambda p, g, s: step(p, g, s, dim=2), "every position got a norm"),
     (ex.check_pplm_step, lambda p, g, s: p.sub_(s * g), "in place"),
+    (ex.check_pplm_step, lambda p, g, s: step(p, g, s, dim=1), "every dimension got a norm"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * g / g.norm(dim=(1, 2), keepdim=True).clamp(min=1),
+     "shorter than one"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * g / g.norm(dim=(1, 2), keepdim=True) ** 2, "squared length"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * g.sign(), "only the signs"),
+    (ex.check_pplm_step, lambda p, g, s: step(p, g, 1), "`step_size` makes no difference"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * g / g.std(dim=(1, 2), keepdim=True), "off by up to"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * g / (g.norm(dim=(1, 2), keepdim=True) + 0.01),
+     "off by up to"),
+    (ex.check_pplm_step, lambda p, g, s: step(p, g, s) - p, "off by up to"),
     (ex.check_fuse, lambda p, q, s, k: fuse(s * p + (1 - s) * q, torch.ones_like(q), 1.0, k),
      "arithmetic mean"),
     (ex.check_fuse, lambda p, q, s, k: fuse(q, p, s, k), "weights are swapped"),
@@ -159,13 +504,32 @@ WRONG = [
     (ex.check_fuse, lambda p, q, s, k: fuse(p, q, s, k, first=p), "steered distribution alone"),
     (ex.check_fuse, lambda p, q, s, k: (p**s * q ** (1 - s)) * (fuse(p, q, s, k) > 0), "sum to one"),
     (ex.check_fuse, lambda p, q, s, k: p, "off by up to"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p, q, s, k, first=q), "plain distribution alone"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p, q, s, len(p[0])).clone() * (fuse(p, q, s, k) > 0),
+     "no longer sums to one"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p, q, s, k - 1), "one token is missing"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p, q, s, k + 1), "one token too many"),
+    (ex.check_fuse, lambda p, q, s, k: ((p**s * q ** (1 - s)) * (fuse(p, q, s, k) > 0)).softmax(-1),
+     "a softmax of probabilities"),
+    (ex.check_fuse, lambda p, q, s, k: (p**s * q ** (1 - s)).topk(k).values, "returned shape"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p, q, 0.8, k), "off by up to"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p, q, s, 4), "off by up to"),
+    (ex.check_fuse, lambda p, q, s, k: (p.sqrt() * q.sqrt()).softmax(-1), "off by up to"),
     (ex.check_response_logprob, lambda x, p, n: response(x, 0 * p, n), "the prompt is in the sum"),
     (ex.check_response_logprob, lambda x, p, n: response(x, p, n * 0 + 9), "padding is in the sum"),
     (ex.check_response_logprob, lambda x, p, n: x.sum(1), "prompt and padding"),
     (ex.check_response_logprob, lambda x, p, n: response(x, p, n, mean=True), "the mean per token"),
     (ex.check_response_logprob, lambda x, p, n: response(x, p, n, shift=1), "first token of the response"),
     (ex.check_response_logprob, lambda x, p, n: response(x, p, n, shift=-1), "one token early"),
-    (ex.check_response_logprob, lambda x, p, n: response(x, p, n - 1), "off by up to"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n - 1), "last token of the response"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n + 1), "into the padding"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p - 1, n - 1), "one position early"),
+    (ex.check_response_logprob, lambda x, p, n: -response(x, p, n), "its sign is turned"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n).exp(), "this is the probability"),
+    (ex.check_response_logprob, lambda x, p, n: x[:, p[0] : n[0]].sum(1), "off by up to"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n).sum(), "returned shape"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, p + n), "off by up to"),
+    (ex.check_response_logprob, lambda x, p, n: response(x, p, n) / n, "off by up to"),
     (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(r, c, rr, rc, b), "rejected are swapped"),
     (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(c, r, 0 * rc, 0 * rr, b), "reference is missing"),
     (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(rc, rr, c, r, b), "or policy and reference"),
@@ -176,32 +540,113 @@ WRONG = [
      "logarithm is missing"),
     (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(c, -r, rc, -rr, b), "rejected reward is added"),
     (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(c, r, rc, rr, 2 * b), "off by up to"),
+    (ex.check_dpo_from_sums, lambda c, r, rc, rr, b: dpo(c, r, rc, rr, 0.3), "off by up to"),
+    (ex.check_dpo_from_sums, lambda *a: dpo(*a).item(), "no gradient flows"),
+    (ex.check_dpo_from_sums, lambda *a: dpo(*a).detach(), "no gradient flows"),
+    (ex.check_dpo_from_sums, lambda *a: torch.tensor(dpo(*a).tolist()), "no gradient flows"),
+    (ex.check_dpo_from_sums, lambda *a: dpo(*a).detach().numpy(), "no gradient flows"),
+    (ex.check_dpo_from_sums, torch.no_grad()(dpo), "no gradient flows"),
+    (ex.check_dpo_from_sums, dpo_untied, "its gradient is not"),
+    (ex.check_dpo_from_sums, lambda *a: -torch.log(torch.sigmoid(margin(*a))).mean(), "in one piece"),
+    (ex.check_dpo_from_sums, lambda *a: torch.log1p(torch.exp(-margin(*a))).mean(), "in one piece"),
+    (ex.check_dpo_from_sums, lambda *a: -torch.log(torch.sigmoid(margin(*a)) + 1e-12).mean(), "in one piece"),
+    (ex.check_dpo_from_sums, lambda *a: softplus(-margin(*a).clamp(-50, 50)).mean(), "in one piece"),
+    (ex.check_dpo_from_sums, lambda *a: softplus(-margin(*a)), "returned shape"),
+    (ex.check_dpo_from_sums, lambda *a: softplus(-margin(*a).mean()), "off by up to"),
     (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s, 9), "ceiling is ignored"),
     (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, 0.0, k), "the rule for"),
     (ex.check_choose_matched, lambda t, p, s, k: int(t.argmin()), "whatever it cost"),
     (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s / t[0], k), "the target itself"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, 1 - s, k), "as what goes"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, 0.46, k), "off by up to"),
     (ex.check_choose_matched, lambda t, p, s, k: min(
         (i for i in range(len(t)) if p[i] <= k * p[0]), key=lambda i: abs(t[i] - s * t[0])), "no candidate"),
+    (ex.check_choose_matched, lambda t, p, s, k: int((t - s * t[0]).abs().argmin()), "was a candidate"),
     (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s, k) - 1, "one too few"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s, 1 + k / p[0]), "added to base's"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s, 1 + (k - 1) / p[0]), "added to base's"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(
+        t, p, s, k, lambda p, k: [i for i in range(1, len(p)) if p[i] < k * p[0]]), "exactly at the ceiling"),
+    (ex.check_choose_matched, nearest_from(-1), "only looks below"),
+    (ex.check_choose_matched, nearest_from(1), "only looks above"),
+    (ex.check_choose_matched, lambda t, p, s, k: candidates(p, k)[-1], "the last look"),
+    (ex.check_choose_matched, lambda t, p, s, k: candidates(p, k)[0], "the first look"),
+    (ex.check_choose_matched, lambda t, p, s, k: int(p.argmin()), "off by up to|lowest perplexity"),
+    (ex.check_choose_matched, lambda t, p, s, k: min(candidates(p, k), key=lambda i: p[i]),
+     "lowest perplexity"),
+    (ex.check_choose_matched, lambda t, p, s, k: max(candidates(p, k), key=lambda i: p[i]),
+     "highest perplexity"),
+    (ex.check_choose_matched, lambda t, p, s, k: nearest(t, p, s, k, lambda p, k: [3]), "off by up to"),
+    (ex.check_choose_matched, lambda t, p, s, k: t[nearest(t, p, s, k)], "Its index was asked for"),
+    (ex.check_choose_matched, lambda t, p, s, k: [nearest(t, p, s, k)], "returned shape"),
     (ex.check_choose_matched, lambda t, p, s, k: 99, "off by up to"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("check", "answer"), RIGHT, ids=[check.name for check, _ in RIGHT])
-def test_a_solution_written_otherwise_passes(check, answer, capsys):
-    check(answer)
-    assert capsys.readouterr().out == f"✓ {check.name}: {check.passed}\n"
+RIGHT += [(check, in_notebook(name)[1], "the notebook's own") for name, check in ALL.items()]
 
 
-@pytest.mark.parametrize(("check", "answer", "words"), WRONG)
-def test_a_wrong_answer_gets_its_hint(check, answer, words, capsys):
-    with pytest.raises(CheckFailed, match=words):
-        check(answer)
-    assert "✓" not in capsys.readouterr().out
+@functools.cache
+def said(check, answer):
+    """What the check says to the answer."""
+    printed = io.StringIO()
+    try:
+        with contextlib.redirect_stdout(printed):
+            check(answer)
+    except CheckFailed as refusal:
+        return str(refusal)
+    return printed.getvalue()
 
 
-def test_every_exercise_is_tried_with_a_solution_and_two_wrong_answers():
-    for name in ex.__all__:
-        check = getattr(ex, name)
-        assert any(other is check for other, _ in RIGHT)
-        assert sum(other is check for other, _, _ in WRONG) >= 2
+def passed(check):
+    return f"✓ {check.name}: {check.passed}\n"
+
+
+@pytest.mark.parametrize(("check", "answer", "how"), RIGHT, ids=[f"{c.name}: {how}" for c, _, how in RIGHT])
+def test_a_solution_written_otherwise_passes(check, answer, how):
+    assert said(check, answer) == passed(check)
+
+
+@pytest.mark.parametrize(("check", "answer", "words"), WRONG, ids=[f"{c.name}: {w}" for c, _, w in WRONG])
+def test_a_wrong_answer_gets_its_hint(check, answer, words):
+    """Words of None mark an answer that the check does not tell from a right one: the table counts it."""
+    if words is None:
+        assert said(check, answer) == passed(check)
+    else:
+        assert "✓" not in said(check, answer)
+        assert re.search(words, said(check, answer)), said(check, answer)
+
+
+def table():
+    """How many wrong answers each check refuses, how many with a hint of their own; right ones it accepts."""
+    rows, total = [], np.zeros(5, dtype=int)
+    for name in sorted(ALL, key=lambda name: in_notebook(name)[0]):
+        check = ALL[name]
+        wrong = [said(other, answer) for other, answer, _ in WRONG if other is check]
+        refused = [words for words in wrong if "✓" not in words]
+        named = [words for words in refused if not re.search(r"off by up to|returned (shape|nan)", words)]
+        right = [said(other, answer) for other, answer, _ in RIGHT if other is check]
+        counts = len(wrong), len(refused), len(named), len(right), right.count(passed(check))
+        total += counts
+        rows.append((f"{in_notebook(name)[0]} `{check.name}`", *counts))
+    lines = ["| check | wrong answers | refused | with a hint of their own | right answers | accepted |"]
+    lines += ["|---|--:|--:|--:|--:|--:|"]
+    for name, wrong, refused, named, right, accepted in [*rows, ("all", *total)]:
+        lines.append(
+            f"| {name} | {wrong} | {refused} ({refused / wrong:.0%}) | {named} ({named / wrong:.0%}) "
+            f"| {right} | {accepted} ({accepted / right:.0%}) |".replace("%", " %")
+        )
+    return "\n".join(lines)
+
+
+def test_the_table_in_contributing_is_what_the_checks_do(record_property):
+    record_property("table", f"What the checks of exercises catch\n{table()}")
+    assert table() in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8"), (
+        f"put this table into CONTRIBUTING.md, below “An exercise”:\n{table()}"
+    )
+
+
+def test_every_exercise_is_tried_with_three_solutions_and_eight_wrong_answers():
+    for check in ALL.values():
+        assert sum(other is check for other, _, _ in RIGHT) >= 3
+        assert sum(other is check for other, _, _ in WRONG) >= 8

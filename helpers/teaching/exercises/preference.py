@@ -382,6 +382,10 @@ check_choose_matched = Exercise(
             "this is one too few: index 0 is base, so the first look has index 1.",
         ),
         Mistake(
+            lambda toxicity, *rest: toxicity[_matched(toxicity, *rest)],
+            "this is the look's toxicity. Its index was asked for.",
+        ),
+        Mistake(
             _least(lambda toxicity, perplexity, share: toxicity),
             "this is the lowest toxicity within the ceiling, the rule for *strong*. *Matched* is nearest the "
             "target. If you took a difference: does its sign count?",
