@@ -1,4 +1,4 @@
-"""For every test: jaxtyping annotations of `helpers` are enforced, torch keeps to one thread, tables print."""
+"""For every test: enforces the annotations of `helpers`, keeps torch to one thread, prints tables."""
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")

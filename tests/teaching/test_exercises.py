@@ -303,7 +303,8 @@ RIGHT = [
     (ex.check_response_logprob, response, "slices"),
     (ex.check_response_logprob, response_cumulative, "differences of cumulative sums"),
     (ex.check_response_logprob, lambda logprobs, prompts, lengths: [
-        math.fsum(row[a:b]) for row, a, b in zip(logprobs.tolist(), prompts, lengths, strict=True)], "floats"),
+        math.fsum(row[a:b]) for row, a, b in zip(logprobs.tolist(), prompts, lengths, strict=True)],
+     "floats"),
     (ex.check_response_logprob, lambda x, p, n: np.stack([
         row[a:b].sum() for row, a, b in zip(x.numpy(), p.numpy(), n.numpy(), strict=True)]), "numpy"),
     (ex.check_dpo_from_sums, dpo, "softplus"),
@@ -346,7 +347,8 @@ WRONG = [
      "off by up to"),
     (ex.check_mean_difference_direction, lambda f, t: unit(unit(f[t].mean(0)) - unit(f[~t].mean(0))),
      "Subtract first"),
-    (ex.check_mean_difference_direction, lambda f, t: unit(normalize(f)[t].mean(0) - normalize(f)[~t].mean(0)),
+    (ex.check_mean_difference_direction, lambda f, t: unit(
+        normalize(f)[t].mean(0) - normalize(f)[~t].mean(0)),
      "each text's features"),
     (ex.check_mean_difference_direction, lambda f, t: normalize(f[t].mean(0) - f[~t].mean(0), p=1, dim=0),
      "sum of their sizes"),
@@ -448,7 +450,8 @@ WRONG = [
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, levels=(0.16, 0.84)), "one standard error"),
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, levels=(0.0, 0.95)), "left out above"),
     (ex.check_bootstrap_mean, lambda s, n, k: bootstrap(s, n, k, last=len(s) - 1), "never drawn"),
-    (ex.check_bootstrap_mean, lambda s, n, k: (lambda m, a, b: (m, 2 * m - b, 2 * m - a))(*bootstrap(s, n, k)),
+    (ex.check_bootstrap_mean, lambda s, n, k: (lambda m, a, b: (m, 2 * m - b, 2 * m - a))(
+        *bootstrap(s, n, k)),
      "mirrored"),
     (ex.check_bootstrap_mean, lambda s, n, k: (lambda m, a, b: (a, m, b))(*bootstrap(s, n, k)),
      "the order is"),
