@@ -13,6 +13,8 @@ import pytest
 import scipy
 import torch
 from einops import einsum, reduce
+from sklearn.decomposition import TruncatedSVD
+from sklearn.metrics import average_precision_score, roc_auc_score
 from torch.nn.functional import binary_cross_entropy_with_logits as bce
 from torch.nn.functional import cosine_similarity, gelu, linear, logsigmoid, normalize, softplus
 
@@ -32,8 +34,6 @@ def unit(vector):
 
 
 def auroc(scores, toxic):
-    from sklearn.metrics import roc_auc_score
-
     return roc_auc_score(toxic.numpy(), scores.numpy())
 
 
@@ -262,6 +262,9 @@ RIGHT = [
     (ex.check_first_svd_direction, power, "power iteration, float64"),
     (ex.check_first_svd_direction, lambda v, t: (lambda f: f * (f @ t).sign())(
         torch.linalg.eigh(normalize(v).T @ normalize(v))[1][:, -1]), "eigenvectors"),
+    (ex.check_first_svd_direction, lambda v, t: (lambda f: np.sign(f @ t.numpy()) * f)(
+        TruncatedSVD(1, algorithm="arpack", random_state=0).fit(normalize(v).numpy()).components_[0]),
+     "scikit-learn"),
     (ex.check_next_token_probability, next_token, "rows and places"),
     (ex.check_next_token_probability, lambda x, m, k: [
         torch.softmax(row[real][-1].double(), 0)[k].item() for row, real in zip(x, m, strict=True)],
@@ -270,6 +273,9 @@ RIGHT = [
         1, mask.sum(1, keepdim=True) - 1).squeeze(1).exp(), "gather of logarithms"),
     (ex.check_next_token_probability, lambda x, m, k: scipy.special.softmax(x.numpy(), axis=-1)[
         np.arange(len(m)), m.numpy().cumsum(1).argmax(1), k], "numpy"),
+    (ex.check_next_token_probability, lambda x, m, k: x[
+        torch.arange(4), m.long().argmin(1) - 1].softmax(-1)[:, k],
+     "the place before the first padding"),
     (ex.check_bootstrap_mean, bootstrap, "all at once"),
     (ex.check_bootstrap_mean, bootstrap_loop, "a loop, sorted means"),
     (ex.check_bootstrap_mean, bootstrap_numpy, "numpy"),
@@ -312,6 +318,7 @@ RIGHT = [
     (ex.check_dpo_from_sums, lambda *a: bce(margin(*a), torch.ones_like(a[0])), "cross-entropy"),
     (ex.check_dpo_from_sums, lambda c, r, rc, rr, beta: -(
         beta * torch.stack([c - rc, r - rr]).double()).log_softmax(0)[0].mean(), "two rewards, float64"),
+    (ex.check_dpo_from_sums, lambda *a: -margin(*a).double().sigmoid().log().mean(), "log σ in float64"),
     (ex.check_choose_matched, nearest, "min with a key"),
     (ex.check_choose_matched, nearest_numpy, "numpy, squared distance"),
     (ex.check_choose_matched, lambda toxicity, perplexity, share, ceiling: torch.where(
@@ -364,6 +371,8 @@ WRONG = [
     (ex.check_auroc, lambda s, t: auroc(s, t) * t.sum() * (~t).sum(), "number of pairs in order"),
     (ex.check_auroc, lambda s, t: auroc(s, t) * t.sum() * (~t).sum() / len(t) ** 2, "all pairs of texts"),
     (ex.check_auroc, lambda s, t: auroc(s.sigmoid().round(), t), "off by up to"),
+    (ex.check_auroc, lambda s, t: (s[t] > s[~t].mean()).float().mean(), "off by up to"),
+    (ex.check_auroc, lambda s, t: average_precision_score(t.numpy(), s.numpy()), "off by up to"),
     (ex.check_auroc, lambda s, t: (s[t][:, None] > s[~t]).float().mean(1), "returned shape"),
     (ex.check_cosine_to_probe, lambda w, d: w.W_out @ unit(d), "only the direction"),
     (ex.check_cosine_to_probe, lambda w, d: w.W_out @ d, "dot product"),
@@ -500,6 +509,9 @@ WRONG = [
     (ex.check_pplm_step, lambda p, g, s: p - s * g / (g.norm(dim=(1, 2), keepdim=True) + 0.01),
      "off by up to"),
     (ex.check_pplm_step, lambda p, g, s: step(p, g, s) - p, "off by up to"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * g / g.norm(dim=(1, 2), keepdim=True).clamp(max=10),
+     "off by up to"),
+    (ex.check_pplm_step, lambda p, g, s: p - s * normalize(g.flatten(1), p=1).view_as(g), "off by up to"),
     (ex.check_fuse, lambda p, q, s, k: fuse(s * p + (1 - s) * q, torch.ones_like(q), 1.0, k),
      "arithmetic mean"),
     (ex.check_fuse, lambda p, q, s, k: fuse(q, p, s, k), "weights are swapped"),
@@ -516,6 +528,9 @@ WRONG = [
      "a softmax of probabilities"),
     (ex.check_fuse, lambda p, q, s, k: (p**s * q ** (1 - s)).topk(k).values, "returned shape"),
     (ex.check_fuse, lambda p, q, s, k: fuse(p, q, 0.8, k), "off by up to"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p.view(1, -1), q.view(1, -1), s, 3 * k).view_as(p),
+     "off by up to"),
+    (ex.check_fuse, lambda p, q, s, k: fuse(p.pow_(s), q, 1.0, k), "in place"),
     (ex.check_fuse, lambda p, q, s, k: fuse(p, q, s, 4), "off by up to"),
     (ex.check_fuse, lambda p, q, s, k: (p.sqrt() * q.sqrt()).softmax(-1), "off by up to"),
     (ex.check_response_logprob, lambda x, p, n: response(x, 0 * p, n), "the prompt is in the sum"),
