@@ -219,18 +219,14 @@ assert torch.allclose(on_logits, slope * (1 - p), atol=1e-5), "the pull on log p
 show_pull(-on_logits, "−∂loss/∂logit")
 
 # %%
-more = encoded[:64]
-many = lay_out(
-    [one.prompt for one in more],
-    [one.chosen for one in more],
-    [one.rejected for one in more],
-    padding=tokenizer.eos_token_id,
-)
-with torch.no_grad():
-    left = 1 - token_logprobs(reference, many.ids, many.mask).exp()
-halves = {"chosen": slice(len(more)), "rejected": slice(len(more), None)}
-gets_through = {side: left[rows][many.response[rows]] for side, rows in halves.items()}
-reached = [f"{values.mean():.0%} on the {side} side" for side, values in gets_through.items()]
+gets_through = {"chosen": [], "rejected": []}
+for one in encoded[:64]:
+    pair = lay_out([one.prompt], [one.chosen], [one.rejected], padding=tokenizer.eos_token_id)
+    with torch.no_grad():
+        left = 1 - token_logprobs(reference, pair.ids, pair.mask).exp()
+    for row, side in enumerate(gets_through):
+        gets_through[side] += left[row][pair.response[row]].tolist()
+reached = [f"{sum(part) / len(part):.0%} on the {side} side" for side, part in gets_through.items()]
 finding = f"Of the pull, the logits feel {' and '.join(reached)} ({model.name}, before training)"
 plots.histogram(
     gets_through,
@@ -551,20 +547,19 @@ from helpers.language.models import load_hf
 
 kept = lab.pairs.craft(main).kept
 last_ones = kept[-lab.policies.held_back(kept) :]
-held_back = encode_pairs(last_ones, tokenizer, settings, model.context)
-test = lay_out(
-    [one.prompt for one in held_back],
-    [one.chosen for one in held_back],
-    [one.rejected for one in held_back],
-    padding=tokenizer.eos_token_id,
-)
+held_back = [
+    lay_out([one.prompt], [one.chosen], [one.rejected], padding=tokenizer.eos_token_id)
+    for one in encode_pairs(last_ones, tokenizer, settings, model.context)
+]
 role_of = {step: role for role, step in run.roles.items() if step}  # one of each step's roles
 falls = {}
 with torch.no_grad():
-    began = response_logprob(reference, test)
+    began = [response_logprob(reference, pair) for pair in held_back]
     for step, role in sorted(role_of.items()):
-        change = response_logprob(load_hf(run.policy(role))[0], test) - began
-        falls[step] = [wilson(int((side < 0).sum()), len(held_back)) for side in change.chunk(2)]
+        tuned = load_hf(run.policy(role))[0]
+        now = [response_logprob(tuned, pair) for pair in held_back]
+        fell = (torch.stack(now) < torch.stack(began)).sum(dim=0).tolist()
+        falls[step] = [wilson(count, len(held_back)) for count in fell]
 
 # %%
 last = max(falls)
