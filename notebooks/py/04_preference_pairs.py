@@ -225,7 +225,7 @@ plots.line(
     {name: settled(first[:, token]) for name, token in zip(names, shown)},
     title=finding,
     x_label="PPLM steps on the past",
-    y_label="probability of being the next token (mean of two states)",
+    y_label="probability (mean of two states)",
     unmask=UNMASK,
     alt="Probability of the next token for the likeliest tokens before and after fifty PPLM "
     "steps, step by step.",
@@ -267,7 +267,7 @@ plots.line(
     {name: settled(path) for name, path in toxic.items()},
     title=finding,
     x_label="PPLM steps on the past",
-    y_label="P(toxic), one token to come (mean of two states)",
+    y_label="P(toxic) (mean of two states)",
     alt="The probe's probability that the text is toxic, over fifty PPLM steps, for each weight "
     "of the KL term.",
 )
@@ -282,7 +282,7 @@ plots.line(
     {name: settled(path) for name, path in divergence.items()},
     title=finding,
     x_label="PPLM steps on the past",
-    y_label="KL divergence (nats; mean of two states)",
+    y_label="KL (nats, mean of two states)",
     alt="KL divergence between edited and unedited next-token distribution over fifty PPLM steps, "
     "for each weight.",
 )
