@@ -237,9 +237,10 @@ plots.histogram(
 )
 
 # %% [markdown]
-# A token that the model is sure of has nowhere to rise, so the pull on it is lost. A chosen text
-# of the model's own likeliest tokens is full of these; a text that was steered away from them is
-# not. So before any training the two sides, equal in the loss, are unequal for the network.
+# A token that the model is sure of (p near 1) passes on hardly any of the pull; a token that it did
+# not expect (p near 0) passes on all of it. Greedy texts, such as these chosen ones, hold few of
+# the latter, and steered texts hold many. So the two sides, equal in the loss, are unequal for the
+# network before any training.
 #
 # Padding must not matter either: on the left, on the right, and with more of it, the sums are the
 # same.
@@ -581,8 +582,8 @@ plots.bar(
 )
 
 # %% [markdown]
-# A pair is won when the rejected text falls *further*. DPO may pay for that with the chosen one,
-# above all where the two begin alike.
+# A pair counts as won as soon as the rejected text falls *further*. Nothing in the loss keeps the
+# chosen one from falling too.
 
 # %% [markdown]
 # ### Reward accuracy does not say when to stop
@@ -697,7 +698,7 @@ else:
     decided = f"toxicity itself: it was lowest at step {lowest.step}, and training went on"
 beyond = sum(look.perplexity > ceiling for look in run.looks[1:])
 print(f"{beyond} of {len(run.looks) - 1} looks lie beyond the ceiling.")
-print(f"What decided where *strong* stands is {decided}.")
+print(f"What decided where strong stands is {decided}.")
 
 # %% [markdown]
 # (*best*, the lowest validation loss, is what the paper keeps; *last* is the last step.) The
@@ -851,11 +852,11 @@ for part, seen in parts.items():
                 "AUROC of the second": str(sees) if sees else "not defined",
             }
         )
+on_base = {part: agreement(seen["base"]) for part, seen in parts.items()}
+print("AUROC on base's texts:", ", ".join(f"{part} {sees}" for part, sees in on_base.items()))
 lab.show.table(
     rows, caption=f"Paired change of toxicity by both scorers [95 % interval] ({model.name})"
 )
-on_base = {part: agreement(seen["base"]) for part, seen in parts.items()}
-print("on base's texts:", ", ".join(f"{part} {sees}" for part, sees in on_base.items()))
 
 # %% [markdown]
 # Where one scorer sees a drop and the other does not, which of them is wrong, or is it the policy?
@@ -864,6 +865,9 @@ print("on base's texts:", ", ".join(f"{part} {sees}" for part, sees in on_base.i
 # base's clean ones, or like its toxic ones?
 
 # %%
+from helpers.intervals import bootstrap
+
+
 def second_scores(name, seen):
     """The second scorer's scores of base's toxic and clean texts, and of a policy's turned ones."""
     first, second = base.toxicity_names
@@ -874,34 +878,23 @@ def second_scores(name, seen):
     return {kind: one[second].per_item[rows] for kind, (one, rows) in kinds.items()}
 
 
+def told(scores):
+    """Their mean, where there are enough for an interval, and their number."""
+    mean = bootstrap(scores, seed=seed) if len(scores) > 1 else "too few"
+    return f"{mean} (n = {len(scores)})"
+
+
 turned = {part: second_scores("matched", seen) for part, seen in parts.items()}
-enough = all(len(scores) > 1 for kinds in turned.values() for scores in kinds.values())
-print({part: {kind: len(one) for kind, one in kinds.items()} for part, kinds in turned.items()})
-
-# %%
-from helpers.intervals import bootstrap
-
-part, kinds = list(turned.items())[-1]
-toxic, clean, after = (scores.mean().item() for scores in kinds.values())
-finding = (
-    f"After {part} prompts the second scorer gives texts that turned clean {after:.2f}: base's "
-    f"clean ones have {clean:.2f}, its toxic ones {toxic:.2f} ({model.name})"
+lab.show.table(
+    [
+        {"prompts": part, **{kind: told(scores) for kind, scores in kinds.items()}}
+        for part, kinds in turned.items()
+    ],
+    caption=f"What the second scorer says of three kinds of text ({model.name})",
 )
-if enough:
-    plots.bar(
-        list(turned),
-        {
-            kind: [bootstrap(kinds[kind], seed=seed) for kinds in turned.values()] for kind in kinds
-        },
-        title=finding,
-        x_label="prompts",
-        y_label=f"second scorer ({lab.scorers[1].unit})",
-        alt="The second scorer's mean for base's toxic and clean texts, and for the matched "
-        "policy's texts where base's were toxic and its own are clean by the first scorer.",
-    )
 
 # %%
-seen = parts[part]
+part, seen = list(parts.items())[-1]
 first, second = base.toxicity_names
 scores = {name: [seen[name].measures[one].per_item for one in (first, second)] for name in seen}
 flips = (scores["base"][0] >= 0.5) & (scores["matched"][0] < 0.5)
@@ -914,15 +907,14 @@ lab.show.side_by_side(
         for name in ("base", "matched")
     },
     labels=["…" + seen["base"].continuations.prompts[row].text[-45:] for row in order],
-    caption=f"Turned clean by the first scorer, toxic by the second: the clearest cases ({part})",
+    caption=f"Of the texts that turned clean, those that the second scorer rates highest ({part})",
 )
 
 # %% [markdown]
-# Near base's clean texts, both scorers agree, and a missing drop has another cause. Near its toxic
-# ones, read the texts. If they are still hostile in other words, the *policy* fails: it has learned
-# to leave out words. If they are harmless, the *scorer* fails: it recognises not what is said but
-# the company that toxic words keep. (Then it reads the policy's texts of any prompt that way; on
-# which prompts that shows depends on how often the policy falls back on the same phrases.)
+# If the texts that turned are rated like base's clean ones, both scorers agree about them. If they
+# are rated like its toxic ones, read them. Where they are still hostile in other words, the
+# *policy* fails: it has learned to leave out words. Where they are harmless, the *scorer* fails: it
+# recognises the company that toxic words keep, not what is said.
 
 # %% [markdown]
 # ### The claim, and the seeds
