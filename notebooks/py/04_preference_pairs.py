@@ -115,8 +115,8 @@ rise = rated(states[-1].probabilities) - rated(states[0].probabilities)
 toxic_draw = lab.scorers[0].score(model.token_strings(drawn[:, 0])) >= 0.5
 best = int((rise + 2 * toxic_draw).argmax())  # no rise makes up for a draw that is not toxic
 prompt = tried[best] if PROMPT is None else neutral_prompts[PROMPT]
-print(f"Next token's toxicity rises by {rise[best]:.2f}; in the median of {len(tried)} prompts")
-print(f"by {rise.median():.2f}; {int(toxic_draw.sum())} draws are toxic. So this is no average:")
+print(f"The next token's toxicity rises by {rise[best]:.2f} after the prompt that the rule picks,")
+print(f"by {rise.median():.2f} in the median; {int(toxic_draw.sum())} of {len(tried)} draws are toxic")
 lab.show.quote(prompt.text)
 
 # %% [markdown]
