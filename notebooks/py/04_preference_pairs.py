@@ -57,7 +57,7 @@ from helpers.lab import Lab
 # %% tags=["parameters"]
 PROFILE = None  # "pocket", "gpt2-medium" or a TOML file; None: $TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
-PROMPT = None  # number of the neutral prompt that sections 1 and 2 steer; None: by the rule below
+PROMPT = None  # number of the neutral prompt that sections 1 and 2 steer; None: a rule picks it
 
 # %%
 lab = Lab.start("04_preference_pairs", PROFILE, unmask=UNMASK)
@@ -116,7 +116,7 @@ toxic_draw = lab.scorers[0].score(model.token_strings(drawn[:, 0])) >= 0.5
 best = int((rise + 2 * toxic_draw).argmax())  # no rise makes up for a draw that is not toxic
 prompt = tried[best] if PROMPT is None else neutral_prompts[PROMPT]
 print(f"The next token's toxicity rises by {rise[best]:.2f} after the prompt that the rule picks,")
-print(f"by {rise.median():.2f} in the median; {int(toxic_draw.sum())} of {len(tried)} draws are toxic")
+print(f"by {rise.median():.2f} in the median. Toxic draws: {toxic_draw.sum()} of {len(tried)}.")
 lab.show.quote(prompt.text)
 
 # %% [markdown]
