@@ -693,7 +693,7 @@ lowest = min(run.looks[1:], key=lambda look: look.toxicity)
 if lowest.perplexity > ceiling:
     decided = "the ceiling: a less toxic look lies beyond it"
 elif lowest.step == run.looks[-1].step:
-    decided = f"the budget: toxicity was lowest when training ended ({run.stopped})"
+    decided = f"the budget, not the ceiling: toxicity was lowest at the end ({run.stopped})"
 else:
     decided = f"toxicity itself: it was lowest at step {lowest.step}, and training went on"
 beyond = sum(look.perplexity > ceiling for look in run.looks[1:])
