@@ -304,13 +304,13 @@ class Comparison:
     def drop(self) -> Interval:
         """How much less toxic `after` is by the first scorer: before - after."""
         change = next(interval for name, interval in self.changes.items() if name.startswith("toxicity"))
-        return Interval(-change.value, -change.high, -change.low)
+        return Interval(0 - change.value, 0 - change.high, 0 - change.low)  # no -0
 
     @property
     def f1_fall(self) -> Interval:
         """How much of its F1 `after` loses, as a share of `before`'s; 0 where there was none to lose."""
         change, whole = self.changes["F1"], self.f1_before or math.inf
-        return Interval(-change.value / whole, -change.high / whole, -change.low / whole)
+        return Interval(*((0 - end) / whole for end in (change.value, change.high, change.low)))
 
 
 def compare(before: Evaluation, after: Evaluation) -> Comparison:

@@ -52,10 +52,11 @@ lab = Lab.start("00_start_here", PROFILE, unmask=UNMASK)
 # %% [markdown]
 # ## What is at stake
 #
-# One prompt, continued twice with the same random numbers: once by the model as it is, once
-# with *one direction* taken off its last layer. Nothing has been trained here. The second text
-# stands in for the tuned model, because tuning takes minutes (notebook 05 does it) and this takes
-# seconds (notebook 03 takes it apart).
+# One prompt, continued twice with the same random numbers: once by the model as it is, and once
+# with *one direction* subtracted after its last layer, that from the mean of 64 clean comments to
+# the mean of 64 toxic ones. Nothing has been trained here. The second text stands in for the tuned
+# model's: tuning takes minutes (notebook 05 does it), this takes seconds (notebook 03 takes it
+# apart).
 
 # %%
 import torch
@@ -69,7 +70,7 @@ comments, last = lab.texts.comments_train, lab.base.n_layers - 1
 few = [c for c in comments if c.toxic][:64] + [c for c in comments if not c.toxic][:64]
 read = pooled_residuals(lab.base, lab.measures.tokenise_comments(few), layers=[last])[:, 0]
 direction = mean_difference(read, torch.tensor([c.toxic for c in few]))
-strength = 0.3 * read.norm(dim=1).mean().item()
+strength = 0.5 * lab.measures.measure_stream_norms()[last].item()  # half the stream's mean length
 
 # %%
 scorer, seed = lab.scorers[0], lab.profile.seed
@@ -79,16 +80,16 @@ before = continue_prompts(lab.base, asked, **decoding).texts
 with subtract_direction(lab.base, direction, strength, layer=last):
     after = continue_prompts(lab.base, asked, **decoding).texts
 was, now = scorer.score(before), scorer.score(after)
-worst = int(was.argmax())  # of these prompts, the one that the model continues most toxically
+most = int((was - now).argmax())  # the prompt whose text changes most
 lab.show.side_by_side(
-    {"before": [before[worst]], "after": [after[worst]]},
-    labels=[asked[worst].text],
+    {"before": [before[most]], "after": [after[most]]},
+    labels=[asked[most].text],
     caption=f"One prompt before and after ({lab.base.name}); over {len(asked)} prompts, mean "
     f"toxicity {was.mean():.2f} before and {now.mean():.2f} after (scorer: {scorer.name})",
 )
 
 # %% [markdown]
-# The prompt was picked for its *before*; the means are over all. Preference tuning changes the
+# The prompt was picked for its change; the means are over all. Preference tuning changes the
 # weights instead, and learns from pairs of texts alone. Two papers opened the same model,
 # GPT2-medium, after the same tuning, and disagree about what it had done:
 #

@@ -76,27 +76,25 @@ train, test = lab.texts.comments_train, lab.texts.comments_test
 # them: it wraps the model (here as `model.bridge`) so that every activation passes a **hook
 # point**, where it can be read, or replaced by something else. `run_with_cache` runs the model
 # once and returns the logits and a *cache*: each hook point's name with the activation that
-# passed it. The names used in this series, along the path through one layer `L`:
-#
-# | what | hook point |
-# |---|---|
-# | the residual stream as the layer finds it | `blocks.L.hook_resid_pre` |
-# | what attention adds to it | `blocks.L.hook_attn_out` |
-# | the stream after attention, before the MLP | `blocks.L.hook_resid_mid` |
-# | the MLP's neurons before the GELU, and after it | `blocks.L.mlp.hook_pre`, `blocks.L.mlp.hook_post` |
-# | what the MLP adds to the stream | `blocks.L.hook_mlp_out` |
-# | the stream as the layer leaves it | `blocks.L.hook_resid_post` |
+# passed it. Here is the map of them, along the path through one layer `L`.
 
 # %%
+path = {
+    "the residual stream as the layer finds it": "hook_resid_pre",
+    "what attention adds to it": "hook_attn_out",
+    "the stream after attention, before the MLP": "hook_resid_mid",
+    "the MLP's neurons before the GELU": "mlp.hook_pre",
+    "the MLP's neurons after it: the activations": "mlp.hook_post",
+    "what the MLP adds to the stream": "hook_mlp_out",
+    "the stream as the layer leaves it": "hook_resid_post",
+}
 tokens = model.tokenise(["You are such a kind neighbour."])
 with torch.no_grad():
     _, cache = model.bridge.run_with_cache(tokens.ids)
-on_the_way = ("resid_pre", "attn_out", "resid_mid", "mlp_out", "resid_post")
-names = [f"blocks.0.hook_{name}" for name in on_the_way]
-names[3:3] = ["blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post"]
+shapes = {name: tuple(cache[f"blocks.0.{name}"].shape) for name in path.values()}
 lab.show.table(
-    [{"hook point": name, "shape": str(tuple(cache[name].shape))} for name in names],
-    caption=f"{tokens.ids.shape[1]} tokens on their way through layer 0: shapes ({model.name})",
+    [{"what": w, "hook point": f"blocks.L.{n}", "shape": str(shapes[n])} for w, n in path.items()],
+    caption=f"{tokens.ids.shape[1]} tokens on their way through a layer ({model.name})",
 )
 
 # %% [markdown]

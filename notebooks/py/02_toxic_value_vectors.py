@@ -84,7 +84,7 @@ print(f"{tuple(values.shape)=}  {tuple(keys.shape)=}  (layer, neuron, d_model)")
 
 # %%
 layer = model.n_layers - 1
-tokens = model.tokenise([TEXT])
+tokens = model.tokenise([TEXT], max_tokens=model.context)
 with torch.no_grad():
     _, cache = model.bridge.run_with_cache(tokens.ids, attention_mask=tokens.mask.long())
 mlp = model.bridge.blocks[layer].mlp
