@@ -231,8 +231,7 @@ lab.show.table(
 # %% [markdown]
 # A test set from the same recipe as the training set flatters whatever is tested. So some test
 # comments of `pocket` use a frame, a family, or a pair of both that no training comment has;
-# comments of your own carry no such mark, and all stand in the row *nothing*. **What this does
-# not show:** anything about the model. These are its examination papers, not its answers.
+# comments of your own carry no such mark, and all stand in the row *nothing*.
 
 # %% [markdown]
 # ## 3 · How toxic does it turn?

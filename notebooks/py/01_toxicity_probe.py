@@ -418,17 +418,17 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import cross_val_score
 
 some = lab.measures.tokenise_comments(train[:500])
-lengths = some.mask.sum(dim=1).cpu()
-found = {}
-for pooling in ("first", "mean", "mean_all"):
-    read = pooled_residuals(model, some, layers=[last], pooling=pooling)[:, 0]
+one_over_length = 1 / some.mask.sum(dim=1).cpu().numpy()
+read = {
+    pooling: pooled_residuals(model, some, layers=[last], pooling=pooling)[:, 0]
+    for pooling in ("first", "mean", "mean_all")
+}
+times = read["first"].norm(dim=1).mean() / lab.measures.measure_stream_norms()[last]
+print(f"at position 0 the stream is {times:.1f} times as long as after it ({model.name})")
+for pooling, what in {"mean": "without position 0", "mean_all": "with it"}.items():
     ridge = RidgeCV(torch.logspace(-2, 4, 7).numpy())
-    score = cross_val_score(ridge, read.numpy(), 1 / lengths.numpy(), cv=5).mean()
-    found[pooling] = {"length": read.norm(dim=1).mean().item(), "R²": float(score)}
-times = found["first"]["length"] / found["mean"]["length"]
-without, with_it = (found[pooling]["R²"] for pooling in ("mean", "mean_all"))
-print(f"position 0 is {times:.1f} times as long as the mean of the others ({model.name})")
-print(f"R² for 1/length: {without:.2f} without position 0, {with_it:.2f} with it")
+    found = cross_val_score(ridge, read[pooling].numpy(), one_over_length, cv=5).mean()
+    print(f"R² for 1/length, {what}: {found:.2f}")
 
 # %% [markdown]
 # Where the two R² differ, position 0 made the difference. Where they do not, leaving it out has
