@@ -43,13 +43,6 @@ UNMASK = False  # True shows profanity as it is
 lab = Lab.start("00_start_here", PROFILE, unmask=UNMASK)
 
 # %% [markdown]
-# The panel says which model every figure below comes from. **`pocket`** is a *model organism*: a
-# GPT-2 of about two million parameters, trained from scratch on sentences that this repository
-# generates, small enough to take apart on a laptop. What holds in it need not hold in
-# **`gpt2-medium`**, the model of both papers; the same cells run on either, and no figure of one
-# is passed off as the other's.
-
-# %% [markdown]
 # ## What is at stake
 #
 # One prompt, continued twice with the same random numbers: once by the model as it is, and once
@@ -101,6 +94,13 @@ lab.show.side_by_side(
 # Which of them is right, and how would you tell? This series rebuilds both, claim by claim, with
 # controls, and leaves the verdict to you. The [glossary](#Glossary) says what each word and sign
 # means here.
+
+# %% [markdown]
+# The panel above says which model the figures come from. **`pocket`** is a *model organism*: a
+# GPT-2 of about two million parameters, trained from scratch on sentences that this repository
+# generates, small enough to take apart on a laptop. What holds in it need not hold in
+# **`gpt2-medium`**, the model of both papers; the same cells run on either, and no figure of one
+# is passed off as the other's.
 
 # %% [markdown]
 # **You will be able to**

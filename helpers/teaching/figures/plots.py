@@ -27,6 +27,8 @@ from helpers.teaching.figures.parts import (
 
 # More points than this hide each other: they become a density.
 MOST_POINTS = 3000
+# The lower end of a logarithmic axis of counts, in powers of ten: a half.
+GROUND = -0.3
 
 
 def line(
@@ -253,14 +255,15 @@ def histogram(
     for name, look in styles(list(groups)).items():
         heights, _ = np.histogram(arrays[name], bins=edges, density=not log_y)
         top = max(top, float(heights.max()))
-        drawn = numbers(np.where(heights > 0, heights.astype(float), np.nan if log_y else 0.0))
+        # On a log axis an empty bin lies on the ground, so that a lone one beyond it can be seen.
+        drawn = numbers(np.where(heights > 0, heights.astype(float), 10**GROUND if log_y else 0.0))
         traces.append(go.Scatter(
             x=numbers(edges), y=[*drawn, drawn[-1]], name=shown(name, unmask), mode="lines",
             line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.2}, connectgaps=False,
             fill=None if log_y else "tozeroy", fillcolor=look.translucent(0.15)))  # fmt: skip
     height: dict[str, Any] = {"rangemode": "tozero"}
     if log_y:
-        reach = [-0.3, float(np.log10(top)) + 0.3]
+        reach = [GROUND, float(np.log10(top)) + 0.3]
         height = {"type": "log", "range": reach, "dtick": 1, "tickformat": ",d"}
     labels = axis_marks(marks or {}, float(edges[0]), float(edges[-1]), unmask)
     return finish(
