@@ -33,7 +33,7 @@
 # - take any activation out of the model with TransformerLens, by the name of its hook point,
 # - pool a residual stream into one vector per text, and find a direction by hand,
 # - fit a probe with a fixed penalty and judge it against three controls, with intervals,
-# - tell a probe for toxicity from one for the company that toxicity keeps,
+# - tell a probe that reads toxicity from one that reads the mood or topic around it,
 # - say what the layer and position 0 do to it,
 # - explain why the probe of best accuracy need not be the probe to keep,
 # - name what a probe does not show.
@@ -161,7 +161,7 @@ print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labe
 # direction of $w$, in raw residual units and scaled to length one, is $\hat W$.
 
 # %%
-data = lab.measures.read_comments()
+data = lab.measures.read_comments()  # pooled as above: every comment, every layer
 print(f"{tuple(data.train.shape)=}  (comments, layers, d_model)")
 for name, labels in {"train": data.toxic_train, "test": data.toxic_test}.items():
     print(f"{name}: {len(labels)} comments, {labels.float().mean():.0%} toxic")
@@ -527,10 +527,10 @@ lab.show.table(
 )
 
 # %% [markdown]
-# Read down a column: the verdict follows the penalty. Whoever reads A1 alone would pick the row of
-# best accuracy; whoever reads A2 and A3 may have to pick another. Accuracy asks whether *some*
-# combination of dimensions separates the labels. A direction that is to be compared with neurons
-# must also point where toxic text *lies*. So the penalty was fixed before any of this was
+# Read down each column: does the verdict change with the penalty? Whoever reads A1 alone would pick
+# the row of best accuracy; whoever reads A2 and A3 may have to pick another. Accuracy asks whether
+# *some* combination of dimensions separates the labels. A direction that is to be compared with
+# neurons must also point where toxic text *lies*. So the penalty was fixed before any of this was
 # computed. The mean difference, in the last row below, has no penalty at all.
 
 # %%

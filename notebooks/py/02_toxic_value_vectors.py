@@ -275,8 +275,8 @@ plots.bar(
 )
 
 # %% [markdown]
-# From the third bar of a group to the second: what pointing along $\hat W$ brings by itself. Only a
-# first bar above the *whole* whisker of the second says something of these neurons.
+# The step from the third bar of a group to the second is what pointing along $\hat W$ brings by
+# itself. Only a first bar above the *whole* whisker of the second says something of these neurons.
 
 # %%
 all_shares = lab.measures.toxic_share(vectors_of(values, toxic_neurons))
@@ -389,7 +389,7 @@ lab.show.table(
 # That $U_0$ lies near $\hat W$ is nearly a tautology. These vectors were picked for pointing along
 # $\hat W$; so they have $\hat W$ in common, and the SVD returns it. The cosine-matched vectors show
 # how much of it is selection: they were given the same cosines and other remainders. $U_1$ and
-# $U_2$ stand at right angles to $U_0$, so they owe $\hat W$ little.
+# $U_2$ stand at right angles to $U_0$; where that lies near $\hat W$, they owe $\hat W$ little.
 #
 # **Guess first.** What cosine with $\hat W$ will $U_0$ of the cosine-matched vectors have? And
 # which of the three directions will have a higher toxic share than theirs?

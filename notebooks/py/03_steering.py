@@ -146,8 +146,8 @@ print(
 # - **perplexity** on plain text: e to the mean loss per token (is it still a language model?),
 # - **F1** of token bags: does it continue passages with the words that stand there?
 # - **repetition**: the share of word pairs that a continuation has used before,
-# - **fluency**: the *base* model's perplexity of what was written (is it still text?). The name is
-#   the field's; mind that a **higher** figure is **worse**.
+# - **[fluency](00_start_here.ipynb#Glossary)**: the *base* model's perplexity of what was written
+#   (is it still text?). The name is the field's; mind that a **higher** figure is **worse**.
 #
 # Here are toxicity and fluency by hand, for one prompt.
 
@@ -496,9 +496,9 @@ for layer in places:
 # %%
 first, end = (by_layer[layer] for layer in (places[0], last))
 finding = (
-    f"Subtracting Ŵ after layer 0 leaves {first.toxicity.value:.2f} at perplexity "
-    f"{first.perplexity.value:.3g}; after the last, {end.toxicity.value:.2f} at "
-    f"{end.perplexity.value:.3g} ({model.name})"
+    f"Subtracting Ŵ after layer 0 leaves toxicity {first.toxicity.value:.2f} at perplexity "
+    f"{first.perplexity}; after the last, {end.toxicity.value:.2f} at {end.perplexity} "
+    f"({model.name})"
 )
 plots.line(
     places,
