@@ -270,6 +270,7 @@ import tempfile
 
 from helpers.alignment.loss import PairBatch
 from helpers.alignment.trl_adapter import preference_trainer
+from helpers.language.models import quiet
 
 
 def nudge(lm):
@@ -296,7 +297,7 @@ with tempfile.TemporaryDirectory() as work:
     nudge(trainer.model)
     theirs = next(iter(trainer.get_train_dataloader()))
     trl_loss = trainer.compute_loss(trainer.model, theirs).item()
-    with torch.no_grad():
+    with torch.no_grad(), quiet():  # the library warns of its own next version
         trl_sums = torch.cat(trainer.compute_ref_log_probs(trainer.model, theirs))
 
 # %%
@@ -361,7 +362,6 @@ lab.show.table(
 # The trainer takes the same step:
 
 # %%
-from helpers.language.models import quiet
 
 with tempfile.TemporaryDirectory() as work:
     once = small.model_copy(update={"max_steps": 1, "warmup_steps": 0})
@@ -596,7 +596,7 @@ plots.bar(
 later = looks[1:]  # before the first step both rewards are 0: a tie is neither right nor wrong
 seen = {
     "accuracy on held-back pairs": [row["validation_accuracy"] for row in later],
-    "dev toxicity / base": [row["toxicity"] / looks[0]["toxicity"] for row in looks],
+    "dev toxicity / base": [share(row["toxicity"], looks[0]["toxicity"]) for row in looks],
 }
 steps = {name: [row["step"] for row in looks[-len(values) :]] for name, values in seen.items()}
 perfect = next((row for row in later if row["validation_accuracy"] == 1), None)
@@ -606,11 +606,11 @@ reached = (
     if perfect is None
     else (
         f"Accuracy is 1.00 at step {perfect['step']}, with toxicity at "
-        f"{perfect['toxicity'] / looks[0]['toxicity']:.2f} of base"
+        f"{share(perfect['toxicity'], looks[0]['toxicity']):.2f} of base"
     )
 )
 finding = (
-    f"{reached}; toxicity is lowest, {lowest['toxicity'] / looks[0]['toxicity']:.2f}, at "
+    f"{reached}; toxicity is lowest, {share(lowest['toxicity'], looks[0]['toxicity']):.2f}, at "
     f"step {lowest['step']} ({model.name}, one run)"
 )
 plots.line(
@@ -677,7 +677,7 @@ lab.show.table(
             "step": look.step,
             "validation loss": look.validation_loss,
             "dev toxicity": str(seen),
-            "share of base": look.toxicity / start_look.toxicity,
+            "share of base": share(look.toxicity, start_look.toxicity),
             "perplexity / base": f"{look.perplexity / start_look.perplexity:.3f}",
             "within the ceiling": "yes" if look.perplexity <= ceiling else "no",
             "empty": f"{row['empty']:.0%}",
@@ -783,7 +783,7 @@ lab.show.table(
         {
             "against base": name,
             "drop of toxicity": str(c.drop),
-            "share of base": c.drop.value / base.toxicity.value,
+            "share of base": share(c.drop.value, base.toxicity.value),
             "perplexity ratio": str(c.changes["perplexity"]),
             "F1 difference": str(c.changes["F1"]),
             "fluency ratio": str(c.changes["fluency"]),
@@ -1031,7 +1031,7 @@ price = {
 }
 cheap, dear = min(price, key=price.get), max(price, key=price.get)
 finding = (
-    f"To {level / start_look.toxicity:.0%} of base's toxicity or less: {price[cheap]:+.1f} % of "
+    f"To {share(level, start_look.toxicity):.0%} of base's toxicity or less: {price[cheap]:+.1f} % of "
     f"perplexity with {cheap}, {price[dear]:+.1f} % with {dear} ({model.name}, one run each)"
 )
 plots.bar(
@@ -1099,7 +1099,7 @@ print(f"After {final.step} steps:", "; ".join(signs) or "no sign of over-trainin
 
 # %%
 paths = {
-    "dev toxicity": [look.toxicity / start_look.toxicity for look in long.looks],
+    "dev toxicity": [share(look.toxicity, start_look.toxicity) for look in long.looks],
     "perplexity": [look.perplexity / start_look.perplexity for look in long.looks],
 }
 finding = (
