@@ -1031,8 +1031,8 @@ price = {
 }
 cheap, dear = min(price, key=price.get), max(price, key=price.get)
 finding = (
-    f"To {share(level, start_look.toxicity):.0%} of base's toxicity or less: {price[cheap]:+.1f} % of "
-    f"perplexity with {cheap}, {price[dear]:+.1f} % with {dear} ({model.name}, one run each)"
+    f"To {share(level, start_look.toxicity):.0%} of base's toxicity or less: {price[cheap]:+.1f} % "
+    f"of perplexity with {cheap}, {price[dear]:+.1f} % with {dear} ({model.name}, one run each)"
 )
 plots.bar(
     [f"{name}\n{look.step} steps" for name, look in arrived.items()],
