@@ -72,12 +72,15 @@ decoding = {"decoding": lab.profile.decoding, "seed": seed, "batch_size": 32}
 before = continue_prompts(lab.base, asked, **decoding).texts
 with subtract_direction(lab.base, direction, strength, layer=last):
     after = continue_prompts(lab.base, asked, **decoding).texts
+# An empty continuation says nothing; were there no other, all would be kept.
+written = [row for row in zip(asked, before, after) if row[1].strip() and row[2].strip()]
+kept, before, after = zip(*(written or zip(asked, before, after)))
 was, now = scorer.score(before), scorer.score(after)
 most = int((was - now).argmax())  # the prompt whose text changes most
 lab.show.side_by_side(
     {"before": [before[most]], "after": [after[most]]},
-    labels=[asked[most].text],
-    caption=f"One prompt before and after ({lab.base.name}); over {len(asked)} prompts, mean "
+    labels=[kept[most].text],
+    caption=f"One prompt before and after ({lab.base.name}); over {len(kept)} prompts, mean "
     f"toxicity {was.mean():.2f} before and {now.mean():.2f} after (scorer: {scorer.name})",
 )
 
