@@ -1,6 +1,6 @@
 """What notebooks 01 to 05 do, at GPT2-medium's true widths with random weights: 8 prompts, every step once.
 
-Three layers of the 24: training holds five copies of the weights, eleven GB at full depth. The full depth is
+Two layers of the 24: training holds five copies of the weights, eleven GB at full depth. The full depth is
 loaded, read and measured in `test_models.py`, in a process of its own.
 """
 
@@ -20,7 +20,7 @@ from helpers.profiles import GPT2_MEDIUM
 from tests.language import medium_shape
 from tests.tiny_profile import TOML, tiny_profile
 
-LAYERS = 3
+LAYERS = 2
 
 
 @pytest.fixture(scope="module")

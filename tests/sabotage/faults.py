@@ -42,8 +42,8 @@ FAULTS = [
     Fault(
         "a rule is turned round: below the control counts as above it",
         "helpers/teaching/claims/lee.py",
-        "grade(direction=m.low > m.against, agrees=m.low > 3 * m.against)",
-        "grade(direction=m.low < m.against, agrees=m.low > 3 * m.against)",
+        "grade(direction=m.low > m.against, agrees=beyond and m.low > 3 * m.against)",
+        "grade(direction=m.low < m.against, agrees=beyond and m.low > 3 * m.against)",
         "tests/teaching/test_rules.py::test_each_verdict",
     ),
     Fault(

@@ -8,7 +8,7 @@ from helpers.teaching.figures import live
 
 ROWS = [
     {"kind": "look", "step": 0, "validation_loss": 0.69, "toxicity": 0.6, "perplexity": 10.0},
-    {"kind": "train", "step": 1, "loss": 0.69, "margin": 0.0, "accuracy": 0.0},
+    {"kind": "train", "step": 1, "loss": 0.69, "margin": 0.1, "accuracy": 0.5},
     {"kind": "train", "step": 2, "loss": 0.60, "margin": 0.4, "accuracy": 1.0},
     {"kind": "look", "step": 2, "validation_loss": 0.61, "toxicity": 0.4, "perplexity": 10.2},
 ]
@@ -65,3 +65,9 @@ def test_what_is_not_measured_is_left_out():
     rows = [{"kind": "look", "step": 0, "validation_loss": 0.69}]
     assert live.chart("DPO", rows, 4).count("<svg") == 1
     assert live.summary("DPO", rows, 4) == "DPO: step 0 of at most 4"
+
+
+def test_equal_models_tie_on_every_pair_and_that_is_not_drawn_as_accuracy():
+    tie = {"kind": "train", "step": 0, "loss": 0.69, "margin": 0.0, "accuracy": 0.0}
+    assert live.chart("DPO", [tie], 4).count("<polyline") == 2, "loss and margin alone"
+    assert live.chart("DPO", [tie, *ROWS], 4).count("<polyline") == 6

@@ -62,7 +62,10 @@ def chart(what: str, rows: Sequence[Row], most: int) -> str:
     """The run so far as small line charts, one for each of `PANELS` that has been measured."""
     panels = []
     for name, title in PANELS.items():
-        points = [(row["step"], float(row[name])) for row in rows if name in row]
+        seen = [row for row in rows if name in row]
+        if name == "accuracy":  # equal models tie on every pair: that is no accuracy of 0
+            seen = [row for row in seen if row.get("margin") != 0]
+        points = [(row["step"], float(row[name])) for row in seen]
         if points:
             panels.append(_panel(title, points, max(most, 1)))
     style = f"background:#ffffff;color:{INK};padding:.5em;border-radius:4px"
