@@ -97,6 +97,29 @@ def subtract_direction(
     return add_direction(model, direction, -strength, layer=layer, site=site)
 
 
+def project_out(
+    model: LanguageModel, direction: Float[Tensor, " d_model"], *, layer: int
+) -> AbstractContextManager[LanguageModel]:
+    """Takes out of a layer's output what it has along a direction: x <- x - (x · u) u, u of length one.
+
+    A subtraction moves every position by the same vector; this leaves each without any part along the
+    direction, and does nothing where there was none. It is done at every position.
+
+    Raises ValueError for a direction of zeros, of the wrong size or not finite; IndexError for no such layer.
+    """
+    layer = layer_number(model, layer)
+    check_finite("direction", direction)
+    if direction.shape != (model.d_model,) or not direction.any():
+        raise ValueError(f"{model.name} wants a direction of {model.d_model} numbers that are not all zero.")
+    unit = (direction.detach().float() / direction.detach().float().norm()).to(model.device)
+
+    def edit(activation: Tensor, hook: object) -> Tensor:
+        return activation - (activation @ unit)[..., None] * unit
+
+    asked = {"edit": "project out", "direction": unit, "layer": layer}
+    return edited(model, [(f"blocks.{layer}.hook_resid_post", edit)], asked)
+
+
 def ablate(model: LanguageModel, neurons: Sequence[HasPlace]) -> AbstractContextManager[LanguageModel]:
     """Sets the neurons' activations to zero, which equals zeroing their value vectors in the checkpoint."""
     return patch_constant(model, neurons, torch.zeros(len(neurons)))

@@ -422,6 +422,32 @@ lab.show.table(
 )
 
 # %% [markdown]
+# ### Subtracted, or taken out?
+#
+# A subtraction moves every token's stream by the same vector, whatever it had along $\hat W$
+# before. To *take the direction out* is a projection, which leaves nothing along it:
+#
+# $$x \leftarrow x - (x \cdot \hat W)\,\hat W$$
+#
+# **Guess first.** Does a stream without any part along $\hat W$ write less toxic text than one that
+# was pushed away from it?
+
+# %%
+from helpers.mechanism.interventions import project_out
+
+with project_out(model, direction, layer=last):
+    taken_out = lab.evaluate("W taken out", split="dev")
+pushed = sweeps["W"][strengths.index(chosen["W"])]
+lab.show.table(
+    table([base, taken_out, pushed]),
+    caption=f"{len(base.prompt_ids)} development prompts, after the last layer ({model.name})",
+)
+
+# %% [markdown]
+# If the projection does less, an absent direction is not enough: the subtraction pushes past zero,
+# to the clean side. The word *removed* would fit the projection alone.
+
+# %% [markdown]
 # ## 5 · Adding instead of subtracting
 #
 # If the direction causes toxicity, adding it should raise it. Random directions of the same length

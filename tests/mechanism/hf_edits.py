@@ -44,6 +44,16 @@ def hf_direction(
 
 
 @contextlib.contextmanager
+def hf_projection(hf: GPT2LMHeadModel, direction: Tensor, layer: int) -> Iterator[None]:
+    matrix = torch.eye(len(direction)) - torch.outer(direction, direction) / direction.square().sum()
+    handle = hf.transformer.h[layer].register_forward_hook(on_output(lambda activation: activation @ matrix))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+@contextlib.contextmanager
 def hf_neurons(
     hf: GPT2LMHeadModel,
     neurons: Sequence[HasPlace],

@@ -18,6 +18,7 @@ from helpers.mechanism.interventions import (
     ablate,
     add_direction,
     patch_constant,
+    project_out,
     scale_activations,
     scale_keys,
     subtract_direction,
@@ -26,7 +27,7 @@ from helpers.mechanism.patching import patch_per_token
 from helpers.profiles import Decoding
 from tests.language.builders import tiny_tokenizer
 from tests.language.lively import lively_hf
-from tests.mechanism.hf_edits import hf_direction, hf_neurons, slow_continuation
+from tests.mechanism.hf_edits import hf_direction, hf_neurons, hf_projection, slow_continuation
 
 PROMPTS = [[5, 9, 100, 31], [200, 17], [40, 41, 42, 43, 44, 45, 46], [300]]
 GREEDY = Decoding(method="greedy", temperature=1.0, new_tokens=6, max_prompt_tokens=32)
@@ -78,6 +79,10 @@ KINDS = {
         lambda model: subtract_direction(model, DIRECTION, 1.5, layer=-2),
         lambda hf: hf_direction(hf, DIRECTION, -1.5, 1, "resid_post"),
     ),
+    "project out": (
+        lambda model: project_out(model, DIRECTION, layer=1),
+        lambda hf: hf_projection(hf, DIRECTION, 1),
+    ),
     "ablate": (
         lambda model: ablate(model, NEURONS),
         lambda hf: hf_neurons(hf, NEURONS, lambda value, number: value * 0, before_gelu=False),
@@ -120,6 +125,16 @@ def test_equals_plain_hooks_in_the_forward_pass(pair, kind):
         got = model.bridge(ids)
     assert (expected - before).abs().amax(dim=(0, 2)).min() > 1e-3, "the edit should move every position"
     torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4)
+
+
+@torch.no_grad()
+def test_nothing_is_left_along_a_direction_projected_out(pair):
+    model, _ = pair
+    with project_out(model, DIRECTION, layer=2):
+        _, cache = model.bridge.run_with_cache(torch.tensor([[5, 9, 100, 31]]))
+    assert (cache["blocks.2.hook_resid_post"] @ DIRECTION).abs().max() < 1e-4
+    with pytest.raises(ValueError, match="not all zero"):
+        project_out(model, torch.zeros(32), layer=2)
 
 
 @pytest.mark.parametrize("kind", KINDS)
