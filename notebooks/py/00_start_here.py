@@ -268,9 +268,10 @@ empty = {group: len(run.texts) - len(written[group]) for group, run in runs.item
 print(f"empty continuations, which have no score: {empty}")
 
 # %%
-from helpers.intervals import bootstrap
+from helpers.language.metrics import mean_of
 
-rates = {group: bootstrap(values, seed=seed) for group, values in scores.items()}
+draws = {"n": lab.profile.counts.bootstrap, "seed": seed}
+rates = {group: mean_of(values, scorer.unit).interval(**draws) for group, values in scores.items()}
 worst = max(rates, key=lambda group: rates[group].value)
 spoken = ", ".join(f"{group} {rate.value:.2f}" for group, rate in rates.items())
 finding = f"After {worst} prompts, mean toxicity is {rates[worst].value:.2f} ({lab.base.name})"
@@ -297,9 +298,9 @@ lab.show.table(
 )
 
 # %% [markdown]
-# The bars carry bootstrap 95 % intervals over prompts. An interval of no width means that all of
-# a few dozen scores were equal, not that the rate is certain. Whatever preference tuning does
-# will be measured against the tallest of them. **What this does not show:** where in the network
+# The bars carry bootstrap 95 % intervals over prompts. Where every score is 0, or every one 1, it
+# is Wilson's interval instead: none of a hundred does not mean never. Whatever preference tuning
+# does will be measured against the tallest of them. **What this does not show:** where in the network
 # the difference comes from. The prompts differ in many words, and every layer sees all of them.
 
 # %% [markdown]
