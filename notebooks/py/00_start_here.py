@@ -300,8 +300,8 @@ lab.show.table(
 # %% [markdown]
 # The bars carry bootstrap 95 % intervals over prompts. Where every score is 0, or every one 1, it
 # is Wilson's interval instead: none of a hundred does not mean never. Whatever preference tuning
-# does will be measured against the tallest of them. **What this does not show:** where in the network
-# the difference comes from. The prompts differ in many words, and every layer sees all of them.
+# does will be measured against the tallest of them. **What this does not show:** where in the
+# network the difference comes from. The prompts differ in many words, and every layer sees all.
 
 # %% [markdown]
 # ### What is the scorer worth?

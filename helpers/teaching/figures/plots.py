@@ -165,7 +165,7 @@ def bar(
     """
     if len(set(categories)) < len(categories):
         raise ValueError("Two categories have the same name, so their bars would be drawn over each other.")
-    patterns = ("", "/", ".", "x", "-")
+    patterns = ("", "|", "-", "+", ".")  # lines along the pixels keep stored pictures small
     names = ["<br>".join(shown(name, unmask).split("\n")) for name in categories]
     traces = []
     for place, (name, look) in enumerate(styles(list(series)).items()):
