@@ -61,13 +61,13 @@ POCKET = Profile(
     vectors=Vectors(top=64, svd=64),
     batches=Batches(forward=64, generate=128, train=16, craft=96),
     # Chosen on dev prompts of an earlier pocket model, by kept pairs per second and by the perplexity of the
-    # steered text. The probe is flat (penalty 1), so at the published kl_scale of 0.1 staying near outweighs every gain: one neutral
-    # prompt in fifty gave a pair. At 0 nearly all did, but the text was a list of insults. 4 steps of 3 stand
-    # for the published 50 of 0.4.
+    # steered text. The probe is flat (penalty 1), so at the published kl_scale of 0.1 staying near outweighs
+    # every gain: one neutral prompt in fifty gave a pair. At 0 nearly all did, but the text was a list of
+    # insults. 4 steps of 3 stand for the published 50 of 0.4.
     pplm=PPLM(iterations=4, step_size=3.0, kl_scale=0.02, new_tokens=14),
     # AdamW at 1e-4, a twentieth of what the model was trained with: 40 steps for the 1,675 published; chosen
-    # on dev prompts of an earlier pocket model. This one learns faster (within 10 steps it is past the matched
-    # point), so it is looked at every 2 steps: at every 5 matched and strong were the same look.
+    # on dev prompts of an earlier pocket model. This one learns faster (within 10 steps it is past the
+    # matched point), so it is looked at every 2 steps: at every 5, matched and strong were the same look.
     dpo=DPO(
         learning_rate=1e-4, beta=0.4, optimiser="adamw", batch=16, warmup_steps=10, clip=10.0, max_steps=40,
         evaluate_every=2, ceiling_patience=2, max_prompt_tokens=96, max_new_tokens=24,
