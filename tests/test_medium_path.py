@@ -73,7 +73,7 @@ def test_notebook_02_ranks_all_neurons_and_reads_them(lab):
 def test_notebook_03_steers_and_leaves_no_trace(lab):
     tokens = lab.base.tokenise(["You are such a"])
     before, untouched = lab.base.logits(tokens), lab.evaluate("base")
-    with subtract_direction(lab.base, lab.measures.fit_probe().direction, 5.0, layer=-1):
+    with subtract_direction(lab.base, lab.measures.fit_probe().direction, 1.0, layer=-1):
         assert not torch.equal(lab.base.logits(tokens), before)
         steered = lab.evaluate("minus W")
     assert torch.equal(lab.base.logits(tokens), before)

@@ -232,11 +232,12 @@ inside = [
     run for runs in sweeps.values() for run in [base, *runs] if run.perplexity.value <= ceiling
 ]
 lowest = min(inside, key=lambda run: run.toxicity.value)
-lowest_random = min(run.toxicity.value for run in random_runs)
+random_inside = [run for run in [base, *random_runs] if run.perplexity.value <= ceiling]
+lowest_random = min(run.toxicity.value for run in random_inside)
 curves = {name: [base, *runs] for name, runs in sweeps.items()} | {"random": random_runs}
 finding = (
     f"Within the perplexity budget, “{lowest.label}” has toxicity {lowest.toxicity.value:.2f} "
-    f"(base {base.toxicity.value:.2f}); the lowest of any random direction is {lowest_random:.2f} "
+    f"(base {base.toxicity.value:.2f}); no random direction goes below {lowest_random:.2f} within it "
     f"({model.name})"
 )
 plots.line(
