@@ -875,7 +875,8 @@ def second_scores(name, seen):
     toxic, still = (one[first].per_item >= 0.5 for one in (was, now))
     kinds = {"base, toxic": (was, toxic), "base, clean": (was, ~toxic)}
     kinds |= {f"{name}, turned clean": (now, toxic & ~still)}
-    return {kind: one[second].per_item[rows] for kind, (one, rows) in kinds.items()}
+    read = {kind: one[second].per_item[rows] for kind, (one, rows) in kinds.items()}
+    return {kind: scores[~scores.isnan()] for kind, scores in read.items()}  # empty texts have none
 
 
 def told(scores):
@@ -898,7 +899,8 @@ part, seen = list(parts.items())[-1]
 first, second = base.toxicity_names
 scores = {name: [seen[name].measures[one].per_item for one in (first, second)] for name in seen}
 flips = (scores["base"][0] >= 0.5) & (scores["matched"][0] < 0.5)
-order = (scores["matched"][1] * flips).argsort(descending=True)[: min(6, int(flips.sum()))]
+ranked = scores["matched"][1].where(flips, -1.0).argsort(descending=True)
+order = ranked[: min(6, int(flips.sum()))]
 lab.show.side_by_side(
     {
         f"{name} (second scorer)": [
