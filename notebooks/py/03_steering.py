@@ -237,8 +237,8 @@ lowest_random = min(run.toxicity.value for run in random_inside)
 curves = {name: [base, *runs] for name, runs in sweeps.items()} | {"random": random_runs}
 finding = (
     f"Within the perplexity budget, “{lowest.label}” has toxicity {lowest.toxicity.value:.2f} "
-    f"(base {base.toxicity.value:.2f}); no random direction goes below {lowest_random:.2f} within it "
-    f"({model.name})"
+    f"(base {base.toxicity.value:.2f}); no random direction goes below {lowest_random:.2f} within "
+    f"it ({model.name})"
 )
 plots.line(
     {name: [e.perplexity.value for e in runs] for name, runs in curves.items()},
