@@ -180,6 +180,8 @@ def _fluency(at: Workbench, prompts: Sequence[str], written: Sequence[str]) -> A
         return at.base.tokenizer(list(texts), add_special_tokens=False, verbose=False)["input_ids"]
 
     before, new = ids(prompts), ids(written)
+    # Text that is no language may have more tokens than were written: what the context cannot hold goes.
+    new = [other[: at.base.context - len(one)] for one, other in zip(before, new, strict=True)]
     rows = [torch.tensor(one + other) for one, other in zip(before, new, strict=True)]
     starts = [len(row) for row in before]
     losses = continuation_losses(at.base, rows, starts, batch_size=at.profile.batches.forward)

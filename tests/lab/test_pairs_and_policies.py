@@ -17,7 +17,7 @@ from helpers.lab import policies as policies_stage
 from helpers.lab.pairs import Pairs, enough_of, held_back, thresholds
 from helpers.lab.policies import Policies
 from helpers.language.metrics import Measure
-from helpers.language.texts import Prompt
+from helpers.language.texts import Pair, Prompt
 from helpers.profiles import FileText, PairFilter
 from tests.alignment.makers import some_pairs
 from tests.tiny_profile import tiny_profile
@@ -187,6 +187,12 @@ def test_fluency_of_a_side_is_the_perplexity_of_its_tokens(lab):
             logprobs = model(torch.tensor([prompt + new])).logits[0].log_softmax(-1)
         total = sum(logprobs[len(prompt) + place - 1, token].item() for place, token in enumerate(new))
         assert measured.per_item[number].item() == pytest.approx(math.exp(-total / len(new)), rel=1e-4)
+
+
+def test_fluency_is_of_what_the_context_holds(lab):
+    room = lab.base.context - len(lab.base.tokenizer("You are", add_special_tokens=False)["input_ids"])
+    measured = lab.pairs.measure_fluency([Pair("long", "You are", " a fool" * 99, " kind")], "chosen")
+    assert measured.weights.tolist() == [room] and math.isfinite(measured.value)
 
 
 def test_a_run_is_watched_measured_and_kept(with_pairs, monkeypatch):
