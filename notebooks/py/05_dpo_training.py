@@ -281,19 +281,24 @@ def nudge(lm):
             weight += 0.03 * weight.std() * torch.randn(weight.shape, generator=noise)
 
 
-with tempfile.TemporaryDirectory() as work:
-    small = settings.model_copy(update={"batch": 4, "precision": "float32"})
-    trainer = preference_trainer(
+def library_trainer(pairs, asked, work):
+    """TRL's trainer on a fresh copy of the model."""
+    return preference_trainer(
         lab.load_plain(),
         tokenizer,
-        encoded[4:12],
+        pairs,
         few,
-        small,
+        asked,
         pathlib.Path(work),
         seed=seed,
         device=torch.device("cpu"),
         micro_batch=4,
     )
+
+
+with tempfile.TemporaryDirectory() as work:
+    small = settings.model_copy(update={"batch": 4, "precision": "float32"})
+    trainer = library_trainer(encoded[4:12], small, work)
     nudge(trainer.model)
     theirs = next(iter(trainer.get_train_dataloader()))
     trl_loss = trainer.compute_loss(trainer.model, theirs).item()
@@ -365,17 +370,7 @@ lab.show.table(
 
 with tempfile.TemporaryDirectory() as work:
     once = small.model_copy(update={"max_steps": 1, "warmup_steps": 0})
-    trainer = preference_trainer(
-        lab.load_plain(),
-        tokenizer,
-        few,
-        few,
-        once,
-        pathlib.Path(work),
-        seed=seed,
-        device=torch.device("cpu"),
-        micro_batch=4,
-    )
+    trainer = library_trainer(few, once, work)
     with quiet():  # without the library's bars
         trainer.train()
     stepped = lab.load_plain()
@@ -441,7 +436,7 @@ fell = [f"{run.looks[-1].toxicity:.2f} ({name} pairs)" for name, run in by_sourc
 finding = (
     f"Dev toxicity goes from {start_look.toxicity:.2f} to "
     + " and ".join(fell)
-    + f" ({model.name})"
+    + f" ({model.name}, one run each)"
 )
 plots.line(
     {name: [look.step for look in run.looks] for name, run in by_source.items()},

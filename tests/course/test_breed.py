@@ -5,6 +5,7 @@ import json
 import pytest
 
 from helpers.course import breed
+from helpers.course.series import ROOT
 
 
 @pytest.fixture
@@ -53,6 +54,14 @@ def test_a_trial_killed_after_training_goes_on_with_what_is_missing(finished, tm
     (breed.folder_of(name, 7) / "build" / "claims.json").unlink()
     breed.trial(name, 7)
     assert calls[3:] == ["helpers.course"]
+
+
+@pytest.mark.parametrize(
+    "module", ["helpers/pocket/train.py", "helpers/pocket/evaluate.py", "helpers/course/__main__.py"]
+)
+def test_what_a_trial_runs_can_be_run(module):
+    """A module without an entry ends at once with status 0, as if its work were done."""
+    assert 'if __name__ == "__main__"' in (ROOT / module).read_text(encoding="utf-8")
 
 
 def test_a_step_that_fails_ends_the_run_and_says_so():

@@ -1,5 +1,6 @@
 """Sentences and titles of the notebooks hold for any model, or are computed: these once did not."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,10 @@ SOURCES = Path(__file__).parents[2] / "notebooks" / "py"
 def test_what_holds_for_one_model_alone_is_not_said_of_all(notebook, claim):
     text = (SOURCES / f"{notebook}.py").read_text(encoding="utf-8")
     assert claim not in " ".join(text.replace("\n# ", " ").split())
+
+
+@pytest.mark.parametrize("path", sorted(SOURCES.glob("*.py")), ids=lambda path: path.stem)
+def test_no_cell_divides_by_a_toxicity_that_may_be_zero(path):
+    """`share` does: it leaves the share of a base that is not toxic undefined."""
+    code = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert not [line for line in code if re.search(r" / \S*toxicity", line)]
