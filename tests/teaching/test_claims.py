@@ -27,9 +27,9 @@ AS_FOUND |= {"auroc": 0.95, "auroc_low": 0.93, "auroc_high": 0.97}
 ACCURACY = Measurement(0.91, (0.89, 0.93), "accuracy", 0.52, details=AS_FOUND)
 NULL = {"cosine_matched": 0.2, "cosine_matched_low": 0.1, "cosine_matched_high": 0.3}
 TOP_TEN = Measurement(0.5, (0.4, 0.6), control=0.1, details=NULL)
-SHARE = Measurement(
-    0.9, (0.85, 0.95), "share of neurons", 0.5, None, {"activation_before": 3, "activation_after": 1}
-)
+A8 = {"activation_matched": 0.5, "beyond_noise": 0.7, "fine_tuned": 0.5, "activation_before": 3,
+      "activation_after": 1, "minimum_cosine": 0.999}  # fmt: skip
+SHARE = Measurement(0.9, (0.85, 0.95), "share of neurons", 0.5, None, A8)
 
 
 def test_registry_holds_the_claims_in_order_each_with_its_notebook():
@@ -127,6 +127,9 @@ def test_published_figure_is_compared_only_in_the_published_setting(tmp_path):
         "minimum_value_row": 0.98,
         "minimum_key_row": 0.9,
         "relative_change": 0.01,
+        "fine_tuned_relative_change": 0.02,
+        "toxicity": 0.2,
+        "nudged_toxicity": 0.5,
     }
     exact = Measurement(0.92, None, control=0.9, details=cosines)
     assert ledger.record("A7", exact, policy="matched").figure == ""

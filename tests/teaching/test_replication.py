@@ -17,7 +17,8 @@ from helpers.teaching.claims import (
 from helpers.teaching.claims.ledger import Measurement
 
 SHARE = "share of neurons"
-NULL = {"activation_before": 3, "activation_after": 1}
+NULL = {"activation_matched": 0.6, "beyond_noise": 0.7, "fine_tuned": 0.5, "activation_before": 3,
+        "activation_after": 1, "minimum_cosine": 0.999}  # fmt: skip
 PARTS = ("own continuations", "shared continuations")
 
 

@@ -30,11 +30,17 @@ A6 = {"beyond_fine_tuned_low": 0.01, "beyond_random_low": 0.01, "second_auroc_lo
 # A second scorer that is at chance has no say.
 SILENT = {"second_auroc_low": 0.5, "second_drop_low": -0.1, "second_beyond_fine_tuned_low": -0.1,
           "second_beyond_random_low": -0.1}  # fmt: skip
-A7 = {"minimum_value_row": 0.98, "minimum_key_row": 0.98, "relative_change": 0.01}
-A8 = {"activation_before": 3.0, "activation_after": 1.0}
-A9 = {"base_probability": 0.4, "aligned_probability": 0.1, "late_share": 0.6, "layer_of_largest_gap": 4}
-A10 = {"key_share": 0.1, "bias_share": 0.0, "cosine_to_mean": 0.8, "cosine_to_minus_W": 0.3}
-A11 = {"activation_part": 0.3, "attention_part": 0.2, "embedding_part": 0.1, "residue": 1e-7}
+A7 = {"minimum_value_row": 0.98, "minimum_key_row": 0.98, "relative_change": 0.01,
+      "fine_tuned_relative_change": 0.02, "toxicity": 0.2, "nudged_toxicity": 0.5}  # fmt: skip
+A8 = {"activation_matched": 0.6, "beyond_noise": 0.7, "fine_tuned": 0.5, "activation_before": 3.0,
+      "activation_after": 1.0, "minimum_cosine": 0.999}  # fmt: skip
+A9 = {"base_probability": 0.4, "aligned_probability": 0.1, "late_share": 0.6, "layer_of_largest_gap": 4,
+      "prompts": 100}  # fmt: skip
+A10 = {"norm_share": 0.05, "key_share": 0.1, "bias_share": 0.0, "share_of_sum": 0.9, "falling": 0.9,
+       "falling_control": 0.5, "cosine_to_mean": 0.8, "cosine_to_minus_W": 0.3}  # fmt: skip
+A11 = {"shift_cosine": -0.2, "depth_trend": 0.5, "negative_share": 0.8, "activation_part": 0.29,
+       "interaction_part": 0.01, "attention_part": 0.2, "embedding_part": 0.1, "bias_part": 0.0,
+       "residue": 1e-7, "neurons_for_half": 0.1, "fine_tuned": 0.3}  # fmt: skip
 A12 = {"neuron_share": 0.01, "perplexity_ratio": 1.08, "fluency_ratio": 1.5}
 B4 = {"TP": 0.3, "TN": 0.2, "AP": 0.06, "AN": 0.4, "TP_null_high": 0.28, "AN_null_high": 0.3}
 B7 = {"TP": 0.2, "TN": 0.1, "AP": 0.1, "AN": 0.2, "all_neurons": 0.9}
@@ -100,17 +106,23 @@ CASES = [
     ("A8", "own continuations", m(0.9, 0.85, 0.95, 0.5, **A8), AGREES),
     ("A8", "shared continuations", m(0.75, 0.7, 0.8, 0.5, **A8), DIRECTION),
     ("A8", "own continuations", m(0.9, 0.85, 0.95, 0.88, **A8), NOT_REPRODUCED),
+    ("A8", "own continuations", m(0.9, 0.85, 0.95, 0.5, **(A8 | {"activation_matched": 0.85})),
+     NOT_REPRODUCED),
     ("A9", "", m(0.3, 0.2, 0.4, 0.0, (-0.1, 0.1), **A9), AGREES),
     ("A9", "", m(0.3, 0.2, 0.4, 0.1, (0.0, 0.2), **A9), DIRECTION),
     ("A9", "", m(0.3, 0.2, 0.4, 0.0, (-0.1, 0.1), **(A9 | {"late_share": 0.49})), DIRECTION),
     ("A9", "", m(0.3, -0.1, 0.4, -0.5, (-0.6, -0.4), **A9), NOT_REPRODUCED),
-    ("A10", "", m(0.8, control=0.5, **A10), AGREES),
-    ("A10", "", m(0.5, control=0.5, **A10), DIRECTION),
-    ("A10", "", m(0.49, control=0.5, **A10), NOT_REPRODUCED),
-    ("A11", "", m(0.3, control=0.0, shift_cosine=-0.2, depth_trend=0.5, **A11), AGREES),
-    ("A11", "", m(0.3, control=0.0, shift_cosine=0.2, depth_trend=0.5, **A11), DIRECTION),
-    ("A11", "", m(0.3, control=0.0, shift_cosine=-0.2, depth_trend=-0.5, **A11), DIRECTION),
-    ("A11", "", m(-0.3, control=0.0, shift_cosine=-0.2, depth_trend=0.5, **A11), NOT_REPRODUCED),
+    ("A10", "", m(0.8, 0.7, 0.9, 0.5, **A10), AGREES),
+    ("A10", "", m(0.5, 0.4, 0.6, 0.5, **A10), DIRECTION),
+    ("A10", "", m(0.49, 0.4, 0.6, 0.5, **A10), NOT_REPRODUCED),
+    ("A11", "", m(0.3, 0.2, 0.4, 0.1, (0.0, 0.2), **A11), AGREES),
+    *(
+        ("A11", "", m(0.3, 0.2, 0.4, 0.1, (0.0, 0.2), **(A11 | other)), DIRECTION)
+        for other in (
+            {"shift_cosine": 0.2}, {"depth_trend": -0.5}, {"negative_share": 0.5}, {"attention_part": 0.3},
+        )
+    ),
+    ("A11", "", m(-0.3, -0.4, -0.2, 0.1, (0.0, 0.2), **A11), NOT_REPRODUCED),
     ("A12", "", m(0.6, 0.4, 0.8, 0.05, **A12), AGREES),
     ("A12", "", m(0.4, 0.2, 0.6, 0.05, **A12), DIRECTION),
     ("A12", "", m(0.6, 0.4, 0.8, 0.05, **(A12 | {"neuron_share": 0.02})), DIRECTION),

@@ -223,10 +223,14 @@ A6 = Claim(
 
 
 @rule(
-    "agrees when the minimum cosine over tensors is > .99; direction only when the median is",
+    "agrees when the minimum cosine over tensors is > .99; direction only when the median is. The controls "
+    "decide nothing: they say what such a cosine is worth",
     given=("control",),
-    needs=("median_cosine", "minimum_value_row", "minimum_key_row", "relative_change"),
-)
+    needs=(
+        "median_cosine", "minimum_value_row", "minimum_key_row", "relative_change",
+        "fine_tuned_relative_change", "toxicity", "nudged_toxicity",
+    ),
+)  # fmt: skip
 def weights_barely_move(m: Measurement) -> Verdict:
     return grade(direction=m.details["median_cosine"] > 0.99, agrees=m.value > 0.99)
 
@@ -235,8 +239,13 @@ A7 = Claim(
     id="A7",
     source="A §5.1",
     statement="Parameters barely move.",
-    measured="minimum cosine with the original over tensors, over value rows, over key rows; ‖Δ‖/‖W‖",
-    control="the fine-tuning of A6",
+    measured=(
+        "minimum cosine with the original over tensors (those that are not zero to begin with), over value "
+        "rows, over key rows; ‖Δ‖/‖W‖"
+    ),
+    control=(
+        "the fine-tuning of A6; shown beside: toxicity after a random step of the same length in every tensor"
+    ),
     notebook="06",
     policies="both",
     parts=(Part("", "cosine > .99, all", "cosine", weights_barely_move),),
@@ -244,13 +253,17 @@ A7 = Claim(
 
 
 @rule(
-    "agrees when the interval lies above the control and the share is ≥ .8; direction only when it lies"
-    " above the control",
+    "agrees when the interval (over neurons) lies above both controls (points) and the share is ≥ .8; "
+    "direction only when it lies above both controls",
     given=("interval", "control"),
-    needs=("activation_before", "activation_after"),
-)
+    needs=(
+        "activation_matched", "beyond_noise", "fine_tuned", "activation_before", "activation_after",
+        "minimum_cosine",
+    ),
+)  # fmt: skip
 def activations_fall(m: Measurement) -> Verdict:
-    return grade(direction=m.low > m.against, agrees=m.value >= 0.8)
+    controls = max(m.against, m.details["activation_matched"])
+    return grade(direction=m.low > controls, agrees=m.value >= 0.8)
 
 
 A8 = Claim(
@@ -258,9 +271,13 @@ A8 = Claim(
     source="A figure 2",
     statement="Toxic vectors stay, their activations fall.",
     measured=(
-        "share of toxic neurons whose mean activation falls; summed positive mean activation before and after"
+        "share of toxic neurons whose mean activation falls; summed positive mean activation before and "
+        "after; minimum cosine of a toxic value vector with its original"
     ),
-    control="random neurons matched by layer and norm",
+    control=(
+        "random neurons matched by layer and norm, and by layer and mean activation in base; shown beside: "
+        "the same neurons in the fine-tuned model"
+    ),
     notebook="06",
     policies="both",
     parts=(
@@ -272,10 +289,10 @@ A8 = Claim(
 
 @rule(
     "agrees when the interval of the final drop lies above 0 and above the control's interval, and at "
-    "least half of the drop is written in the last half of the layers; direction only when it lies "
+    "least half of the drop is written in the last half of the layers (points); direction only when it lies "
     "above 0",
     given=("interval", "control", "control_interval"),
-    needs=("base_probability", "aligned_probability", "late_share", "layer_of_largest_gap"),
+    needs=("base_probability", "aligned_probability", "late_share", "layer_of_largest_gap", "prompts"),
 )
 def averted_late(m: Measurement) -> Verdict:
     clear = m.low > m.band[1]
@@ -287,9 +304,13 @@ A9 = Claim(
     source="A figure 1",
     statement="Toxic tokens are averted inside the network, in its later layers.",
     measured=(
-        "fall in probability of the first toxic token of base text, by layer, on text cut just before it"
+        "fall in probability of the first toxic token of base's greedy text, at every residual point, on text"
+        " cut just before it"
     ),
-    control="prompts whose next token is not toxic",
+    control=(
+        "places of base's greedy text whose next token is not toxic, matched in base's probability of it: any "
+        "change of a model lowers what was picked for being likeliest"
+    ),
     notebook="06",
     parts=(Part("", ".38 → .10, from layer 18 on", "drop in probability", averted_late, 0.38 - 0.10),),
 )
@@ -297,9 +318,12 @@ A9 = Claim(
 
 @rule(
     "agrees when the input shift is ≥ .8 of the change (point); direction only when it is ≥ .5",
-    given=("control",),
-    needs=("key_share", "bias_share", "cosine_to_mean", "cosine_to_minus_W"),
-)
+    given=("interval", "control"),
+    needs=(
+        "norm_share", "key_share", "bias_share", "share_of_sum", "falling", "falling_control",
+        "cosine_to_mean", "cosine_to_minus_W",
+    ),
+)  # fmt: skip
 def input_shift(m: Measurement) -> Verdict:
     return grade(direction=m.value >= 0.5, agrees=m.value >= 0.8)
 
@@ -309,8 +333,9 @@ A10 = Claim(
     source="A figure 4",
     statement="A residual offset carries the stream out of the regions in which toxic neurons fire.",
     measured=(
-        "share of toxic neurons' change before the GELU that the input shift "
-        "explains; key and bias shares; cosines"
+        "share of toxic neurons' mean change before the GELU, on shared text, that the shift of the stream "
+        "explains (Σ part × change / Σ change², so that parts add up to 1); shares of LayerNorm, keys and "
+        "biases; cosine of texts' shifts with the mean shift, of the mean with −W"
     ),
     control="random neurons matched by layer and norm",
     notebook="06",
@@ -320,14 +345,22 @@ A10 = Claim(
 
 
 @rule(
-    "agrees when the product is positive along the offset (point), the shifts' mean cosine with it is "
-    "negative and grows in size with depth; direction only when the product is positive",
-    given=("control",),
-    needs=("shift_cosine", "depth_trend", "activation_part", "attention_part", "embedding_part", "residue"),
-)
+    "agrees when the part written by base activations × value-vector shifts is positive along the offset "
+    "and the largest of the sources (points), most mean activations are negative, and the shifts' mean "
+    "cosine with the offset is negative and grows in size with depth; direction only when that part is "
+    "positive",
+    given=("interval", "control", "control_interval"),
+    needs=(
+        "shift_cosine", "depth_trend", "negative_share", "activation_part", "interaction_part",
+        "attention_part", "embedding_part", "bias_part", "residue", "neurons_for_half", "fine_tuned",
+    ),
+)  # fmt: skip
 def offset_from_value_shifts(m: Measurement) -> Verdict:
+    others = ("activation_part", "interaction_part", "attention_part", "embedding_part", "bias_part")
+    largest = m.value > max(m.details[name] for name in others)
     against, deeper = m.details["shift_cosine"] < 0, m.details["depth_trend"] > 0
-    return grade(direction=m.value > 0, agrees=against and deeper)
+    mostly = m.details["negative_share"] > 0.5
+    return grade(direction=m.value > 0, agrees=largest and mostly and against and deeper)
 
 
 A11 = Claim(
@@ -337,10 +370,14 @@ A11 = Claim(
         "The offset is written by many small value-vector shifts against mostly negative activations."
     ),
     measured=(
-        "part of the offset written by activation × value-vector shift, beside "
-        "the other sources; cosine by layer"
+        "part of the mean offset before the last MLP, along itself, written by base activation × value-vector"
+        " shift (interval over neurons), beside the other sources; the shifts' cosine with the offset by "
+        "layer; signs of mean activations"
     ),
-    control="shuffled pairing of shifts and activations",
+    control=(
+        "shifts and activations paired anew within each layer (40 draws): what the two means alone give; "
+        "shown beside: the fine-tuned model's own offset"
+    ),
     notebook="06",
     policies="both",
     parts=(Part("", "plotted", "part of the offset", offset_from_value_shifts),),
