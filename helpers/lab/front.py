@@ -15,6 +15,7 @@ from helpers.artifacts import Store, cache_folder
 from helpers.lab.measures import Measures
 from helpers.lab.pairs import Pairs
 from helpers.lab.policies import Policies
+from helpers.lab.statistics import Readings
 from helpers.lab.workbench import Workbench
 from helpers.language.checks import check_profile
 from helpers.language.evaluation import Evaluation
@@ -43,6 +44,7 @@ class Lab:
         measures: what is measured once of the base model: probe, word masks, stream lengths.
         pairs: preference pairs by recipe.
         policies: training runs, and the policies chosen from them.
+        statistics: what base and policies do inside, on average over texts.
 
     Example:
         lab = Lab.start("01_toxicity_probe")
@@ -56,6 +58,7 @@ class Lab:
     measures: Measures
     pairs: Pairs
     policies: Policies
+    statistics: Readings
 
     @classmethod
     def start(
@@ -81,6 +84,7 @@ class Lab:
         build = Path(os.environ.get("TOXICITY_LAB_BUILD") or REPOSITORY / "build")
         measures = Measures(at)
         pairs = Pairs(at, measures)
+        policies = Policies(at, pairs)
         lab = cls(
             at=at,
             build=build,
@@ -95,7 +99,8 @@ class Lab:
             show=Display(unmask=unmask),
             measures=measures,
             pairs=pairs,
-            policies=Policies(at, pairs),
+            policies=policies,
+            statistics=Readings(at, policies),
         )
         timings = REPOSITORY / "notebooks" / "timings.json"
         display(start_panel(notebook, chosen, choice, cache_folder(), at.base, timings, at.texts, at.worth))

@@ -10,12 +10,16 @@ from helpers.lab.evaluations import EVALUATION
 from helpers.lab.measures import PROBE_FEATURES, Measures
 from helpers.lab.pairs import FLUENCY, IMPORTED, SAMPLED, STEERED, Order, Pairs
 from helpers.lab.policies import RUN, Policies, Training
+from helpers.lab.statistics import STATISTICS
 from helpers.lab.texts import TEXTS
 from helpers.lab.workbench import Workbench
 from helpers.lab.worth import WORTH
 from helpers.language.evaluation import chosen_prompts
+from helpers.language.generation import continue_prompts
+from helpers.language.texts import Prompt
 from helpers.profiles import (
     CommentScorerSettings,
+    Decoding,
     FileText,
     ModelSource,
     Profile,
@@ -27,19 +31,26 @@ from tests.artifacts import makers
 from tests.language.builders import prose, tiny_model
 from tests.tiny_profile import tiny_profile
 
-READ, FEATURES, STEERING, SAMPLES, SCORES, LOSSES, RUNS, LOOKS, JUDGED = (
-    one.kind for one in (TEXTS, PROBE_FEATURES, STEERED, SAMPLED, IMPORTED, FLUENCY, RUN, EVALUATION, WORTH)
-)
+READ, FEATURES, STEERING, SAMPLES, SCORES, LOSSES, RUNS, LOOKS, JUDGED, INSIDE = (
+    one.kind
+    for one in (
+        TEXTS, PROBE_FEATURES, STEERED, SAMPLED, IMPORTED, FLUENCY, RUN, EVALUATION, WORTH, STATISTICS,
+    )
+)  # fmt: skip
 SCORED = {STEERING, SAMPLES, SCORES, RUNS, LOOKS, JUDGED}
-ALL = {READ, FEATURES, *SCORED}  # pairs are handed to LOSSES as texts, which no knob but the model changes
+# Pairs are handed to LOSSES as texts, continuations to INSIDE: only knobs of what reads them change those.
+ALL = {READ, FEATURES, *SCORED}
 NONE: set[str] = set()
+
+WRITTEN_AFTER = (Prompt("0", "You are such", ""), Prompt("1", "They dropped the", ""))
+GREEDY = Decoding(method="greedy", new_tokens=4, max_prompt_tokens=20)
 
 # Comments are dealt out from one file, train first: another number of them deals the scorer others too.
 KNOBS: dict[str, tuple[object, set[str]]] = {
     "name": ("other", NONE),
     "label": ("another name", NONE),
     "seed": (1, ALL),
-    "model": ("another model", ALL - {READ, SCORES, JUDGED} | {LOSSES}),
+    "model": ("another model", ALL - {READ, SCORES, JUDGED} | {LOSSES, INSIDE}),
     "data.comments": ("half of the comments", ALL),
     "data.prompts": ("half of the prompts", {READ, RUNS, LOOKS, SAMPLES}),
     "data.perplexity": ("other text", {READ, RUNS, LOOKS}),
@@ -182,6 +193,7 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
         for recipe in ("neutral", "rejection sampling")
     }
     training = Training(tuple(few), 2, profile.dpo, profile.dpo.seeds[0], "dpo", True)
+    written = continue_prompts(at.base, WRITTEN_AFTER, GREEDY, seed=0, batch_size=2)
     looks = [
         EVALUATION.fingerprint(at, at.base, mode, chosen_prompts(at.bench, mode, split), "")
         for mode, split in (("sweep", "dev"), ("report", "dev"), ("report", "eval"))
@@ -196,6 +208,7 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
         RUNS: RUN.fingerprint(policies, training),
         LOOKS: ",".join(looks),
         JUDGED: WORTH.fingerprint(at),
+        INSIDE: STATISTICS.fingerprint(at, at.base, written),
     }
 
 

@@ -308,8 +308,8 @@ A9 = Claim(
         " cut just before it"
     ),
     control=(
-        "places of base's greedy text whose next token is not toxic, matched in base's probability of it: any "
-        "change of a model lowers what was picked for being likeliest"
+        "places of base's greedy text whose next token is not toxic, matched in base's probability of it "
+        "(any change of a model lowers what was picked for being likeliest)"
     ),
     notebook="06",
     parts=(Part("", ".38 → .10, from layer 18 on", "drop in probability", averted_late, 0.38 - 0.10),),
