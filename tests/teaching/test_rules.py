@@ -189,6 +189,42 @@ def test_each_verdict(claim, part, measurement, verdict):
     assert judge(claim, measurement, part=part) is verdict
 
 
+# Measurements of natural data, each of which an earlier rule was too kind to.
+TOO_KIND = {
+    "84 % of the comments are toxic, and so many are read rightly: to call every one toxic does as much": (
+        "A1", "as found", m(0.84, 0.81, 0.87, 0.16, **(A1 | {"above_majority_low": -0.03})), NOT_REPRODUCED
+    ),
+    "the same at .87, which a few comments more or less would undo": (
+        "A1", "as found", m(0.87, 0.84, 0.9, 0.16, **(A1 | {"above_majority_low": 0.0})), NOT_REPRODUCED
+    ),
+    "50 of 64 vectors have no toxic word, and vectors of the same cosines do as well": (
+        "A2", "top 64", m(0.05, 0.03, 0.08, 0.002, cosine_matched=0.04, cosine_matched_low=0.02,
+                          cosine_matched_high=0.06), DIRECTION
+    ),
+    "one token in ten is toxic": (
+        "A3", "U1", m(0.1, control=0.008, band=(0.0, 0.0025), cosine_matched=0.0, cosine_matched_low=0.0,
+                      cosine_matched_high=0.0, cosine_with_probe=0.03), DIRECTION
+    ),
+    "one token in ten is toxic, as in some draw of random neurons": (
+        "A3", "U1", m(0.1, control=0.008, band=(0.0, 0.1), cosine_matched=0.0, cosine_matched_low=0.0,
+                      cosine_matched_high=0.0, cosine_with_probe=0.03), NOT_REPRODUCED
+    ),
+    "6 % of base (.51) beyond every random direction, but F1 falls by a fifth": (
+        "A4", "U0", m(0.03, 0.02, 0.04, -0.001, (-0.01, 0.01), **(A4 | {
+            "f1_fall": 0.2, "equal_perplexity_low": -0.01, "equal_perplexity_high": 0.01})), DIRECTION
+    ),
+    "rejected sides are more toxic, but a random push makes them more so": (
+        "A5", "", m(0.389, 0.352, 0.422, 0.424, **A5), DIRECTION
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", TOO_KIND.values(), ids=TOO_KIND)
+def test_a_verdict_says_no_more_than_its_numbers(case):
+    claim, part, measurement, verdict = case
+    assert judge(claim, measurement, part=part) is verdict
+
+
 def test_the_cases_cover_every_rule_and_every_verdict_it_names():
     given_verdicts: dict[str, set[Verdict]] = {}
     judged_parts = set()
