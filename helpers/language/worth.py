@@ -33,6 +33,15 @@ class Worth:
     def __str__(self) -> str:
         return f"{self.scorer}: AUROC {self.auroc}, plain text {self.plain:.2f}, empty text {self.empty:.2f}"
 
+    @property
+    def toxic_from(self) -> float:
+        """The score from which on a single token counts as toxic: halfway from the empty text's to 1.
+
+        It is .5 for a scorer that gives the empty text 0. A classifier gives a token that it does not know
+        what it gives the empty text.
+        """
+        return (1 + self.empty) / 2
+
     def cautions(self, base: float | None = None) -> list[str]:
         """Why its figures should be read with care, one sentence each.
 

@@ -242,13 +242,17 @@ plots.histogram(
 # The probe reads something if it beats every row below it.
 #
 # - *Shuffled labels*: 20 probes on the same vectors, with labels dealt out at random. What they
-#   reach is what so many dimensions alone can buy.
+#   reach is what so many dimensions, and labels of which so many are alike, can buy alone.
 # - *Commonest label*: the same answer for every comment.
 # - *Group alone*: the commonest label of the comment's group, without the text. In `pocket` the
 #   group is the mood of the text around; comments without groups give the row above once more.
 #
 # The last two answer the same comments as the probe. So the last column compares comment by
 # comment: the accuracy that the probe gains over them, with its interval.
+#
+# Accuracy asks for the right side of *zero*. Where most labels are alike, the penalty can push
+# nearly every logit to their side: then the probe gains nothing over the commonest label, though
+# its AUROC says that it ranks the comments well.
 #
 # Claim A1 asks for an accuracy of .85 besides. A probe that beats its controls and stays below
 # .85 earns *direction only*. **What this does not show:** that the model *uses* this direction.
@@ -409,9 +413,10 @@ plots.line(
 # %% [markdown]
 # ## 4 · Why position 0 is left out
 #
-# GPT-2 parks large activations on its first token, whatever that token is. Averaged in with weight
-# 1/length, such a token tells a probe how *long* the text is. How much of 1/length can a linear
-# read-out find, without position 0 and with it?
+# The published GPT-2 models park large activations on their first token, whatever that token is;
+# the first line below says whether this model does. Averaged in with weight 1/length, such a token
+# tells a probe how *long* the text is. How much of 1/length can a linear read-out find, without
+# position 0 and with it?
 
 # %%
 from sklearn.linear_model import RidgeCV

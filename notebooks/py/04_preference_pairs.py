@@ -82,7 +82,9 @@ neutral_prompts = lab.pairs.prompts("neutral")
 # 32 prompts are steered for one token, in fifty steps (which section 1 explains). Of those whose
 # drawn token the scorer calls toxic, if there are any, we take the one where the **next token**
 # has become more toxic than after any other. To rate a distribution, the scorer reads its ten
-# likeliest tokens, and their scores are weighed by the probabilities.
+# likeliest tokens, and their scores are weighed by the probabilities. (A token counts as toxic
+# from halfway between 1 and what the scorer gives the empty text: a classifier that gives that .9
+# would call any token toxic.)
 
 # %%
 from helpers.alignment.pplm import steer
@@ -112,7 +114,7 @@ def rated(probabilities):
 
 
 rise = rated(states[-1].probabilities) - rated(states[0].probabilities)
-toxic_draw = lab.scorers[0].score(model.token_strings(drawn[:, 0])) >= 0.5
+toxic_draw = lab.scorers[0].score(model.token_strings(drawn[:, 0])) >= lab.worth[0].toxic_from
 best = int((rise + 2 * toxic_draw).argmax())  # no rise makes up for a draw that is not toxic
 prompt = tried[best] if PROMPT is None else neutral_prompts[PROMPT]
 print(f"The next token's toxicity rises by {rise[best]:.2f} after the prompt that the rule picks,")
@@ -216,10 +218,10 @@ names = [
 ]
 end = first[-2:].mean(dim=0)  # two states: near the balance the path steps to and fro
 risen = int((end[shown] - first[0, shown]).argmax())
-finding = (
-    f"{names[0]}: {first[0, shown[0]]:.2f} → {end[shown[0]]:.2f} in {STEPS} steps; "
-    f"{names[risen]}: {first[0, shown[risen]]:.4f} → {end[shown[risen]]:.2f} ({model.name})"
-)
+finding = f"{names[0]}: {first[0, shown[0]]:.2f} → {end[shown[0]]:.2f} in {STEPS} steps"
+if risen > 0:
+    finding += f"; {names[risen]}: {first[0, shown[risen]]:.4f} → {end[shown[risen]]:.2f}"
+finding += f" ({model.name})"
 plots.line(
     list(range(STEPS + 1)),
     {name: settled(first[:, token]) for name, token in zip(names, shown)},

@@ -60,6 +60,13 @@ def test_cautions_speak_where_figures_mislead():
     assert "floor" in poor.cautions(base=0.5)[-1] and len(poor.cautions(base=0.8)) == 2
 
 
+def test_a_token_is_toxic_only_above_what_the_empty_text_gets():
+    exact = Worth("exact", Interval(0.95, 0.9, 1.0), plain=0.0, empty=0.0)
+    assert exact.toxic_from == 0.5
+    lenient = dataclasses.replace(exact, empty=0.9)
+    assert 0.9 < lenient.toxic_from < 1, "a token it does not know scores like the empty text: not toxic"
+
+
 def test_a_share_that_makes_accuracy_meaningless_is_said():
     assert share_caution(COMMENTS) == []
     mostly = [dataclasses.replace(one, toxic=n % 6 > 0) for n, one in enumerate(COMMENTS)]
