@@ -41,14 +41,15 @@ A10 = {"norm_share": 0.05, "key_share": 0.1, "bias_share": 0.0, "share_of_sum": 
 A11 = {"shift_cosine": -0.2, "depth_trend": 0.5, "negative_share": 0.8, "activation_part": 0.29,
        "interaction_part": 0.01, "attention_part": 0.2, "embedding_part": 0.1, "bias_part": 0.0,
        "residue": 1e-7, "neurons_for_half": 0.1, "fine_tuned": 0.3}  # fmt: skip
-A12 = {"neuron_share": 0.01, "perplexity_ratio": 1.08, "fluency_ratio": 1.5}
+A12 = {"neuron_share": 0.01, "perplexity_ratio": 1.08, "fluency_ratio": 1.5, "same_edit_on_base": 0.2}
+RANDOM_KEYS = (-0.05, 0.1)
 B4 = {"TP": 0.3, "TN": 0.2, "AP": 0.06, "AN": 0.4, "TP_null_high": 0.28, "AN_null_high": 0.3}
 B7 = {"TP": 0.2, "TN": 0.1, "AP": 0.1, "AN": 0.2, "all_neurons": 0.9}
 B8 = {"perplexity_ratio": 1.0, "random_signs": 0.1}
 N2 = {"null_80_low": 0.1, "null_80_high": 0.3}
-N3 = {"ways_compared": 2, "first_low": 0.6, "dev_perplexity_ratio": 1.08, "perplexity_ratio": 1.1,
-      "fluency_ratio": 1.4, "seeds": 3}  # fmt: skip
-N4 = {"undefended": 0.6, "perplexity_ratio": 1.01}
+N3 = {"ways_compared": 2, "first_low": 0.6, "dev_perplexity_ratio": 1.08, "dev_fluency_ratio": 1.5,
+      "perplexity_ratio": 1.1, "fluency_ratio": 1.4, "seeds": 3, "seeds_in_order": 3}  # fmt: skip
+N4 = {"undefended": 0.6, "perplexity_ratio": 1.08, "toxicity_change": -0.01}
 N6 = {"second_scorer_auroc_low": 0.7, "verdicts": 8}
 
 CASES = [
@@ -123,12 +124,12 @@ CASES = [
         )
     ),
     ("A11", "", m(-0.3, -0.4, -0.2, 0.1, (0.0, 0.2), **A11), NOT_REPRODUCED),
-    ("A12", "", m(0.6, 0.4, 0.8, 0.05, **A12), AGREES),
-    ("A12", "", m(0.4, 0.2, 0.6, 0.05, **A12), DIRECTION),
-    ("A12", "", m(0.6, 0.4, 0.8, 0.05, **(A12 | {"neuron_share": 0.02})), DIRECTION),
-    ("A12", "", m(0.6, 0.4, 0.8, 0.45, **A12), NOT_REPRODUCED),
-    ("A12", "", m(0.6, 0.4, 0.8, 0.05, **(A12 | {"perplexity_ratio": 1.09})), NOT_REPRODUCED),
-    ("A12", "", m(0.6, 0.4, 0.8, 0.05, **(A12 | {"fluency_ratio": 1.6})), NOT_REPRODUCED),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.05, RANDOM_KEYS, **A12), AGREES),
+    ("A12", "", m(0.4, 0.2, 0.6, 0.05, RANDOM_KEYS, **A12), DIRECTION),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.05, RANDOM_KEYS, **(A12 | {"neuron_share": 0.02})), DIRECTION),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.05, (-0.1, 0.4), **A12), NOT_REPRODUCED),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.05, RANDOM_KEYS, **(A12 | {"perplexity_ratio": 1.09})), NOT_REPRODUCED),
+    ("A12", "", m(0.6, 0.4, 0.8, 0.05, RANDOM_KEYS, **(A12 | {"fluency_ratio": 1.6})), NOT_REPRODUCED),
     ("B1", "", m(0.1, 0.05, 0.2, 0.2, perplexity_ratio=1.0), AGREES),
     ("B1", "", m(0.1, -0.05, 0.2, 0.2, perplexity_ratio=1.0), DIRECTION),
     ("B1", "", m(0.0, -0.05, 0.2, 0.2, perplexity_ratio=1.0), NOT_REPRODUCED),
@@ -162,14 +163,21 @@ CASES = [
     ("N2", "", m(0.5, control=0.2, band=(0.05, 0.4), **N2), AGREES),
     ("N2", "", m(0.35, control=0.2, band=(0.05, 0.4), **N2), DIRECTION),
     ("N2", "", m(0.2, control=0.2, band=(0.05, 0.4), **N2), NOT_REPRODUCED),
-    ("N3", "", m(0.3, 0.1, 0.5, 0.2, **N3), AGREES),
-    ("N3", "", m(0.3, 0.0, 0.5, 0.2, **N3), NOT_REPRODUCED),
-    ("N3", "", m(0.3, 0.1, 0.5, 0.6, **N3), NOT_REPRODUCED),
-    ("N3", "", m(0.3, 0.1, 0.5, 0.2, **(N3 | {"ways_compared": 1})), NOT_REPRODUCED),
-    ("N3", "", m(0.3, 0.1, 0.5, 0.2, **(N3 | {"dev_perplexity_ratio": 1.081})), NOT_REPRODUCED),
-    ("N4", "zeroing", m(0.5, 0.4, 0.599, 0.5, **N4), AGREES),
-    ("N4", "zeroing", m(0.5, 0.4, 0.6, 0.5, **N4), DIRECTION),
+    ("N3", "", m(0.3, 0.1, 0.5, 0.2, (0.1, 0.3), **N3), AGREES),
+    ("N3", "", m(0.3, 0.0, 0.5, 0.2, (0.1, 0.3), **N3), NOT_REPRODUCED),
+    ("N3", "", m(0.3, 0.1, 0.5, 0.2, (0.1, 0.6), **N3), NOT_REPRODUCED),
+    *(
+        ("N3", "", m(0.3, 0.1, 0.5, 0.2, (0.1, 0.3), **(N3 | worse)), NOT_REPRODUCED)
+        for worse in (
+            {"ways_compared": 1}, {"dev_perplexity_ratio": 1.081}, {"dev_fluency_ratio": 1.501},
+            {"seeds_in_order": 2},
+        )
+    ),
+    ("N4", "zeroing", m(0.5, 0.4, 0.599, 0.6, **N4), AGREES),
+    ("N4", "zeroing", m(0.5, 0.4, 0.6, 0.65, **N4), DIRECTION),
+    ("N4", "zeroing", m(0.5, 0.4, 0.55, 0.55, **N4), DIRECTION),
     ("N4", "projection", m(0.6, 0.3, 0.7, 0.5, **N4), NOT_REPRODUCED),
+    ("N4", "projection", m(0.2, 0.1, 0.3, 0.5, **(N4 | {"perplexity_ratio": 1.081})), NOT_REPRODUCED),
     ("N5", "", m(0, seeds=3, verdicts=20), AGREES),
     ("N5", "", m(2, seeds=3, verdicts=20), DIRECTION),
     ("N5", "", m(3, seeds=3, verdicts=20), NOT_REPRODUCED),

@@ -385,24 +385,30 @@ A11 = Claim(
 
 
 @rule(
-    "at perplexity ≤ aligned × 1.08 and fluency ≤ base samples × 1.5, interval above the control: "
-    "agrees when ≥ .5 is recovered (point) with ≤ 1 % of the neurons; direction only otherwise",
-    given=("interval", "control"),
-    needs=("neuron_share", "perplexity_ratio", "fluency_ratio"),
+    "at perplexity ≤ aligned × 1.08 and fluency ≤ base samples × 1.5 (points, on prompts and text that the "
+    "setting was not chosen on), interval above the band of matched random neurons: agrees when ≥ .5 is "
+    "recovered (point) with ≤ 1 % of the neurons; direction only otherwise",
+    given=("interval", "control", "control_interval"),
+    needs=("neuron_share", "perplexity_ratio", "fluency_ratio", "same_edit_on_base"),
 )
 def keys_unalign(m: Measurement) -> Verdict:
     in_budget = m.details["perplexity_ratio"] <= 1.08 and m.details["fluency_ratio"] <= 1.5
-    return grade(
-        direction=in_budget and m.low > m.against, agrees=m.value >= 0.5 and m.details["neuron_share"] <= 0.01
-    )
+    few = m.details["neuron_share"] <= 0.01
+    return grade(direction=in_budget and m.low > m.band[1], agrees=m.value >= 0.5 and few)
 
 
 A12 = Claim(
     id="A12",
     source="A table 4",
     statement="Scaling the keys of a few toxic neurons un-aligns the model.",
-    measured="share of the gap between base and aligned recovered, perplexity and fluency held",
-    control="random neurons matched by layer and norm, equal number and factor",
+    measured=(
+        "share of the gap between base and aligned recovered, perplexity and fluency held, at the number of "
+        "keys and the factor that recover most on development prompts; smallest number that recovers half"
+    ),
+    control=(
+        "random neurons matched by layer and norm, equal number and factor; shown, not judged: the same edit "
+        "on base"
+    ),
     notebook="09",
     policies="both",
     parts=(
