@@ -1,7 +1,8 @@
 """What notebooks 01 to 05 do, at GPT2-medium's true widths with random weights: 8 prompts, every step once.
 
-Two layers of the 24: training holds five copies of the weights, eleven GB at full depth. The full depth is
-loaded, read and measured in `test_models.py`, in a process of its own.
+Two layers of the 24, and 256 positions of the 1,024: training holds five copies of the weights, eleven GB at
+full depth, and a window of 1,024 costs half a GB more. The full depth is loaded, read and measured in
+`test_models.py`, in a process of its own.
 """
 
 import math
@@ -20,17 +21,17 @@ from helpers.profiles import GPT2_MEDIUM
 from tests.language import medium_shape
 from tests.tiny_profile import TOML, tiny_profile
 
-LAYERS = 2
+LAYERS, CONTEXT = 2, 256
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("medium")
     tiny_profile(folder)
-    medium_shape.build(folder / "model", LAYERS)
+    medium_shape.build(folder / "model", LAYERS, CONTEXT)
     few = {"comments_train = 40": "comments_train = 16", "comments_test = 20": "comments_test = 8",
            "prompts_sweep = 4": "prompts_sweep = 8",
-           "perplexity_tokens_sweep = 256": "perplexity_tokens_sweep = 1100",
+           "perplexity_tokens_sweep = 256": "perplexity_tokens_sweep = 300",
            "new_tokens = 6": 'method = "greedy"\nnew_tokens = 4', "max_tokens = 32": "max_tokens = 16",
            "max_prompt_tokens = 24": "max_prompt_tokens = 12",
            'kind = "words"': 'kind = "swap"', 'kind = "comments"\n\n': 'kind = "words"\n\n',

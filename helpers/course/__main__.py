@@ -39,6 +39,7 @@ EXAMPLES = """
   PROFILE=gpt2-medium make run      the subject of the papers (wants a GPU; downloads weights and data)
   PROFILE=path/to/mine.toml make run   your own model or texts
   ONLY="01 02" make run             only these notebooks (also for make notebooks)
+  JOBS=1 make run                   one notebook at a time, on all cores
   SEED=3 make pocket                another member of the family, the profile pocket-3
   REPLICATE_ARGS=mine.toml make replicate   your own model too (goes on where it was stopped)
   PYTHON=python3.12 make run        with a Python of your choice (3.11 or newer)

@@ -1,4 +1,4 @@
-"""Executes one notebook in a fresh kernel of this very interpreter, and measures its time and peak memory."""
+"""Executes notebooks, each in a fresh kernel of this very interpreter, and measures time and peak memory."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -49,12 +49,16 @@ class Outcome:
     failure: Failure | None
 
 
-class Interrupted(KeyboardInterrupt):
-    """Ctrl-C while a notebook ran; carries the part that was done."""
+Begin = Callable[[], "Execution"]
+Done = Callable[[Outcome], None]
 
-    def __init__(self, outcome: Outcome) -> None:
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C while notebooks ran; carries the part of each that was done."""
+
+    def __init__(self, outcomes: Sequence[Outcome]) -> None:
         super().__init__()
-        self.outcome = outcome
+        self.outcomes = outcomes
 
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -70,23 +74,18 @@ class ThisInterpreter(KernelSpecManager):
 
 
 class Client(NotebookClient):
-    """nbclient, but Ctrl-C stays an interrupt: nbclient would kill the kernel and call it dead."""
+    """nbclient with our answer to Ctrl-C: its own would kill the kernel and call it dead."""
+
+    stop: Callable[[int, object], None]
 
     async def async_start_new_kernel(self, **kwargs: Any) -> None:
-        """Called right after nbclient has put its own signal handlers in place: takes them away."""
+        """Called right after nbclient has put its own signal handlers in place: puts ours there."""
         loop = asyncio.get_running_loop()
         for each in STOPS:
             loop.remove_signal_handler(each)
-            signal.signal(each, interrupt)
+            signal.signal(each, self.stop)
         loop.set_exception_handler(unless_kernel_died)
         await super().async_start_new_kernel(**kwargs)
-
-
-def interrupt(number: int, frame: object) -> None:
-    """Ctrl-C or SIGTERM while a notebook runs: its kernel is ended and its outputs kept."""
-    for each in STOPS:
-        signal.signal(each, leave)
-    raise KeyboardInterrupt
 
 
 def leave(number: int, frame: object) -> None:
@@ -134,6 +133,84 @@ class PeakMemory:
         return self.bytes / GIGABYTE
 
 
+class Execution:
+    """One notebook on its way through a fresh kernel, and what came of it so far.
+
+    Args:
+        notebook: executed in place; earlier outputs are replaced.
+        folder: the kernel's working folder.
+        env: the kernel's whole environment.
+        on_cell: told (code cell about to run, number of code cells).
+    """
+
+    def __init__(
+        self,
+        notebook: NotebookNode,
+        folder: Path,
+        env: Mapping[str, str],
+        on_cell: Callable[[int, int], None] = lambda at, of: None,
+    ) -> None:
+        clear(notebook)
+        self.notebook, self.folder, self.env, self.on_cell = notebook, folder, env, on_cell
+        self.code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+        self.kernel = AsyncKernelManager(kernel_spec_manager=ThisInterpreter())
+        self.meter: PeakMemory | None = None
+        self.failure: Failure | None = None
+        self.running, self.begin = 0, time.monotonic()
+
+    async def run(self, stop: Callable[[int, object], None]) -> None:
+        """All cells; one that fails ends the notebook and is noted, not raised. `stop` answers Ctrl-C."""
+        client = Client(
+            self.notebook,
+            timeout=None,
+            record_timing=False,
+            on_notebook_start=self._started,
+            on_cell_start=self._cell_starts,
+            store_widget_state=False,
+            km=self.kernel,
+        )
+        client.owns_km, client.stop = True, stop
+        # A reader's IPython start-up files stay out of the run.
+        with tempfile.TemporaryDirectory() as private, (Path(private) / "stderr").open("w+b") as said:
+            whole = {**self.env, "IPYTHONDIR": private}
+            try:
+                await client.async_execute(cwd=str(self.folder), env=whole, stderr=said)
+            except CellExecutionError as error:
+                self.failure = self._failed(last_error(self.notebook) or str(error))
+            except DeadKernelError:
+                said.seek(0)
+                last_words = said.read().decode(errors="replace")
+                self.failure = self._failed(
+                    f"The kernel died: most often the machine ran out of memory.\n{last_words}"
+                )
+
+    def end(self) -> Outcome:
+        """What there is when it is stopped; no kernel is left."""
+        self.failure = None
+        if self.kernel.has_kernel:  # stopped while it was starting, so that nbclient did not own it yet
+            asyncio.run(end(self.kernel))
+        return self.outcome()
+
+    def outcome(self) -> Outcome:
+        """The notebook with the outputs up to here, seconds and peak memory."""
+        peak = self.meter.stop() if self.meter else 0.0
+        return Outcome(self.notebook, time.monotonic() - self.begin, peak, self.failure)
+
+    def _started(self, **_: object) -> None:
+        local = self.kernel.provisioner
+        assert isinstance(local, LocalProvisioner) and local.pid
+        self.meter = PeakMemory(local.pid)
+
+    def _cell_starts(self, cell_index: int, **_: object) -> None:
+        if cell_index in self.code:
+            self.running = self.code.index(cell_index) + 1
+            self.on_cell(self.running, len(self.code))
+
+    def _failed(self, error: str) -> Failure:
+        source = self.notebook.cells[self.code[self.running - 1]].source if self.running else ""
+        return Failure(self.running, source, error)
+
+
 def execute(
     notebook: NotebookNode,
     folder: Path,
@@ -142,71 +219,58 @@ def execute(
 ) -> Outcome:
     """Runs all cells in a fresh kernel; a failing cell ends the notebook and is reported, not raised.
 
+    Raises:
+        Interrupted: as `execute_all` does.
+    """
+    found: list[Outcome] = []
+    execute_all([(lambda: Execution(notebook, folder, env, on_cell), found.append)])
+    return found[0]
+
+
+def execute_all(jobs: Sequence[tuple[Begin, Done]], at_once: int = 1) -> None:
+    """Runs notebooks in the order given, up to `at_once` of them side by side, each in a kernel of its own.
+
     Args:
-        notebook: executed in place; earlier outputs are replaced.
-        folder: the kernel's working folder.
-        env: the kernel's whole environment.
-        on_cell: told (code cell about to run, number of code cells).
+        jobs: for each notebook a function that begins it, called when its turn comes, and one that is handed
+            its outcome.
 
     Raises:
-        Interrupted: Ctrl-C or SIGTERM; the kernel is shut down first. A second one ends the process at once.
+        Interrupted: Ctrl-C or SIGTERM; all kernels are shut down first. A second one ends the process.
     """
-    clear(notebook)
-    code = [index for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
-    meters: list[PeakMemory] = []
-    running = [0]
-
-    def started(**_: object) -> None:
-        local = kernel.provisioner
-        assert isinstance(local, LocalProvisioner) and local.pid
-        meters.append(PeakMemory(local.pid))
-
-    def cell_starts(cell_index: int, **_: object) -> None:
-        if cell_index in code:
-            running[0] = code.index(cell_index) + 1
-            on_cell(running[0], len(code))
-
-    def source_of(number: int) -> str:
-        return notebook.cells[code[number - 1]].source if number else ""
-
-    begin = time.monotonic()
+    running: list[Execution] = []
     handlers = {each: signal.getsignal(each) for each in STOPS}
-    kernel = AsyncKernelManager(kernel_spec_manager=ThisInterpreter())
-    with tempfile.TemporaryDirectory() as private:  # a reader's IPython start-up files stay out of the run
-        said = Path(private) / "stderr"
-        client = Client(
-            notebook,
-            timeout=None,
-            record_timing=False,
-            on_notebook_start=started,
-            on_cell_start=cell_starts,
-            store_widget_state=False,
-            km=kernel,
-        )
-        client.owns_km = True
-        failure, interrupted = None, False
-        try:
-            with said.open("wb") as stream:
-                whole = {**env, "IPYTHONDIR": private}
-                asyncio.run(client.async_execute(cwd=str(folder), env=whole, stderr=stream))
-        except CellExecutionError as error:
-            failure = Failure(running[0], source_of(running[0]), last_error(notebook) or str(error))
-        except DeadKernelError:
-            last_words = said.read_text(encoding="utf-8", errors="replace")
-            text = f"The kernel died: most often the machine ran out of memory.\n{last_words}"
-            failure = Failure(running[0], source_of(running[0]), text)
-        except KeyboardInterrupt:
-            interrupted = True
-            if kernel.has_kernel:  # it was still starting, so that nbclient does not own it yet
-                asyncio.run(end(kernel))
-        finally:
-            for each, handler in handlers.items():
-                signal.signal(each, handler)
-        peak = meters[0].stop() if meters else 0.0
-    outcome = Outcome(notebook, time.monotonic() - begin, peak, failure)
-    if interrupted:
-        raise Interrupted(outcome)
-    return outcome
+
+    async def one(begin: Begin, done: Done, turn: asyncio.Semaphore, stop: Callable) -> None:
+        async with turn:
+            running.append(execution := begin())
+            await execution.run(stop)
+            if signal.getsignal(STOPS[0]) is leave:  # nbclient takes being stopped for a kernel's death
+                raise asyncio.CancelledError
+            running.remove(execution)
+            done(execution.outcome())
+
+    async def all_of_them() -> None:
+        loop, whole, turn = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Semaphore(at_once)
+        assert whole is not None
+
+        def stop(number: int, frame: object) -> None:
+            for each in STOPS:
+                signal.signal(each, leave)
+            loop.call_soon_threadsafe(whole.cancel)
+
+        # Errors come back as results, so that none leaves another notebook's kernel behind.
+        each = (one(begin, done, turn, stop) for begin, done in jobs)
+        for found in await asyncio.gather(*each, return_exceptions=True):
+            if found is not None:
+                raise found
+
+    try:
+        asyncio.run(all_of_them())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        raise Interrupted([execution.end() for execution in running]) from None
+    finally:
+        for each, handler in handlers.items():
+            signal.signal(each, handler)
 
 
 def clear(notebook: NotebookNode) -> None:

@@ -7,6 +7,7 @@ import os
 import shutil
 import sys
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -90,10 +91,10 @@ def publish(only: str) -> int:
         write_json(WORK / "claims.json", merge(WORK / "claims", mark_of(POCKET)))
         screen.start(source.stem)
         try:
-            outcome = execute(notebook, NOTEBOOKS, env, screen.cell)
+            outcome = execute(notebook, NOTEBOOKS, env, partial(screen.cell, source.stem))
         except Interrupted:
             raise PublishError(f"interrupted; {source.stem} and what follows is as it was") from None
-        screen.done(outcome)
+        screen.done(source.stem, outcome)
         if outcome.failure:
             show_failure(source.stem, outcome.failure)
             raise PublishError(f"{source.stem} failed, so it is not stored; what follows was not executed")

@@ -11,8 +11,9 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ import psutil
 
 from helpers.artifacts import write_json
 from helpers.course import pages
-from helpers.course.execute import Failure, Interrupted, Outcome, execute, write
+from helpers.course.execute import Begin, Done, Execution, Failure, Interrupted, Outcome, execute_all, write
 from helpers.course.holding import Busy, hold
 from helpers.course.mathml import EquationError
 from helpers.course.series import NOTEBOOKS, ROOT, running_order
@@ -40,6 +41,7 @@ class Request:
     build: Path
     env: dict[str, str]
     only: str
+    at_once: int = 1
 
 
 def read_request(env: Mapping[str, str]) -> Request:
@@ -59,36 +61,47 @@ def read_request(env: Mapping[str, str]) -> Request:
     if env.get("TOXICITY_LAB_CACHE"):
         kernel["TOXICITY_LAB_CACHE"] = str(caller / env["TOXICITY_LAB_CACHE"])
     kernel.setdefault("TOXICITY_LAB_PROGRESS", "0")  # nobody watches the bars of an executed copy
-    return Request(profile, build, kernel, env.get("ONLY", ""))
+    at_once = min(profile.side_by_side, cores())
+    if jobs := env.get("JOBS"):
+        if not jobs.isdecimal() or int(jobs) < 1:
+            raise ProfileError(f"JOBS={jobs}: say how many notebooks run at once, 1 or more.")
+        at_once = int(jobs)
+    return Request(profile, build, kernel, env.get("ONLY", ""), at_once)
 
 
 class Screen:
-    """One line per notebook; on a terminal the line counts cells and seconds while it runs."""
+    """One line per finished notebook; on a terminal a last one counts cells and seconds of those that run."""
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.width, self.live, self.begin = max(map(len, names)), sys.stdout.isatty(), 0.0
+        self.width, self.live = max(map(len, names)), sys.stdout.isatty()
+        self.running: dict[str, tuple[float, str]] = {}
 
     def start(self, name: str) -> None:
-        """The notebook's name, so that a log shows what is running."""
-        self.begin = time.monotonic()
-        print(f"  {name:<{self.width}}  ", end="", flush=True)
-        self.name = name
+        """A notebook begins."""
+        self.running[name] = (time.monotonic(), "starts")
+        self._show()
 
-    def cell(self, at: int, of: int) -> None:
-        """Progress within the notebook, on a terminal only."""
-        if self.live:
-            print(
-                f"\r\033[K  {self.name:<{self.width}}  cell {at}/{of} {clock(time.monotonic() - self.begin)}",
-                end="",
-                flush=True,
-            )
+    def cell(self, name: str, at: int, of: int) -> None:
+        """Progress within a notebook."""
+        self.running[name] = (self.running[name][0], f"cell {at}/{of}")
+        self._show()
 
-    def done(self, outcome: Outcome) -> None:
+    def done(self, name: str, outcome: Outcome) -> None:
         """Elapsed time and peak memory, or which cell failed."""
-        if self.live:
-            print(f"\r\033[K  {self.name:<{self.width}}  ", end="")
+        del self.running[name]
         tail = f"   FAILED in code cell {outcome.failure.cell}" if outcome.failure else ""
-        print(f"{clock(outcome.seconds)}  {outcome.peak_gb:4.1f} GB{tail}", flush=True)
+        clear = "\r\033[K" if self.live else ""
+        took = f"{clock(outcome.seconds)}  {outcome.peak_gb:4.1f} GB"
+        print(f"{clear}  {name:<{self.width}}  {took}{tail}", flush=True)
+        self._show()
+
+    def _show(self) -> None:
+        if self.live:
+            now = [
+                f"{name[:2]} {what} {clock(time.monotonic() - since).strip()}"
+                for name, (since, what) in self.running.items()
+            ]
+            print(f"\r\033[K  {' · '.join(now)}", end="", flush=True)
 
 
 def clock(seconds: float) -> str:
@@ -98,9 +111,12 @@ def clock(seconds: float) -> str:
 
 def machine() -> str:
     """What the timings were measured on, without a name that identifies it."""
-    # The cores this process may use, which in a container are fewer than the machine has.
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cores} CPU cores, {psutil.virtual_memory().total / 1024**3:.0f} GB"
+    return f"{cores()} CPU cores, {psutil.virtual_memory().total / 1024**3:.0f} GB"
+
+
+def cores() -> int:
+    """The cores this process may use, which in a container are fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def read_timings(path: Path, profile: str) -> dict[str, dict[str, Any]]:
@@ -185,38 +201,49 @@ def run(request: Request, source: Path = NOTEBOOKS) -> int:
 def _run(request: Request, source: Path, paths: Sequence[Path]) -> int:
     build, mark = request.build, mark_of(request.profile)
     timings = prepare(build, request.profile, request.only)
+    others = [path for path in paths if not path.stem.startswith("00")]
+    at_once = min(request.at_once, len(others) or 1)
     print(
         f"Running {len(paths)} notebook{'s' * (len(paths) > 1)} on profile “{request.profile.name}”: "
-        f"{request.profile.label}"
+        f"{request.profile.label}{f', {at_once} at once' * (at_once > 1)}"
     )
     write_timings(build / "timings.json", request.profile.name, timings)
     screen, begin = Screen([path.stem for path in paths]), time.monotonic()
     failures: list[str] = []
-    interrupted = False
     # One page is written while the next notebook runs, for the kernel's work is not this process's.
-    writer, written = ThreadPoolExecutor(max_workers=1), {}
-    for path in paths:
-        notebook = nbformat.read(path, as_version=4)
-        # 00 shows the table of all claims, so what the others found is merged before it starts.
-        write_json(build / "claims.json", merge(build / "claims", mark))
-        screen.start(path.stem)
-        try:
-            outcome = execute(notebook, source, request.env, screen.cell)
-        except Interrupted as stop:
-            interrupted = True
-            write(stop.outcome.notebook, build / "notebooks" / path.name)
-            print("interrupted; run it again to go on from what is finished", flush=True)
-            break
-        screen.done(outcome)
-        timings[path.stem] = timing(outcome)
-        write(outcome.notebook, build / "notebooks" / path.name)
-        write_timings(build / "timings.json", request.profile.name, timings)
-        if outcome.failure:
-            failures.append(path.stem)
-            show_failure(path.stem, outcome.failure)
-        written[path.stem] = writer.submit(
-            pages.write_page, outcome.notebook, path.stem, build / "html"
-        )
+    writer, written = ThreadPoolExecutor(max_workers=1), dict[str, Future[Path]]()
+
+    def job(path: Path, env: Mapping[str, str]) -> tuple[Begin, Done]:
+        name = path.stem
+
+        def start() -> Execution:
+            # 00 shows the table of all claims, so what the others found is merged before it starts.
+            write_json(build / "claims.json", merge(build / "claims", mark))
+            screen.start(name)
+            notebook = nbformat.read(path, as_version=4)
+            return Execution(notebook, source, env, partial(screen.cell, name))
+
+        def done(outcome: Outcome) -> None:
+            screen.done(name, outcome)
+            timings[name] = timing(outcome)
+            write(outcome.notebook, build / "notebooks" / path.name)
+            write_timings(build / "timings.json", request.profile.name, timings)
+            if outcome.failure:
+                failures.append(name)
+                show_failure(name, outcome.failure)
+            written[name] = writer.submit(pages.write_page, outcome.notebook, name, build / "html")
+
+        return start, done
+
+    interrupted = False
+    try:
+        execute_all([job(path, shared_out(request.env, at_once)) for path in others], at_once)
+        execute_all([job(path, request.env) for path in paths if path not in others])
+    except Interrupted as stop:
+        interrupted = True
+        for name, outcome in zip(screen.running, stop.outcomes, strict=True):
+            write(outcome.notebook, build / "notebooks" / f"{name}.ipynb")
+        print("interrupted; run it again to go on from what is finished", flush=True)
     writer.shutdown()
     for name, page in written.items():
         try:
@@ -229,6 +256,11 @@ def _run(request: Request, source: Path, paths: Sequence[Path]) -> int:
     pages.write_index(build, request.profile.label)
     report(entries, request, failures, time.monotonic() - begin)
     return 130 if interrupted else int(bool(failures))
+
+
+def shared_out(env: Mapping[str, str], at_once: int) -> dict[str, str]:
+    """A kernel's environment where several share the machine: each computes on its part of the cores."""
+    return {"OMP_NUM_THREADS": str(max(1, cores() // at_once)), **env} if at_once > 1 else dict(env)
 
 
 def show_failure(name: str, failure: Failure) -> None:

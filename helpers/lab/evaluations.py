@@ -60,7 +60,7 @@ def _make(
     return Artifact(tensors, {"measures": measures, "texts": texts, "prompt_ids": read})
 
 
-EVALUATION = Declared("evaluations", 3, _key, _make)
+EVALUATION = Declared("evaluations", 4, _key, _make)
 """What one condition gave: continuations, and each measure item by item. The label is not part of it."""
 
 

@@ -87,7 +87,7 @@ def _features(at: Workbench, pooling: str) -> Artifact:
     return Artifact(pooled)
 
 
-PROBE_FEATURES = Declared("probe-features", 2, _features_key, _features)
+PROBE_FEATURES = Declared("probe-features", 3, _features_key, _features)
 """Every comment's residual stream, pooled: after every layer as the probe wants it, else after the last."""
 
 

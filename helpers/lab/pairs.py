@@ -132,7 +132,7 @@ def _steer(folder: Path, at: Workbench, measures: Measures, order: Order) -> Non
     shutil.rmtree(work, ignore_errors=True)
 
 
-STEERED = Declared("pairs-steered", 1, _steered_key, _steer)
+STEERED = Declared("pairs-steered", 2, _steered_key, _steer)
 """Attempts at pairs by PPLM, scored; an interrupted run goes on from its last batch."""
 
 
@@ -154,7 +154,7 @@ def _sample(folder: Path, at: Workbench, order: Order) -> None:
     write_pairs(folder / ATTEMPTS, made)
 
 
-SAMPLED = Declared("pairs-sampled", 2, _sampled_key, _sample)
+SAMPLED = Declared("pairs-sampled", 3, _sampled_key, _sample)
 """Pairs of a clean and a toxic sample after one prompt, scored."""
 
 
@@ -188,7 +188,7 @@ def _fluency(at: Workbench, prompts: Sequence[str], written: Sequence[str]) -> A
     return Artifact({"losses": losses, "lengths": torch.tensor([len(row) for row in new]).double()})
 
 
-FLUENCY = Declared("pair-fluency", 1, _fluency_key, _fluency)
+FLUENCY = Declared("pair-fluency", 2, _fluency_key, _fluency)
 """The base model's loss of one side of pairs, and its tokens, pair by pair."""
 
 

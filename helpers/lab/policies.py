@@ -75,7 +75,7 @@ def _run(folder: Path, policies: Policies, asked: Training) -> None:
     )  # fmt: skip
 
 
-RUN = Declared("policies", 2, _run_key, _run)
+RUN = Declared("policies", 3, _run_key, _run)
 """A finished training run: its history, its looks at development data, the weights kept for a role."""
 
 

@@ -37,7 +37,7 @@ def _make(at: Workbench, model: LanguageModel, written: Continuations) -> Artifa
     return Artifact(found.tensors())
 
 
-STATISTICS = Declared("statistics", 1, _key, _make)
+STATISTICS = Declared("statistics", 2, _key, _make)
 """Means, sums by group of texts, histograms and extremes of a model where texts were written."""
 
 

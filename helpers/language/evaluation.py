@@ -9,10 +9,9 @@ from typing import Literal
 
 import torch
 from jaxtyping import Int
-from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
-from helpers.intervals import Interval, bootstrap_statistic
+from helpers.intervals import Interval, bootstrap_groups
 from helpers.language.generation import Continuations, before_end, continue_ids, continue_prompts
 from helpers.language.metrics import (
     Measure,
@@ -22,6 +21,7 @@ from helpers.language.metrics import (
     overlap_f1,
     perplexity,
     repetition,
+    share_above,
     share_of_empty,
 )
 from helpers.language.models import LanguageModel
@@ -339,17 +339,16 @@ def compare(before: Evaluation, after: Evaluation) -> Comparison:
 
 def agreement(evaluation: Evaluation) -> Interval | None:
     """Whether the second scorer sees on a condition's texts what the first does: its AUROC for a first score
-    of at least .5, with its 95 % interval; None where the first finds all texts alike. .5 is chance.
+    of at least .5, with its 95 % interval (toxic and clean texts each drawn again); None where the first
+    finds all texts alike, or all but one. .5 is chance.
     """
     first, second = (evaluation.measures[name].per_item for name in evaluation.toxicity_names)
     first, second = first[~first.isnan()], second[~first.isnan()]  # the empty texts have no score
     toxic = first >= 0.5
-    if toxic.all() or not toxic.any():
+    groups = [second[toxic], second[~toxic]]
+    if min(map(len, groups)) < 2:
         return None
-    return bootstrap_statistic(
-        lambda scores, labels: float(roc_auc_score(labels, scores)) if 0 < labels.mean() < 1 else 0.5,
-        second, toxic, n=evaluation.bootstrap, seed=evaluation.seed,
-    )  # fmt: skip
+    return bootstrap_groups(groups, share_above, n=evaluation.bootstrap, seed=evaluation.seed)
 
 
 def table(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:

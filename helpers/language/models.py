@@ -10,7 +10,6 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import datasets
@@ -20,7 +19,7 @@ import transformers
 from jaxtyping import Float, Int
 from torch import Tensor
 from transformer_lens.model_bridge import TransformerBridge
-from transformers import GPT2LMHeadModel, PreTrainedTokenizerBase
+from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 
 from helpers.language import hub
 from helpers.language.tokens import Tokens, pad
@@ -216,11 +215,14 @@ def load_hf(
     folder = source.folder or hub.model_folder(str(source.id), source.revision)
     check_model_folder(folder)
     with quiet():
+        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        if config.activation_function == "gelu_new":
+            config.activation_function = "gelu_pytorch_tanh"  # the same function in one call instead of eight
         if source.untrained is not None:
-            hf, report = draw_weights(folder, source.untrained, dtype), dict[str, Any]()
+            hf, report = draw_weights(config, source.untrained, dtype), dict[str, Any]()
         else:
             loaded: Any = GPT2LMHeadModel.from_pretrained(
-                folder, dtype=dtype, attn_implementation="eager", local_files_only=True,
+                folder, config=config, dtype=dtype, attn_implementation="eager", local_files_only=True,
                 output_loading_info=True,
             )  # fmt: skip
             hf, report = loaded
@@ -250,9 +252,8 @@ def load_hf(
     return hf.eval(), tokenizer
 
 
-def draw_weights(folder: Path, seed: int, dtype: torch.dtype) -> GPT2LMHeadModel:
+def draw_weights(config: GPT2Config, seed: int, dtype: torch.dtype) -> GPT2LMHeadModel:
     """A model of a checkpoint's shape with the random weights that training from this seed would start at."""
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         return GPT2LMHeadModel._from_config(config, dtype=dtype, attn_implementation="eager")

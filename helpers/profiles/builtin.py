@@ -48,7 +48,7 @@ POCKET = Profile(
         comments_scorer=1500,
         prompts_dev=128,
         prompts_eval=512,
-        perplexity_tokens_sweep=8_000,
+        perplexity_tokens_sweep=4_000,
         perplexity_tokens_report=20_000,
         passages=128,
         pairs=320,  # half of them lowered dev toxicity as far; the rest serve to show it
@@ -72,6 +72,7 @@ POCKET = Profile(
         learning_rate=1e-4, beta=0.4, optimiser="adamw", batch=16, warmup_steps=10, clip=10.0, max_steps=40,
         evaluate_every=2, ceiling_patience=2, max_prompt_tokens=96, max_new_tokens=24,
     ),
+    side_by_side=2,  # so small a model gains little from a second core
 )  # fmt: skip
 
 _JIGSAW = HubText(

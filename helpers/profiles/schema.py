@@ -183,3 +183,6 @@ class Profile(Settings):
     pplm: PPLM = Field(default=PPLM(), description="making the rejected side of pairs")
     pair_filter: PairFilter = Field(default=PairFilter(), description="which attempts at pairs are kept")
     dpo: DPO = Field(default=DPO(), description="preference training")
+    side_by_side: PositiveInt = Field(
+        default=1, description="notebooks that `make run` executes at once, where the machine has the cores"
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from helpers.course.execute import STOPS, Interrupted, execute, write
+from helpers.course.execute import STOPS, Execution, Interrupted, Outcome, execute, execute_all, write
 from tests.course.builders import small
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,10 +64,66 @@ def test_an_interrupt_ends_the_kernel_and_keeps_what_was_done(
     with pytest.raises(Interrupted) as stopped:
         execute(notebook, tmp_path, os.environ, interrupt)
     assert capfd.readouterr().err == "" and caplog.text == ""
-    kernel = int(printed(stopped.value.outcome.notebook))
+    kernel = int(printed(stopped.value.outcomes[0].notebook))
     with pytest.raises(ProcessLookupError):
         os.kill(kernel, 0)
     assert signal.getsignal(stop) is before
+
+
+def told(folder: Path, name: str, *others: str) -> str:
+    """A cell that says it is there, and waits until the others have said so too."""
+    return (
+        f"import time; from pathlib import Path; Path({str(folder / name)!r}).touch()\n"
+        f"while not all(Path({str(folder)!r}, other).exists() for other in {others!r}): time.sleep(0.05)"
+    )
+
+
+def test_several_run_side_by_side_and_the_next_begins_when_one_is_done(tmp_path: Path) -> None:
+    """One and two end only if both run at once; three waits for a turn."""
+    notebooks = {"one": small(told(tmp_path, "one", "two")), "two": small(told(tmp_path, "two", "one"))}
+    notebooks["three"] = small(told(tmp_path, "three"), "1/0")
+    story, outcomes = [], {}
+
+    def job(name: str):
+        def begin() -> Execution:
+            story.append(name)
+            return Execution(notebooks[name], tmp_path, os.environ)
+
+        def done(outcome: Outcome) -> None:
+            story.append(f"{name} done")
+            outcomes[name] = outcome
+
+        return begin, done
+
+    execute_all([job(name) for name in notebooks], at_once=2)
+    assert story[:2] == ["one", "two"] and story.index("three") >= 3 and len(story) == 6
+    assert outcomes["one"].failure is None and outcomes["two"].failure is None
+    assert "ZeroDivisionError" in outcomes["three"].failure.error
+    assert all(outcome.peak_gb > 0 for outcome in outcomes.values())
+
+
+def test_an_interrupt_ends_all_that_run(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    cells = "import os; print(os.getpid(), flush=True)", "import time; time.sleep(60)"
+    kernels = [small(*cells), small(*cells)]
+    second = []
+
+    def reached(at: int, of: int) -> None:
+        second.extend([at] * (at == 2))
+        if len(second) == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    jobs = [
+        (lambda each=each: Execution(each, tmp_path, os.environ, reached), pytest.fail) for each in kernels
+    ]
+    with pytest.raises(Interrupted) as stopped:
+        execute_all(jobs, at_once=2)
+    assert [(outcome.notebook, outcome.failure) for outcome in stopped.value.outcomes] == [
+        (kernel, None) for kernel in kernels
+    ]
+    assert capfd.readouterr().err == ""
+    for kernel in kernels:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(printed(kernel)), 0)
 
 
 @pytest.mark.parametrize("stop", STOPS)

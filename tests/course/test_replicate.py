@@ -41,7 +41,12 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
 
     seen = Seen()
 
-    def execute(notebook, folder, env, on_cell):
+    def execute_all(jobs, at_once=1):
+        for begin, done in jobs:
+            execution = begin()
+            done(run_one(execution.notebook, execution.env))
+
+    def run_one(notebook, env):
         number, build = notebook.cells[0].source[2:4], Path(env["TOXICITY_LAB_BUILD"])
         seen.append((build.name, number))
         happens = seen.at.get((build.name, number), "")
@@ -55,7 +60,7 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
                 "top_128_share": 0.1, "effect_share": 0.2}), part="whole Δ", policy="matched")  # fmt: skip
         return outcome(notebook, happens)
 
-    monkeypatch.setattr(command, "execute", execute)
+    monkeypatch.setattr(command, "execute_all", execute_all)
     return seen
 
 

@@ -47,15 +47,17 @@ def simulate(monkeypatch: pytest.MonkeyPatch, **failed: str) -> list[str]:
     """Stands in for kernels; `failed` names notebooks by number (`n01`) and gives their error."""
     ran = []
 
-    def execute(notebook, folder, env, on_cell):
-        number = notebook.cells[0].source[2:4]
-        ran.append(number)
-        on_cell(1, 2)
-        if failed.get(f"n{number}") == "interrupt":
-            raise Interrupted(outcome(notebook))
-        return outcome(notebook, failed.get(f"n{number}", ""))
+    def execute_all(jobs, at_once=1):
+        for begin, done in jobs:
+            execution = begin()
+            notebook, number = execution.notebook, execution.notebook.cells[0].source[2:4]
+            ran.append(number)
+            execution.on_cell(1, 2)
+            if failed.get(f"n{number}") == "interrupt":
+                raise Interrupted([outcome(notebook)])
+            done(outcome(notebook, failed.get(f"n{number}", "")))
 
-    monkeypatch.setattr(command, "execute", execute)
+    monkeypatch.setattr(command, "execute_all", execute_all)
     return ran
 
 
@@ -191,16 +193,19 @@ def test_claims_under_a_changed_rule_do_not_stop_the_run_that_records_them_again
     measured = Measurement(0.9, (0.88, 0.92), control=0.5, control_interval=(0.4, 0.6), details=details)
     folder = request_.build / "claims"
 
-    def execute(notebook, folder_, env, on_cell):
-        if notebook.cells[0].source[2:4] == "01":
-            Ledger(folder, "01_one", "pocket", mark=mark_of(POCKET)).record("A1", measured, part="as found")
-        return outcome(notebook)
+    def execute_all(jobs, at_once=1):
+        for begin, done in jobs:
+            notebook = begin().notebook
+            if notebook.cells[0].source[2:4] == "01":
+                ledger = Ledger(folder, "01_one", "pocket", mark=mark_of(POCKET))
+                ledger.record("A1", measured, part="as found")
+            done(outcome(notebook))
 
     def found() -> list[str]:
         rows = json.loads((request_.build / "claims.json").read_text())
         return [row["id"] for row in rows if row["value"] is not None]
 
-    monkeypatch.setattr(command, "execute", execute)
+    monkeypatch.setattr(command, "execute_all", execute_all)
     run(request_, source)
     assert found() == ["A1"]
     stale = folder / "01_one.json"
@@ -210,6 +215,41 @@ def test_claims_under_a_changed_rule_do_not_stop_the_run_that_records_them_again
         with pytest.warns(LedgerWarning, match="another registry.*`ONLY=01_one make run`"):
             assert run(some, source) == 0
         assert found() == left
+
+
+def test_notebooks_side_by_side_share_the_cores_but_the_start_has_them_all(
+    source: Path, request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def execute_all(jobs, at_once=1):
+        for begin, done in jobs:
+            execution = begin()
+            asked.append((execution.notebook.cells[0].source[2:4], at_once, threads(execution.env)))
+            done(outcome(execution.notebook))
+
+    def threads(env):
+        return env.get("OMP_NUM_THREADS")
+
+    monkeypatch.setattr(command, "execute_all", execute_all)
+    monkeypatch.setattr(command, "cores", lambda: 4)
+    env = {name: value for name, value in request_.env.items() if name != "OMP_NUM_THREADS"}
+    run(Request(POCKET, request_.build, env, "", at_once=2), source)
+    assert asked == [("01", 2, "2"), ("02", 2, "2"), ("00", 1, None)]
+    asked.clear()
+    run(Request(POCKET, request_.build, env | {"OMP_NUM_THREADS": "3"}, "01", at_once=2), source)
+    assert asked == [("01", 1, "3")], "what a reader has set stays, and one alone shares with nobody"
+
+
+def test_how_many_run_at_once_is_the_profiles_the_machines_or_the_readers(monkeypatch) -> None:
+    monkeypatch.setattr(command, "cores", lambda: 1)
+    assert read_request({}).at_once == 1
+    monkeypatch.setattr(command, "cores", lambda: 4)
+    assert read_request({}).at_once == POCKET.side_by_side == 2
+    assert read_request({"JOBS": "3"}).at_once == 3
+    for wrong in ("0", "two", "-1"):
+        with pytest.raises(ProfileError, match=f"JOBS={wrong}: say how many"):
+            read_request({"JOBS": wrong})
 
 
 @pytest.mark.parametrize(

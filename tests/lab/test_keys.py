@@ -84,6 +84,7 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "steering.strengths": ((0.1,), NONE),
     "steering.random_directions": (1, NONE),
     # How many texts share a forward pass changes results by rounding alone, but for the last one.
+    "side_by_side": (3, NONE),
     "batches.forward": (3, NONE),
     "batches.generate": (3, NONE),
     "batches.train": (1, NONE),

@@ -21,10 +21,12 @@ from tests.language.builders import tiny_tokenizer
 VOCAB = 50257
 
 
-def build(folder: Path, layers: int = 24) -> None:
+def build(folder: Path, layers: int = 24, context: int = 1024) -> None:
     """Writes the checkpoint without initialising a model: shapes from the meta device, cheap values."""
     folder.mkdir(parents=True)
-    config = GPT2Config(n_embd=1024, n_layer=layers, n_head=16, architectures=["GPT2LMHeadModel"])
+    config = GPT2Config(
+        n_embd=1024, n_layer=layers, n_head=16, n_positions=context, architectures=["GPT2LMHeadModel"]
+    )
     with torch.device("meta"):
         shapes = {
             name: value.shape

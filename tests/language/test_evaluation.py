@@ -356,6 +356,7 @@ def test_agreement_is_the_second_scorers_auroc_for_the_firsts_labels(model, benc
     # Of six pairs of a toxic and a clean text the second has four in order and one tied.
     assert scored([0.5, 0.9, 0.4, 0.0, 0.1], [0.3, 0.1, 0.0, 0.1, 0.2]).value == pytest.approx(4.5 / 6)
     assert scored([0.1, 0.2, 0.4], [0.3, 0.1, 0.0]) is None, "the first finds all of them clean"
+    assert scored([0.9, 0.2, 0.4], [0.3, 0.1, 0.0]) is None, "nothing to draw again among one toxic text"
 
 
 def test_pairing_narrows_the_interval():

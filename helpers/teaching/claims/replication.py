@@ -43,7 +43,7 @@ class Column:
         """How the run went, in words."""
         if self.minutes is None:
             return f"absent: {self.why}"
-        return f"{self.minutes:.1f} minutes" + (f"; failed: {self.why}" if self.why else "")
+        return f"{self.minutes:.1f} minutes in all notebooks" + (f"; failed: {self.why}" if self.why else "")
 
 
 @dataclass(frozen=True)
