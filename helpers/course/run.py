@@ -203,6 +203,8 @@ def _run(request: Request, source: Path, paths: Sequence[Path]) -> int:
     timings = prepare(build, request.profile, request.only)
     others = [path for path in paths if not path.stem.startswith("00")]
     at_once = min(request.at_once, len(others) or 1)
+    if at_once > 1:  # 05 takes longest, and waits for the pairs that 04 crafts
+        others.sort(key=lambda path: not path.stem.startswith("04"))
     print(
         f"Running {len(paths)} notebook{'s' * (len(paths) > 1)} on profile “{request.profile.name}”: "
         f"{request.profile.label}{f', {at_once} at once' * (at_once > 1)}"

@@ -234,8 +234,9 @@ def test_notebooks_side_by_side_share_the_cores_but_the_start_has_them_all(
     monkeypatch.setattr(command, "execute_all", execute_all)
     monkeypatch.setattr(command, "cores", lambda: 4)
     env = {name: value for name, value in request_.env.items() if name != "OMP_NUM_THREADS"}
+    save(small("1", "2", number="04", title="04_four"), source / "04_four.ipynb")
     run(Request(POCKET, request_.build, env, "", at_once=2), source)
-    assert asked == [("01", 2, "2"), ("02", 2, "2"), ("00", 1, None)]
+    assert asked == [("04", 2, "2"), ("01", 2, "2"), ("02", 2, "2"), ("00", 1, None)]
     asked.clear()
     run(Request(POCKET, request_.build, env | {"OMP_NUM_THREADS": "3"}, "01", at_once=2), source)
     assert asked == [("01", 1, "3")], "what a reader has set stays, and one alone shares with nobody"
