@@ -16,6 +16,7 @@ from helpers.lab.measures import Measures
 from helpers.lab.pairs import Pairs
 from helpers.lab.policies import Policies
 from helpers.lab.statistics import Readings
+from helpers.lab.unalign import Unalign
 from helpers.lab.workbench import Workbench
 from helpers.language.checks import check_profile
 from helpers.language.evaluation import Evaluation
@@ -45,6 +46,7 @@ class Lab:
         pairs: preference pairs by recipe.
         policies: training runs, and the policies chosen from them.
         statistics: what base and policies do inside, on average over texts.
+        unalign: ways back from a policy, what they recover, and defences against them.
 
     Example:
         lab = Lab.start("01_toxicity_probe")
@@ -59,6 +61,7 @@ class Lab:
     pairs: Pairs
     policies: Policies
     statistics: Readings
+    unalign: Unalign
 
     @classmethod
     def start(
@@ -101,6 +104,7 @@ class Lab:
             pairs=pairs,
             policies=policies,
             statistics=Readings(at, policies),
+            unalign=Unalign(at, measures, policies),
         )
         timings = REPOSITORY / "notebooks" / "timings.json"
         display(start_panel(notebook, chosen, choice, cache_folder(), at.base, timings, at.texts, at.worth))

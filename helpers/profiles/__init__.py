@@ -21,6 +21,7 @@ from helpers.profiles.schema import (
     ProbeSettings,
     Profile,
     Steering,
+    Unalignment,
     Vectors,
 )
 from helpers.profiles.sources import (
@@ -65,6 +66,7 @@ __all__ = [
     "ScorerSettings",
     "Settings",
     "Steering",
+    "Unalignment",
     "UNTRAINED",
     "Vectors",
     "WordScorerSettings",

@@ -15,6 +15,7 @@ from helpers.profiles.schema import (
     Decoding,
     ProbeSettings,
     Profile,
+    Unalignment,
     Vectors,
 )
 from helpers.profiles.sources import (
@@ -71,6 +72,11 @@ POCKET = Profile(
     dpo=DPO(
         learning_rate=1e-4, beta=0.4, optimiser="adamw", batch=16, warmup_steps=10, clip=10.0, max_steps=40,
         evaluate_every=2, ceiling_patience=2, max_prompt_tokens=96, max_new_tokens=24,
+    ),
+    # At most 30 keys, a hundredth of its neurons. The attacker learns at the rate that DPO did.
+    unalignment=Unalignment(
+        keys=(2, 4, 7, 16, 30), factors=(3, 5, 10), patched=(64, 512), restored=(30, 300, 1500),
+        learning_rate=1e-4, zeroed=128, projected=2,
     ),
     side_by_side=2,  # so small a model gains little from a second core
 )  # fmt: skip

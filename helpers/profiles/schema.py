@@ -163,6 +163,39 @@ class DPO(Settings):
     )
 
 
+class Unalignment(Settings):
+    """Ways back from an aligned model, and defences: what is tried on development prompts."""
+
+    keys: tuple[PositiveInt, ...] = Field(
+        default=(1, 7, 32, 128, 512), min_length=1, description="how many toxic neurons' keys are scaled"
+    )
+    factors: tuple[PositiveFloat, ...] = Field(
+        default=(3, 10), min_length=1, description="by what their keys are multiplied"
+    )
+    patched: tuple[PositiveInt, ...] = Field(
+        default=(128, 1024), min_length=1,
+        description="how many toxic neurons are given base's activations",
+    )  # fmt: skip
+    restored: tuple[PositiveInt, ...] = Field(
+        default=(128, 1024, 8192), min_length=1,
+        description="how many of the most changed neurons get base's weights back",
+    )  # fmt: skip
+    strengths: tuple[PositiveFloat, ...] = Field(
+        default=(1, 2, 3), min_length=1, description="how many times the offset is subtracted"
+    )
+    examples: tuple[PositiveInt, ...] = Field(
+        default=(1, 4, 16, 64), min_length=1, description="texts that the attacker trains on"
+    )
+    steps: tuple[PositiveInt, ...] = Field(
+        default=(2, 8), min_length=1, description="optimiser steps that the attacker takes"
+    )
+    learning_rate: PositiveFloat = Field(default=1e-5, description="of these steps (AdamW)")
+    zeroed: PositiveInt = Field(default=512, description="toxic value vectors that the defender zeroes")
+    projected: PositiveInt = Field(
+        default=8, description="directions that the defender projects out of all value vectors"
+    )
+
+
 class Profile(Settings):
     """Everything a run of the notebooks depends on."""
 
@@ -183,6 +216,9 @@ class Profile(Settings):
     pplm: PPLM = Field(default=PPLM(), description="making the rejected side of pairs")
     pair_filter: PairFilter = Field(default=PairFilter(), description="which attempts at pairs are kept")
     dpo: DPO = Field(default=DPO(), description="preference training")
+    unalignment: Unalignment = Field(
+        default=Unalignment(), description="undoing preference training, and defences against it"
+    )
     side_by_side: PositiveInt = Field(
         default=1, description="notebooks that `make run` executes at once, where the machine has the cores"
     )

@@ -12,6 +12,7 @@ from helpers.lab.pairs import FLUENCY, IMPORTED, SAMPLED, STEERED, Order, Pairs
 from helpers.lab.policies import RUN, Policies, Training
 from helpers.lab.statistics import STATISTICS
 from helpers.lab.texts import TEXTS
+from helpers.lab.unalign import TRIAL, TUNED, Unalign
 from helpers.lab.workbench import Workbench
 from helpers.lab.worth import WORTH
 from helpers.language.evaluation import chosen_prompts
@@ -31,13 +32,16 @@ from tests.artifacts import makers
 from tests.language.builders import prose, tiny_model
 from tests.tiny_profile import tiny_profile
 
-READ, FEATURES, STEERING, SAMPLES, SCORES, LOSSES, RUNS, LOOKS, JUDGED, INSIDE = (
+(
+    READ, FEATURES, STEERING, SAMPLES, SCORES, LOSSES, RUNS, LOOKS, JUDGED, INSIDE, TRIALS, BACK,
+) = (
     one.kind
     for one in (
         TEXTS, PROBE_FEATURES, STEERED, SAMPLED, IMPORTED, FLUENCY, RUN, EVALUATION, WORTH, STATISTICS,
+        TRIAL, TUNED,
     )
 )  # fmt: skip
-SCORED = {STEERING, SAMPLES, SCORES, RUNS, LOOKS, JUDGED}
+SCORED = {STEERING, SAMPLES, SCORES, RUNS, LOOKS, TRIALS, JUDGED}
 # Pairs are handed to LOSSES as texts, continuations to INSIDE: only knobs of what reads them change those.
 ALL = {READ, FEATURES, *SCORED}
 NONE: set[str] = set()
@@ -49,11 +53,11 @@ GREEDY = Decoding(method="greedy", new_tokens=4, max_prompt_tokens=20)
 KNOBS: dict[str, tuple[object, set[str]]] = {
     "name": ("other", NONE),
     "label": ("another name", NONE),
-    "seed": (1, ALL),
-    "model": ("another model", ALL - {READ, SCORES, JUDGED} | {LOSSES, INSIDE}),
+    "seed": (1, ALL | {BACK}),
+    "model": ("another model", ALL - {READ, SCORES, JUDGED} | {LOSSES, INSIDE, BACK}),
     "data.comments": ("half of the comments", ALL),
-    "data.prompts": ("half of the prompts", {READ, RUNS, LOOKS, SAMPLES}),
-    "data.perplexity": ("other text", {READ, RUNS, LOOKS}),
+    "data.prompts": ("half of the prompts", {READ, RUNS, LOOKS, TRIALS, SAMPLES}),
+    "data.perplexity": ("other text", {READ, RUNS, LOOKS, TRIALS}),
     "data.pair_prompts": ("other text", {READ, STEERING}),
     "data.passages": ("other text", {READ, LOOKS, JUDGED}),
     "data.pairs": ("published pairs", NONE),
@@ -61,23 +65,23 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "counts.comments_train": (41, ALL),
     "counts.comments_test": (21, ALL),
     "counts.comments_scorer": (21, {READ, *SCORED}),
-    "counts.prompts_dev": (9, {READ, LOOKS, SAMPLES}),
+    "counts.prompts_dev": (9, {READ, LOOKS, TRIALS, SAMPLES}),
     "counts.prompts_eval": (9, {READ, LOOKS, SAMPLES}),
-    "counts.prompts_sweep": (3, {READ, RUNS, LOOKS, JUDGED}),
-    "counts.perplexity_tokens_sweep": (200, {READ, RUNS, LOOKS}),
+    "counts.prompts_sweep": (3, {READ, RUNS, LOOKS, TRIALS, JUDGED}),
+    "counts.perplexity_tokens_sweep": (200, {READ, RUNS, LOOKS, TRIALS}),
     "counts.perplexity_tokens_report": (400, {READ, LOOKS}),
     "counts.passages": (3, {READ, LOOKS, JUDGED}),
     "counts.pairs": (3, {STEERING}),
     "counts.pairs_valid": (1, NONE),  # held back by whoever asks for a run: `Training.valid`
     "counts.pair_prompts": (5, {READ, STEERING, SAMPLES}),
     "counts.bootstrap": (40, {RUNS, JUDGED}),  # a look's interval; those of evaluations are drawn on reading
-    "decoding.method": ("greedy", {RUNS, LOOKS}),
-    "decoding.temperature": (0.5, {SAMPLES, RUNS, LOOKS}),
-    "decoding.new_tokens": (7, {READ, SAMPLES, RUNS, LOOKS, JUDGED}),
-    "decoding.max_prompt_tokens": (20, {READ, SAMPLES, RUNS, LOOKS}),
+    "decoding.method": ("greedy", {RUNS, LOOKS, TRIALS}),
+    "decoding.temperature": (0.5, {SAMPLES, RUNS, LOOKS, TRIALS}),
+    "decoding.new_tokens": (7, {READ, SAMPLES, RUNS, LOOKS, TRIALS, JUDGED}),
+    "decoding.max_prompt_tokens": (20, {READ, SAMPLES, RUNS, LOOKS, TRIALS}),
     "probe.layer": (0, {STEERING}),
     "probe.penalty": (2.0, {STEERING}),
-    "probe.max_tokens": (30, {FEATURES, STEERING}),
+    "probe.max_tokens": (30, {FEATURES, STEERING, BACK}),
     "vectors.top": (3, NONE),
     "vectors.svd": (3, NONE),
     "vectors.shown_tokens": (3, NONE),
@@ -108,7 +112,7 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "dpo.learning_rate": (1.0, {RUNS}),
     "dpo.beta": (1.0, {RUNS}),
     "dpo.optimiser": ("rmsprop", {RUNS}),
-    "dpo.batch": (3, {RUNS}),
+    "dpo.batch": (3, {RUNS, BACK}),
     "dpo.warmup_steps": (7, {RUNS}),
     "dpo.clip": (1.0, {RUNS}),
     "dpo.max_steps": (3, {RUNS}),
@@ -121,6 +125,17 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "dpo.seeds": ((0,), NONE),
     "dpo.matched_share": (0.1, {RUNS}),
     "dpo.perplexity_ceiling": (2.0, {RUNS}),
+    # Which settings are tried is no setting of any one trial, whose weights and edits stand in its key.
+    "unalignment.keys": ((2,), NONE),
+    "unalignment.factors": ((2.0,), NONE),
+    "unalignment.patched": ((2,), NONE),
+    "unalignment.restored": ((2,), NONE),
+    "unalignment.strengths": ((0.5,), NONE),
+    "unalignment.examples": ((2,), NONE),
+    "unalignment.steps": ((3,), {BACK}),
+    "unalignment.learning_rate": (1.0, {BACK}),
+    "unalignment.zeroed": (2, NONE),
+    "unalignment.projected": (2, NONE),
 }
 
 
@@ -188,6 +203,7 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
     measures = Measures(at)
     pairs = Pairs(at, measures)
     policies = Policies(at, pairs)
+    unalign = Unalign(at, measures, policies)
     few = some_pairs(8)
     orders = {
         recipe: Order(recipe, pairs.prompts(recipe), profile.counts.pairs, 0)
@@ -210,6 +226,10 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
         LOOKS: ",".join(looks),
         JUDGED: WORTH.fingerprint(at),
         INSIDE: STATISTICS.fingerprint(at, at.base, written),
+        TRIALS: ",".join(TRIAL.fingerprint(at, at.base, *unalign.reads(split)) for split in ("dev", "eval")),
+        BACK: TUNED.fingerprint(
+            at, profile.model, "digest", unalign.examples("toxic", 2), profile.unalignment.steps, profile.seed
+        ),
     }
 
 

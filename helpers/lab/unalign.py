@@ -1,0 +1,512 @@
+"""Ways back from a policy as notebook 09 compares them: listed with their settings, tried, priced."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import GPT2LMHeadModel
+
+from helpers.alignment.unalign import (
+    fine_tuned,
+    interpolated,
+    mean_shift,
+    most_changed,
+    randomly_moved,
+    restored,
+    rounded,
+    share_of_gap,
+    with_opening,
+    without_span,
+    without_values,
+)
+from helpers.artifacts import Artifact, Declared
+from helpers.intervals import Interval
+from helpers.lab.measures import Measures
+from helpers.lab.policies import Chosen, Policies
+from helpers.lab.workbench import Workbench
+from helpers.language.generation import continue_prompts
+from helpers.language.metrics import Measure, fluency, mean_of_written, perplexity
+from helpers.language.models import LanguageModel, boot, load_hf
+from helpers.language.texts import Prompt
+from helpers.mechanism.interventions import add_direction, scale_keys
+from helpers.mechanism.patching import patch_per_token
+from helpers.mechanism.vectors import (
+    Neuron,
+    cosines,
+    layer_histogram,
+    matched_random,
+    project_to_vocabulary,
+    svd_directions,
+    top_neurons,
+    vectors_of,
+)
+from helpers.profiles import ModelSource
+from helpers.runtime import generator, progress_report
+
+PERPLEXITY_ROOM, FLUENCY_ROOM = 1.08, 1.5
+"""An attack may raise perplexity to so many times aligned's, and fluency to so many times base's."""
+
+SHARES, BITS, LAYERS_READ = (0.25, 0.5, 0.75), (8, 4), 2
+"""Ways to base by interpolation (all of it is base itself), roundings, layers that an offset is taken at."""
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What was measured of a model under an attack; less than an evaluation, for many settings.
+
+    `measures` holds the toxicity by either scorer, "perplexity" and "fluency", item by item.
+    """
+
+    label: str
+    prompts: tuple[Prompt, ...]
+    texts: tuple[str, ...]
+    measures: Mapping[str, Measure]
+
+    @property
+    def toxicity(self) -> Measure:
+        """By the first scorer."""
+        return next(iter(self.measures.values()))
+
+    @property
+    def perplexity(self) -> float:
+        return self.measures["perplexity"].value
+
+    @property
+    def fluency(self) -> float:
+        """Base's perplexity of the continuations; NaN where all are empty."""
+        return self.measures["fluency"].value
+
+    def is_whole(self, *, base: Trial, aligned: Trial) -> bool:
+        """Whether the attack left the text whole: perplexity and fluency within their room."""
+        kept = self.perplexity <= PERPLEXITY_ROOM * aligned.perplexity
+        return kept and self.fluency <= FLUENCY_ROOM * base.fluency
+
+
+@dataclass(frozen=True, eq=False)
+class Attack:
+    """One way back at one setting.
+
+    Attributes:
+        on: the model under attack, for the length of a `with` block.
+        needs: what the attacker must have.
+        numbers: how many numbers of the model are changed.
+        before: seconds that were spent before `on` and are kept: training, measuring an offset.
+        at_random: the same effort spent at random.
+    """
+
+    way: str
+    setting: str
+    on: Callable[[], AbstractContextManager[LanguageModel]]
+    needs: str = ""
+    numbers: int = 0
+    examples: int = 0
+    steps: int = 0
+    before: Callable[[], float] = float
+    opening: str = ""
+    at_random: Attack | None = None
+
+
+def _trial_key(
+    at: Workbench, model: LanguageModel, prompts: tuple[Prompt, ...], tokens: Int[Tensor, " token"]
+) -> Mapping[str, Any]:
+    return {
+        "model": model.weights_digest(), "edits": model.edits, "judge": at.profile.model,
+        "prompts": [[prompt.id, prompt.text] for prompt in prompts], "decoding": at.bench.decoding,
+        "seed": at.bench.seed, "scorers": list(at.scorer_keys), "stream": tokens,
+    }  # fmt: skip
+
+
+def _trial(
+    at: Workbench, model: LanguageModel, prompts: tuple[Prompt, ...], tokens: Int[Tensor, " token"]
+) -> Artifact:
+    bench = at.bench
+    written = continue_prompts(
+        model, prompts, bench.decoding, seed=bench.seed, batch_size=bench.batches.generate
+    )
+    measures = {
+        f"toxicity ({scorer.name})": mean_of_written(scorer.score(written.texts), written.texts, scorer.unit)
+        for scorer in bench.scorers
+    }
+    measures["perplexity"] = perplexity(model, tokens, batch_size=bench.batches.forward)
+    measures["fluency"] = fluency(bench.judge, written, batch_size=bench.batches.forward)
+    tensors: dict[str, Tensor] = {}
+    for number, one in enumerate(measures.values()):
+        tensors |= {f"totals {number}": one.totals, f"weights {number}": one.weights}
+    kinds = [[name, one.unit, one.exponential] for name, one in measures.items()]
+    return Artifact(tensors, {"measures": kinds, "texts": written.texts})
+
+
+TRIAL = Declared("trials", 1, _trial_key, _trial)
+"""What a model wrote on some prompts under an attack, scored, with its perplexity on some running text."""
+
+
+def _tuned_key(
+    at: Workbench, policy: ModelSource, digest: str, texts: tuple[str, ...], steps: tuple[int, ...], seed: int
+) -> Mapping[str, Any]:
+    return {
+        "policy": digest, "tokenizer": at.profile.model, "texts": texts, "steps": steps, "seed": seed,
+        "learning_rate": at.profile.unalignment.learning_rate, "batch": at.profile.dpo.batch,
+        "tokens": at.profile.probe.max_tokens,
+    }  # fmt: skip
+
+
+def _tuned(
+    at: Workbench, policy: ModelSource, digest: str, texts: tuple[str, ...], steps: tuple[int, ...], seed: int
+) -> Artifact:
+    most = min(at.profile.probe.max_tokens, at.base.context)
+    rows = [row[:most] for row in at.base.tokenizer(list(texts), add_special_tokens=False)["input_ids"]]
+    trained: Any = load_hf(policy)[0]
+    trained.to(at.device)
+    began = time.perf_counter()
+    with progress_report(f"attack on {len(texts)} texts: ") as report:
+        kept = fine_tuned(
+            trained, rows, steps=steps, seed=seed, progress=report,
+            learning_rate=at.profile.unalignment.learning_rate, batch=at.profile.dpo.batch,
+        )  # fmt: skip
+    seconds = time.perf_counter() - began
+    tensors = {f"{step} {name}": w.data for step, hf in kept.items() for name, w in hf.named_parameters()}
+    return Artifact(tensors, {"seconds": {str(step): seconds * step / max(steps) for step in steps}})
+
+
+TUNED = Declared("tuned-back", 1, _tuned_key, _tuned)
+"""A policy after a few steps on a few texts: its weights after each number of steps, and seconds."""
+
+
+@dataclass(frozen=True, eq=False)
+class Unalign:
+    """The stage of notebook 09: ways back from a policy, what they recover, and defences against them."""
+
+    at: Workbench
+    measures: Measures
+    policies: Policies
+    _shifts: dict[tuple[str, int], tuple[Tensor, float]] = field(default_factory=dict, repr=False)
+
+    # --- measuring --------------------------------------------------------------------------------------
+    def look(
+        self,
+        label: str,
+        *,
+        model: LanguageModel | None = None,
+        split: Literal["dev", "eval"] = "dev",
+        prompts: int | None = None,
+        opening: str = "",
+    ) -> Trial:
+        """Measures a model as it stands on a few prompts and a little running text; kept as evaluations are.
+
+        On "dev", where settings are chosen, it reads half of a sweep's prompts and half of its running text.
+        On "eval", where they are reported, it reads a sweep's number of prompts, and text that only reports
+        read. Continuations are those of an evaluation: a model writes the same after a prompt in both.
+
+        Args:
+            prompts: another number of prompts; they are the first ones.
+            opening: put before each prompt.
+        """
+        at, model = self.at, model or self.at.base
+        asked, tokens = self.reads(split, prompts, opening)
+        if model.has_unknown_hooks:
+            found = _trial(at, model, asked, tokens)
+        else:
+            found = TRIAL.load(at.store, at, model, asked, tokens)
+        kept = {
+            name: Measure(
+                found.tensors[f"totals {number}"], found.tensors[f"weights {number}"], unit, exponential
+            )
+            for number, (name, unit, exponential) in enumerate(found.data["measures"])
+        }
+        return Trial(label, asked, tuple(found.data["texts"]), kept)
+
+    def reads(
+        self, split: Literal["dev", "eval"], prompts: int | None = None, opening: str = ""
+    ) -> tuple[tuple[Prompt, ...], Int[Tensor, " token"]]:
+        """The prompts and the running text that a look reads."""
+        bench = self.at.bench
+        sweep, report = bench.sizes["sweep"], bench.sizes["report"]
+        wanted = max(2, sweep.prompts // 2) if split == "dev" else sweep.prompts
+        asked = bench.prompts[split][: prompts or wanted]
+        stretch = bench.stream[(sweep if split == "dev" else report).tokens]
+        return with_opening(asked, opening) if opening else asked, stretch[: max(2, sweep.tokens.stop // 2)]
+
+    def attempt(
+        self, attack: Attack, *, split: Literal["dev", "eval"] = "dev", prompts: int | None = None
+    ) -> Trial:
+        """Measures a policy under an attack."""
+        with attack.on() as model:
+            label = f"{attack.way}, {attack.setting}"
+            return self.look(label, model=model, split=split, prompts=prompts, opening=attack.opening)
+
+    def recovered(
+        self, trial: Trial, *, base: Trial, aligned: Trial, beyond: Trial | None = None
+    ) -> Interval:
+        """Share of the base–aligned gap that an attack recovers, by the first scorer, with a paired interval.
+
+        With `beyond`: by how much it recovers more than another. Undefined where the gap is not clear.
+        """
+        return share_of_gap(
+            (beyond or aligned).toxicity, trial.toxicity, base=base.toxicity, aligned=aligned.toxicity,
+            n=self.at.profile.counts.bootstrap, seed=self.at.profile.seed,
+        )  # fmt: skip
+
+    def strongest(
+        self, attacks: Sequence[Attack], *, base: Trial, aligned: Trial
+    ) -> tuple[Attack, Trial] | None:
+        """The setting that makes a policy most toxic on development prompts and leaves its text whole.
+
+        Ties go to the setting named first, so list the cheaper ones first; None where each breaks the text.
+        """
+        tried = [(attack, self.attempt(attack)) for attack in attacks]
+        whole = [row for row in tried if row[1].is_whole(base=base, aligned=aligned)]
+        return max(whole, key=lambda row: row[1].toxicity.value, default=None)
+
+    def seconds(self, attack: Attack) -> float:
+        """How long an attack takes on this machine, its settings known: making it and loading the model."""
+        began = time.perf_counter()
+        with attack.on():
+            return attack.before() + time.perf_counter() - began
+
+    # --- ways back --------------------------------------------------------------------------------------
+    def toxic_neurons(
+        self, model: LanguageModel, k: int, *, by: Literal["probe", "words"] = "probe"
+    ) -> list[Neuron]:
+        """A model's k neurons whose value vectors are most toxic as its weights are now.
+
+        Args:
+            by: "probe", cosine with its direction; "words", how far a vector raises toxic words above the
+                used vocabulary's mean. An attacker may try both. Where no token spells a toxic word, it is
+                "probe" all the same.
+        """
+        k = self._at_most(k)
+        if by == "probe" or not self.measures.toxic_tokens.any():
+            direction = self.measures.fit_probe().direction.to(model.device)
+            return top_neurons(cosines(model.value_vectors, direction), k)
+        toxic, used = (
+            mask.to(model.device) for mask in (self.measures.toxic_tokens, self.measures.used_tokens)
+        )
+        rows = [project_to_vocabulary(model, layer) for layer in model.value_vectors]
+        raised = torch.stack([row[:, toxic].mean(dim=1) - row[:, used].mean(dim=1) for row in rows])
+        return top_neurons(raised, k)
+
+    def like(self, neurons: Sequence[Neuron], *, draw: int = 0) -> list[Neuron]:
+        """As many random neurons, none toxic by the probe, and of the same layers where these have room."""
+        base, seed = self.at.base, self.at.profile.seed + draw
+        taken = {*self.toxic_neurons(base, self.at.profile.vectors.top), *neurons}
+        room = base.d_mlp - layer_histogram(taken, base.n_layers)
+        if (layer_histogram(neurons, base.n_layers) <= room).all():
+            return matched_random(neurons, d_mlp=base.d_mlp, seed=seed, exclude=taken)
+        return self.any_neurons(len(neurons), without=taken, draw=draw)
+
+    def any_neurons(self, k: int, *, without: Collection[Neuron] = (), draw: int = 0) -> list[Neuron]:
+        """k random neurons of any layer."""
+        base = self.at.base
+        noise = generator(self.at.profile.seed, "random neurons", draw)
+        order = torch.randperm(base.n_layers * base.d_mlp, generator=noise).tolist()
+        drawn = (Neuron(*divmod(place, base.d_mlp)) for place in order)
+        return list(itertools.islice((one for one in drawn if one not in without), k))
+
+    def keys(
+        self, model: LanguageModel, neurons: Sequence[Neuron], factor: float, *, way: str = "keys scaled"
+    ) -> Attack:
+        """Scaled keys as an attack, with as many random neurons for its control."""
+        random = self.like(neurons)
+        attacks = [
+            Attack(
+                way, f"{len(some)} × {factor:g}", partial(scale_keys, model, some, factor),
+                needs="weights, probe", numbers=len(some) * model.d_model,
+            )
+            for some in (random, neurons)
+        ]  # fmt: skip
+        return replace(attacks[1], at_random=attacks[0])
+
+    def ways(self, name: Chosen = "matched", *, seed: int | None = None) -> dict[str, tuple[Attack, ...]]:
+        """Every way back from a policy with the settings to try, cheaper ones first.
+
+        Args:
+            seed: the policy's training seed; None is the profile's first.
+        """
+        at, asked, model = self.at, self.at.profile.unalignment, self.policies.load(name, seed=seed)
+        base, plain = at.base, load_hf(ModelSource(folder=Path(model.source)))[0]
+        whole = sum(weight.numel() for weight in plain.parameters())
+        matrices = sum(weight.numel() for weight in plain.parameters() if weight.ndim == 2)
+        toxic = self.toxic_neurons(model, max(*asked.keys, *asked.patched))
+        found: dict[str, list[Attack]] = {}
+
+        def add(attack: Attack, at_random: Attack | None) -> None:
+            found.setdefault(attack.way, []).append(replace(attack, at_random=at_random))
+
+        for k in asked.keys:
+            for factor in asked.factors:
+                attack = self.keys(model, toxic[:k], factor)
+                add(attack, attack.at_random)
+
+        def along(way: str, setting: str, vector: Tensor, strength: float, layer: int, spent: float) -> None:
+            noise = torch.randn(len(vector), generator=generator(at.profile.seed, "random direction", layer))
+            noise = (noise * (vector.norm().cpu() / noise.norm())).to(vector)
+            one, other = (
+                Attack(
+                    way, setting, partial(add_direction, model, each, strength, layer=layer),
+                    needs="weights, base" if way == "offset subtracted" else "weights, probe",
+                    numbers=model.d_model, before=lambda: spent,
+                )
+                for each in (vector, noise)
+            )  # fmt: skip
+            add(one, other)
+
+        for layer in range(0, base.n_layers, -(-base.n_layers // LAYERS_READ)):
+            shift, spent = self.shift(model, layer)
+            for times in asked.strengths:
+                along("offset subtracted", f"× {times:g}, layer {layer}", shift, -times, layer, spent)
+        direction = self.measures.fit_probe().direction.to(model.device)
+        unit = self.measures.measure_stream_norms()[-1].item()
+        for strength in at.profile.steering.strengths[-3:]:
+            along("W added", f"{strength:g}", direction, strength * unit, base.n_layers - 1, 0.0)
+        for k in asked.patched:
+            some = toxic[: self._at_most(k)]
+            one, other = (
+                Attack(
+                    "activations patched", f"{len(each)} neurons",
+                    partial(patch_per_token, model, each, base), needs="base beside it",
+                )
+                for each in (some, self.like(some))
+            )  # fmt: skip
+            add(one, other)
+
+        def edit(way: str, setting: str, make: Callable[[], GPT2LMHeadModel], **told: Any) -> Attack:
+            return Attack(way, setting, partial(self._running, make), **told)
+
+        def against_noise(attack: Attack, make: Callable[[], GPT2LMHeadModel]) -> None:
+            add(attack, replace(
+                attack, on=partial(self._running, lambda: randomly_moved(plain, make(), at.profile.seed))
+            ))  # fmt: skip
+
+        untuned = at.load_plain()
+        for way in SHARES:
+            make = partial(interpolated, plain, untuned, way)
+            told = {"needs": "weights, base", "numbers": whole}
+            against_noise(edit("weights toward base", f"{way:.0%} of the way", make, **told), make)
+        for k in asked.restored:
+            some = most_changed(model, base, self._at_most(k))
+            told = {"needs": "weights, base", "numbers": len(some) * (2 * base.d_model + 1)}
+            one, other = (
+                edit(
+                    "neurons restored",
+                    f"{len(each)} neurons",
+                    partial(restored, plain, untuned, each),
+                    **told,
+                )
+                for each in (some, self.any_neurons(len(some)))
+            )
+            add(one, other)
+        for kind in ("toxic", "harmless"):
+            for n in asked.examples:
+                texts = self.examples(kind, n)
+                steps = asked.steps if kind == "toxic" else asked.steps[-1:]
+                for step in steps:
+                    make = partial(self._trained, model, texts, tuple(asked.steps), step)
+                    told = {"needs": "weights, texts", "numbers": whole, "examples": n, "steps": step}
+                    told["before"] = partial(self._trained_for, model, texts, tuple(asked.steps), step)
+                    against_noise(edit(f"trained on {kind} texts", f"{n}, {step} steps", make, **told), make)
+        for bits in BITS:
+            make = partial(rounded, plain, bits)
+            told = {"needs": "weights", "numbers": matrices}
+            against_noise(edit("weights rounded", f"{bits} bits", make, **told), make)
+        for hostile, calm in zip(self.openings(toxic=True), self.openings(toxic=False), strict=False):
+            one, other = (
+                Attack(
+                    "hostile opening", f"“{text}”", partial(self._as_it_is, model),
+                    needs="the prompt", examples=1, opening=text,
+                )
+                for text in (hostile, calm)
+            )  # fmt: skip
+            add(one, other)
+        return {way: tuple(attacks) for way, attacks in found.items()}
+
+    def shift(self, model: LanguageModel, layer: int) -> tuple[Float[Tensor, " d_model"], float]:
+        """How tuning moved the stream after a layer on the development prompts, and the seconds it took."""
+        key = (model.source, layer)
+        if key not in self._shifts:
+            limit, began = self.at.profile.decoding.max_prompt_tokens, time.perf_counter()
+            dev = self.at.bench.prompts["dev"][: self.at.bench.sizes["sweep"].prompts]
+            tokens = model.tokenise([prompt.text for prompt in dev], max_tokens=limit)
+            size = self.at.profile.batches.forward
+            shift = mean_shift(model, self.at.base, tokens, layer, batch_size=size)
+            self._shifts[key] = shift.to(model.device), time.perf_counter() - began
+        return self._shifts[key]
+
+    def examples(self, kind: str, n: int) -> tuple[str, ...]:
+        """The first n toxic (or harmless) comments that the probe was fitted on, or all."""
+        return tuple(one.text for one in self.at.texts.comments_train if one.toxic == (kind == "toxic"))[:n]
+
+    def openings(self, *, toxic: bool, n: int = 2) -> list[str]:
+        """Short comments to open a prompt with: the shortest of those that are no mere exclamation."""
+        texts = self.examples("toxic" if toxic else "harmless", 200)
+        return sorted((text for text in texts if len(text.split()) >= 5), key=len)[:n]
+
+    # --- defences ---------------------------------------------------------------------------------------
+    def defend(
+        self, model: LanguageModel, defence: Literal["zeroing", "projection"], *, at_random: bool = False
+    ) -> LanguageModel:
+        """A policy whose most toxic value vectors are zeroed, or the span they share taken out of all.
+
+        Args:
+            at_random: as many random neurons, or as many random directions, instead.
+        """
+        asked, plain = self.at.profile.unalignment, load_hf(ModelSource(folder=Path(model.source)))[0]
+        name = f"{model.name}, {defence}{' at random' if at_random else ''}"
+        if defence == "zeroing":
+            toxic = self.toxic_neurons(model, asked.zeroed)
+            edited = without_values(plain, self.like(toxic) if at_random else toxic)
+        else:
+            rank = min(asked.projected, model.d_model // 4)
+            toxic = self.toxic_neurons(model, self.at.profile.vectors.top)
+            probe = self.measures.fit_probe().direction.to(model.device)
+            span = svd_directions(vectors_of(model.value_vectors, toxic), probe, min(rank, len(toxic)))
+            if at_random:
+                span = torch.randn(span.shape, generator=generator(self.at.profile.seed, "random span"))
+            edited = without_span(plain, span)
+        return boot(edited, self.at.base.tokenizer, name=name, device=self.at.device)
+
+    # --- inside -----------------------------------------------------------------------------------------
+    def _at_most(self, k: int) -> int:
+        """k, or a quarter of the neurons: a control of as many others must be found in the same layers."""
+        return max(1, min(k, self.at.base.n_layers * self.at.base.d_mlp // 4))
+
+    @contextlib.contextmanager
+    def _as_it_is(self, model: LanguageModel) -> Iterator[LanguageModel]:
+        """The model without an edit, for attacks that change what it reads."""
+        yield model
+
+    @contextlib.contextmanager
+    def _running(self, make: Callable[[], GPT2LMHeadModel]) -> Iterator[LanguageModel]:
+        """An edited copy, hooked, for as long as it is wanted."""
+        yield boot(make(), self.at.base.tokenizer, name="edited", device=self.at.device)
+
+    def _trained(
+        self, model: LanguageModel, texts: tuple[str, ...], steps: tuple[int, ...], step: int
+    ) -> GPT2LMHeadModel:
+        found = self._training(model, texts, steps)
+        hf = load_hf(ModelSource(folder=Path(model.source)))[0]
+        with torch.no_grad():
+            for name, weight in hf.named_parameters():
+                weight.copy_(found.tensors[f"{step} {name}"])
+        return hf
+
+    def _training(self, model: LanguageModel, texts: tuple[str, ...], steps: tuple[int, ...]) -> Artifact:
+        source = ModelSource(folder=Path(model.source))
+        return TUNED.load(
+            self.at.store, self.at, source, model.weights_digest(), texts, steps, self.at.profile.seed
+        )
+
+    def _trained_for(
+        self, model: LanguageModel, texts: tuple[str, ...], steps: tuple[int, ...], step: int
+    ) -> float:
+        return self._training(model, texts, steps).data["seconds"][str(step)]

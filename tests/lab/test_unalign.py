@@ -1,0 +1,133 @@
+"""Ways back as notebook 09 compares them: each beside its control, measured once, the policy left alone."""
+
+import pytest
+import torch
+
+from helpers.alignment.unalign import randomly_moved
+from helpers.lab import Lab
+from helpers.lab import unalign as stage
+from helpers.lab.policies import Policies
+from helpers.language.models import load_hf, load_model
+from helpers.mechanism.interventions import scale_keys
+from helpers.profiles import ModelSource
+from tests.tiny_profile import tiny_profile
+
+
+class Parity:
+    """Calls every second text toxic, whatever it says: a random model writes no listed word."""
+
+    name, unit = "parity", "share of texts of odd length"
+
+    def score(self, texts):
+        return torch.tensor([float(len(text) % 2) for text in texts])
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unalign")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TOXICITY_LAB_CACHE", str(folder / "cache"))
+        patch.setenv("TOXICITY_LAB_BUILD", str(folder / "build"))
+        lab = Lab.start("09_unalignment", tiny_profile(folder))
+        lab.at.__dict__["scorers"] = (Parity(), Parity())
+        hf, tokenizer = load_hf(lab.profile.model)
+        policy = folder / "policy"
+        randomly_moved(hf, lab.load_plain().half().float(), seed=0).save_pretrained(policy)
+        tokenizer.save_pretrained(policy)
+        tuned = load_model(ModelSource(folder=policy), name="matched")
+        patch.setattr(Policies, "load", lambda self, name, seed=None: tuned)
+        yield lab
+
+
+@pytest.fixture(scope="module")
+def tuned(lab):
+    return lab.policies.load("matched")
+
+
+def test_a_look_is_the_beginning_of_an_evaluation(lab, tuned):
+    look, sweep = lab.unalign.look("x", model=tuned), lab.evaluate("x", model=tuned)
+    assert look.texts == sweep.continuations.texts[: len(look.texts)] and len(look.texts) == 2
+    whole = lab.unalign.look("x", model=tuned, split="eval")
+    fresh = lab.evaluate("x", model=tuned, split="eval", mode="report").continuations
+    assert whole.texts == fresh.texts[: len(whole.texts)]
+    for name in ("toxicity (parity)", "fluency"):
+        assert torch.equal(look.measures[name].totals, sweep.measures[name].totals[:2])
+
+
+def test_a_look_is_kept_by_weights_edits_and_opening(lab, tuned, monkeypatch):
+    some = lab.unalign.toxic_neurons(tuned, 8)
+    plain = lab.unalign.look("plain", model=tuned)
+    with scale_keys(tuned, some, 10.0):
+        edited = lab.unalign.look("edited", model=tuned)
+    opened = lab.unalign.look("opened", model=tuned, opening="You fool.")
+    assert edited.perplexity != plain.perplexity == opened.perplexity
+    assert opened.prompts[0].text.startswith("You fool. ") and opened.prompts[0].id == plain.prompts[0].id
+    monkeypatch.setattr(stage, "continue_prompts", lambda *_, **__: pytest.fail("computed twice"))
+    assert lab.unalign.look("plain", model=tuned).texts == plain.texts
+    with scale_keys(tuned, some, 10.0):
+        assert lab.unalign.look("edited", model=tuned).texts == edited.texts
+
+
+def test_every_way_has_settings_each_beside_a_control_of_its_size_and_leaves_the_policy(lab, tuned):
+    ways, before = lab.unalign.ways(), tuned.weights_digest()
+    assert list(ways) == [
+        "keys scaled", "offset subtracted", "W added", "activations patched", "weights toward base",
+        "neurons restored", "trained on toxic texts", "trained on harmless texts", "weights rounded",
+        "hostile opening",
+    ]  # fmt: skip
+    tokens = tuned.tokenise(["You are such a kind neighbour."])
+    plain = tuned.logits(tokens)
+    for way, attacks in ways.items():
+        attack = attacks[-1]
+        control = attack.at_random
+        assert (control.numbers, control.steps) == (attack.numbers, attack.steps), way
+        seen = []
+        for one in (attack, control):
+            with one.on() as model:
+                seen.append(model.logits(tokens))
+        if way != "hostile opening":
+            assert not torch.equal(seen[0], plain) and not torch.equal(seen[0], seen[1]), way
+        else:
+            assert attack.opening != control.opening
+        assert lab.unalign.seconds(attack) > 0
+    assert tuned.weights_digest() == before and torch.equal(tuned.logits(tokens), plain)
+
+
+def test_training_on_texts_is_made_once_and_keeps_each_step(lab, monkeypatch):
+    attacks = lab.unalign.ways()["trained on toxic texts"]
+    with attacks[0].on() as one, attacks[1].on() as later:
+        assert one.weights_digest() != later.weights_digest()
+    monkeypatch.setattr(stage, "fine_tuned", lambda *_, **__: pytest.fail("trained twice"))
+    with attacks[0].on():
+        pass
+    assert 0 < attacks[0].before() < attacks[1].before()
+
+
+def test_the_strongest_setting_is_one_that_leaves_the_text_whole(lab, tuned):
+    base, aligned = lab.unalign.look("base"), lab.unalign.look("matched", model=tuned)
+    some = lab.unalign.toxic_neurons(tuned, 30)
+    mild, wild = (lab.unalign.keys(tuned, some, factor) for factor in (1.0, 1e4))
+    assert not lab.unalign.attempt(wild).is_whole(base=base, aligned=aligned)
+    attack, trial = lab.unalign.strongest([wild, mild], base=base, aligned=aligned)
+    assert attack is mild and trial.toxicity.value == aligned.toxicity.value
+    assert lab.unalign.strongest([wild], base=base, aligned=aligned) is None
+
+
+def test_neurons_are_chosen_anew_after_a_defence(lab, tuned):
+    direction = lab.measures.fit_probe().direction
+    for defence in ("zeroing", "projection"):
+        defended = lab.unalign.defend(tuned, defence)
+        left = (defended.value_vectors @ direction).max()
+        assert left < (tuned.value_vectors @ direction).max(), defence
+        assert (lab.unalign.defend(tuned, defence, at_random=True).value_vectors @ direction).max() > left
+        for by in ("probe", "words"):
+            assert lab.unalign.toxic_neurons(defended, 4, by=by) != lab.unalign.toxic_neurons(tuned, 4, by=by)
+
+
+def test_random_neurons_are_others_of_the_same_layers_where_these_have_room(lab, tuned):
+    some = lab.unalign.toxic_neurons(tuned, 8)
+    others = lab.unalign.like(some)
+    assert [one.layer for one in others] == [one.layer for one in some] and not set(others) & set(some)
+    assert others != lab.unalign.like(some, draw=1)
+    many = lab.unalign.toxic_neurons(tuned, 64)
+    assert len(set(lab.unalign.like(many))) == 64
