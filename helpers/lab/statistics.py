@@ -10,7 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from helpers.artifacts import Artifact, Declared
-from helpers.lab.policies import Policies, Policy
+from helpers.lab.policies import Chosen, Policies, Policy
 from helpers.lab.workbench import Workbench
 from helpers.language.generation import Continuations
 from helpers.language.models import LanguageModel
@@ -51,28 +51,31 @@ class Readings:
     at: Workbench
     policies: Policies
 
-    def read(self, name: Reader = "base", *, on: Reader | None = None) -> Statistics:
+    def read(
+        self, name: Reader = "base", *, on: Reader | None = None, like: Chosen = "matched"
+    ) -> Statistics:
         """The statistics of a model on its own continuations, or on those of another.
 
         Args:
             name: "base", or a policy of `lab.policies`.
             on: whose continuations it reads; None is its own. On one text every difference between two models
                 is the models'; on its own, part of it is that they write other things.
+            like: the policy that a control was trained as long as.
 
         Example:
             lab.statistics.read("matched", on="base").activations
         """
-        written = self.written(on or name)
-        tensors = STATISTICS.load(self.at.store, self.at, self.model(name), written).tensors
+        written = self.written(on or name, like)
+        tensors = STATISTICS.load(self.at.store, self.at, self.model(name, like), written).tensors
         return Statistics(**tensors)
 
-    def model(self, name: Reader) -> LanguageModel:
+    def model(self, name: Reader, like: Chosen = "matched") -> LanguageModel:
         """The base model, or a policy."""
-        return self.at.base if name == "base" else self.policies.load(name)
+        return self.at.base if name == "base" else self.policies.load(name, like=like)
 
-    def written(self, name: Reader) -> Continuations:
+    def written(self, name: Reader, like: Chosen = "matched") -> Continuations:
         """What a model wrote after the evaluation prompts, as its report has it."""
-        model = self.model(name)
+        model = self.model(name, like)
         return self.at.evaluate(name, model=model, split="eval", mode="report").continuations
 
     def texts(self, name: Reader) -> tuple[Tokens, Bool[Tensor, "text pos"]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -270,29 +270,26 @@ def offset_sources(
     return found
 
 
-def text_offsets(
-    before: LanguageModel,
-    after: LanguageModel,
+def text_streams(
+    model: LanguageModel,
     tokens: Tokens,
     counted: Bool[Tensor, "text pos"],
     *,
-    site: str,
+    sites: Sequence[str],
     batch_size: int = 32,
-) -> Float[Tensor, "text d_model"]:
-    """The offset of each text: the mean over its counted positions of the stream after minus before.
+) -> Float[Tensor, "site text d_model"]:
+    """The stream of each text, averaged over its counted positions. Two models' difference is the offset.
 
     Args:
-        site: where, such as `blocks.19.hook_resid_mid`.
+        sites: where, such as `blocks.19.hook_resid_mid`.
 
     Raises ValueError for a text of which no position counts.
     """
     if not (counted & tokens.mask).any(dim=1).all():
         raise ValueError("Of some text no position counts; leave it out.")
-    means = []
-    for model in (before, after):
-        rows = TextMeans(torch.empty(len(tokens), model.d_model))
-        means.append(stream(model, tokens, {site: rows}, counted=counted, batch_size=batch_size)[site])
-    return means[1] - means[0]
+    rows = {site: TextMeans(torch.empty(len(tokens), model.d_model)) for site in sites}
+    found = stream(model, tokens, rows, counted=counted, batch_size=batch_size)
+    return torch.stack([found[site] for site in sites])
 
 
 @dataclass(frozen=True, eq=False)
@@ -314,7 +311,7 @@ class Spectrum:
 
 
 def spectrum(vectors: Float[Tensor, "text d_model"]) -> Spectrum:
-    """The spectrum of vectors, such as of `text_offsets`. Raises ValueError if all are zero."""
+    """The spectrum of vectors, such as of texts' offsets. Raises ValueError if all are zero."""
     squares = torch.linalg.svdvals(vectors.double()).square()
     if not squares.sum() > 0:
         raise ValueError("All vectors are zero: there is no direction to find.")
@@ -331,7 +328,7 @@ def pre_activation(
     block = model.bridge.blocks[neuron.layer]
     norm, bias = block.ln2, block.mlp.b_in[neuron.index]
     x = layer_norm(stream.to(norm.weight), norm.weight.shape, norm.weight, norm.bias, norm.eps)
-    return x @ model.key_vectors[neuron.layer, neuron.index] + bias
+    return x @ block.mlp.W_in[:, neuron.index] + bias
 
 
 def _check_sum(parts: Tensor, whole: Tensor, what: str) -> None:

@@ -76,3 +76,31 @@ def divergences(
         )
         found[start : start + batch_size][where] = (new.exp() * (new - old)).sum(dim=-1).cpu()
     return found
+
+
+@torch.no_grad()
+def next_token_probabilities(
+    model: LanguageModel,
+    tokens: Tokens,
+    counted: Bool[Tensor, "text pos"],
+    *,
+    batch_size: int = 32,
+) -> Float[Tensor, "text pos"]:
+    """The probability that a model gives, at each counted position, to the token that follows; else NaN.
+
+    Args:
+        tokens: padded on the right, so that a text's next token stands in the next column.
+
+    Raises ValueError where a text's last token is counted: nothing follows it.
+    """
+    follows = torch.zeros_like(tokens.mask)
+    follows[:, :-1] = tokens.mask[:, 1:]
+    if (counted & ~follows).any():
+        raise ValueError("The last token of a text is counted, after which none follows.")
+    found = torch.full(counted.shape, torch.nan)
+    for start in range(0, len(tokens), batch_size):
+        rows, where = tokens[start : start + batch_size], counted[start : start + batch_size]
+        said = model.logits(rows.to(model.device))[where.to(model.device)].softmax(dim=-1).cpu()
+        after = rows.ids.roll(-1, dims=1)[where]
+        found[start : start + batch_size][where] = said.gather(1, after[:, None])[:, 0]
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 
@@ -13,6 +14,7 @@ from helpers.language.generation import Continuations
 from helpers.language.models import LanguageModel
 from helpers.language.tokens import Tokens, pad
 from helpers.mechanism.stream import Batch, Mean, Reducer, stream
+from helpers.mechanism.vectors import Neuron
 from helpers.runtime import ProgressFn
 
 GROUPS = 32
@@ -74,8 +76,10 @@ class Statistics:
         """All of it by name, for an artifact; `Statistics(**tensors)` takes it back."""
         return {field.name: getattr(self, field.name) for field in fields(self)}
 
-    def resampled(self, weights: Float[Tensor, "resample group"]) -> Float[Tensor, "resample layer neuron"]:
-        """Mean activations with the groups of texts weighed anew (see `intervals.resampling_weights`).
+    def resampled(
+        self, weights: Float[Tensor, "resample group"], neurons: Sequence[Neuron]
+    ) -> Float[Tensor, "resample n"]:
+        """Some neurons' mean activations with groups of texts weighed anew (`intervals.resampling_weights`).
 
         Two models' statistics on the same prompts, weighed alike, are a paired comparison.
 
@@ -84,8 +88,8 @@ class Statistics:
         if weights.shape[1] != len(self.counts):
             raise ValueError(f"There are {len(self.counts)} groups of texts, not {weights.shape[1]}.")
         weights = weights.to(self.sums)
-        sums = (weights @ self.sums.flatten(1)).unflatten(1, self.sums.shape[1:])
-        return sums / (weights @ self.counts.to(weights))[:, None, None]
+        sums = self.sums[:, [each.layer for each in neurons], [each.index for each in neurons]]
+        return weights @ sums / (weights @ self.counts.to(weights))[:, None]
 
 
 def predicting_positions(written: Continuations, padding: int) -> tuple[Tokens, Bool[Tensor, "text pos"]]:

@@ -166,15 +166,19 @@ def test_parts_of_two_sets_of_texts_do_not_pass_for_a_change(models, read):
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_a_texts_offset_is_the_mean_over_its_positions(models, side):
+def test_a_texts_stream_is_the_mean_over_its_positions(models, side):
     tokens = models[0].tokenise(TEXTS, side=side)
-    counted, site = tokens.mask & (tokens.place >= 1), "blocks.1.hook_resid_mid"
-    found = changes.text_offsets(*models, tokens, counted, site=site, batch_size=4)
-    for text, row in zip(TEXTS, found, strict=True):
-        streams = [m.bridge.run_with_cache(m.tokenise([text]).ids)[1][site][0, 1:] for m in models]
-        torch.testing.assert_close(row, (streams[1] - streams[0]).mean(dim=0), atol=1e-5, rtol=1e-4)
+    counted, sites = (
+        tokens.mask & (tokens.place >= 1),
+        ["blocks.1.hook_resid_mid", "blocks.0.hook_resid_post"],
+    )
+    found = changes.text_streams(models[0], tokens, counted, sites=sites, batch_size=4)
+    for number, text in enumerate(TEXTS):
+        _, cache = models[0].bridge.run_with_cache(models[0].tokenise([text]).ids)
+        for row, site in zip(found, sites, strict=True):
+            torch.testing.assert_close(row[number], cache[site][0, 1:].mean(dim=0), atol=1e-5, rtol=1e-4)
     with pytest.raises(ValueError, match="no position counts"):
-        changes.text_offsets(*models, tokens, torch.zeros_like(tokens.mask), site=site)
+        changes.text_streams(models[0], tokens, torch.zeros_like(tokens.mask), sites=sites)
 
 
 def test_the_spectrum_of_one_direction_and_of_many():

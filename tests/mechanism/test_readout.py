@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from helpers.language.models import boot
-from helpers.mechanism.readout import divergences, next_token_by_depth
+from helpers.mechanism.readout import divergences, next_token_by_depth, next_token_probabilities
 from tests.language.builders import SENTENCES, tiny_hf, tiny_tokenizer
 
 TEXTS = [SENTENCES[0], "You are", SENTENCES[20], "They dropped the"]
@@ -43,3 +43,17 @@ def test_the_divergence_at_a_token_is_of_the_two_distributions_there(models, sid
         slow = (new * (new / old).log()).sum(dim=-1)
         torch.testing.assert_close(row[where].double(), slow, atol=1e-5, rtol=1e-4)
     assert divergences(models[0], models[0], tokens, counted)[counted].abs().max() < 1e-5
+
+
+def test_the_probability_of_what_follows(models):
+    model = models[0]
+    tokens = model.tokenise(TEXTS)
+    counted = tokens.mask & (tokens.place < tokens.mask.sum(dim=1, keepdim=True) - 1)
+    found = next_token_probabilities(model, tokens, counted, batch_size=3)
+    assert torch.equal(found.isnan(), ~counted)
+    for text, row, where in zip(TEXTS, found, counted, strict=True):
+        ids = model.tokenise([text]).ids[0]
+        slow = model.logits(model.tokenise([text]))[0, :-1].softmax(-1).gather(1, ids[1:, None])[:, 0]
+        torch.testing.assert_close(row[where], slow, atol=1e-6, rtol=1e-4)
+    with pytest.raises(ValueError, match="none follows"):
+        next_token_probabilities(model, tokens, tokens.mask)
