@@ -339,16 +339,19 @@ def compare(before: Evaluation, after: Evaluation) -> Comparison:
 
 def agreement(evaluation: Evaluation) -> Interval | None:
     """Whether the second scorer sees on a condition's texts what the first does: its AUROC for a first score
-    of at least .5, with its 95 % interval (toxic and clean texts each drawn again); None where the first
-    finds all texts alike, or all but one. .5 is chance.
+    of at least .5, with its 95 % interval (toxic and clean texts each drawn again); .5 is chance.
+
+    Where the first puts all texts, or all but one, on one side of .5, as a classifier does that was trained
+    on hardly anything but toxic comments, it is held to what lies above the first's median: such a scorer may
+    still rank. None where that divides nothing either.
     """
     first, second = (evaluation.measures[name].per_item for name in evaluation.toxicity_names)
     first, second = first[~first.isnan()], second[~first.isnan()]  # the empty texts have no score
-    toxic = first >= 0.5
-    groups = [second[toxic], second[~toxic]]
-    if min(map(len, groups)) < 2:
-        return None
-    return bootstrap_groups(groups, share_above, n=evaluation.bootstrap, seed=evaluation.seed)
+    for toxic in (first >= 0.5, first > first.median()):
+        groups = [second[toxic], second[~toxic]]
+        if min(map(len, groups)) > 1:
+            return bootstrap_groups(groups, share_above, n=evaluation.bootstrap, seed=evaluation.seed)
+    return None
 
 
 def table(evaluations: Sequence[Evaluation]) -> list[dict[str, str]]:

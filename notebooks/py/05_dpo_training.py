@@ -238,9 +238,10 @@ plots.histogram(
 
 # %% [markdown]
 # A token that the model is sure of (p near 1) passes on hardly any of the pull; a token that it did
-# not expect (p near 0) passes on all of it. Greedy texts, such as these chosen ones, hold few of
-# the latter, and steered texts hold many. So the two sides, equal in the loss, are unequal for the
-# network before any training.
+# not expect (p near 0) passes on all of it. Greedy texts, such as these chosen ones, hold more of
+# the former than steered texts do. As far as the title's two shares differ, the two sides, equal
+# in the loss, are unequal for the network before any training. (A model that is seldom sure of
+# anything has hardly a difference.)
 #
 # Padding must not matter either: on the left, on the right, and with more of it, the sums are the
 # same.
@@ -825,8 +826,9 @@ else:
 # %% [markdown]
 # A scorer may fail on new frames as well as a model. So the second scorer is checked against the
 # first on what each model wrote. The AUROC below is the chance that it scores a text which the
-# first calls toxic (.5 or more) above one which the first calls clean. At .5 on *base*'s texts
-# the second scorer is blind and has no say in the claim.
+# first calls toxic (.5 or more) above one which the first calls clean. (A first scorer that calls
+# all of them the same is followed in its ranking: *toxic* is then what lies above its median.) At
+# .5 on *base*'s texts the second scorer is blind and has no say in the claim.
 
 # %%
 from helpers.language.evaluation import agreement

@@ -357,6 +357,11 @@ def test_agreement_is_the_second_scorers_auroc_for_the_firsts_labels(model, benc
     assert scored([0.5, 0.9, 0.4, 0.0, 0.1], [0.3, 0.1, 0.0, 0.1, 0.2]).value == pytest.approx(4.5 / 6)
     assert scored([0.1, 0.2, 0.4], [0.3, 0.1, 0.0]) is None, "the first finds all of them clean"
     assert scored([0.9, 0.2, 0.4], [0.3, 0.1, 0.0]) is None, "nothing to draw again among one toxic text"
+    # A first scorer that calls all texts toxic, or all clean, is followed in how it ranks them.
+    assert scored([0.9, 0.8, 0.7, 0.6], [0.3, 0.1, 0.2, 0.0]).value == pytest.approx(3 / 4)
+    assert scored([0.1, 0.2, 0.3, 0.4], [0.3, 0.2, 0.1, 0.0]).value == 0
+    assert scored([0.2] * 4, [0.3, 0.1, 0.0, 0.2]) is None, "the first finds all of them alike"
+    assert scored([math.nan] * 4, [0.3, 0.1, 0.0, 0.2]) is None, "nothing was written"
 
 
 def test_pairing_narrows_the_interval():
