@@ -797,11 +797,11 @@ lab.show.table(
 # disturbed one: its chosen side is seldom toxic too. Only what *matched* does beyond both is due
 # to the toxic rejected texts. (The steps are equal; how far they move the weights need not be.)
 #
-# The size of *matched*'s drop was chosen, 46 % of base on development prompts; its distance from
-# the controls was not. Perplexity and F1 are measured on windows and passages that no look has
-# read. Read *fluency* last. The rule of the claim leaves it out, so whether text that is stranger
-# to base is too high a price is for you to judge. How the weights did it is the question of
-# notebook 06.
+# The size of *matched*'s drop was chosen, to 46 % of base on development prompts or as near as
+# training came; its distance from the controls was not. Perplexity and F1 are measured on windows
+# and passages that no look has read. Read *fluency* last. The rule of the claim leaves it out, so
+# whether text that is stranger to base is too high a price is for you to judge. How the weights
+# did it is the question of notebook 06.
 
 # %% [markdown]
 # ### Frames that no training text has
@@ -858,8 +858,9 @@ lab.show.table(
 # %% [markdown]
 # Where one scorer sees a drop and the other does not, which of them is wrong, or is it the policy?
 # Look at the prompts where they can part: after these, base's text was toxic by the first scorer
-# and *matched*'s is not. **Guess first.** Will the second scorer rate *matched*'s texts there like
-# base's clean ones, or like its toxic ones?
+# and *matched*'s is not. (Where the first scorer calls every text toxic, there are no such prompts,
+# and the table says *too few*.) **Guess first.** Will the second scorer rate *matched*'s texts
+# there like base's clean ones, or like its toxic ones?
 
 # %%
 from helpers.intervals import bootstrap
@@ -1162,7 +1163,8 @@ plots.bar(
 # Whoever chose by the first toxicity column alone would train on for as long as it falls. A scorer
 # reads insults, not sense. That is why the choice has a ceiling of perplexity, and why the second
 # scorer and *fluency* (higher is stranger) stand beside it. **What this does not show:** that the
-# matched policy is safe. It was matched to a published drop on development prompts of one kind.
+# matched policy is safe. It was matched to a published drop, as near as training came, on
+# development prompts of one kind.
 
 # %% [markdown]
 # ## Your turn
