@@ -157,7 +157,7 @@ print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labe
 # $$P(\text{toxic}) = \text{sigmoid}(w \cdot z + b), \qquad z = (\bar x - \text{mean}) / \text{one common standard deviation}$$
 #
 # The weights $w$ minimise mean cross-entropy $+\ \lambda \lVert w \rVert^2$. The penalty $\lambda$
-# is fixed beforehand in the profile; section 6 shows why it must not be chosen by accuracy. The
+# is fixed beforehand in the profile; section 6 shows what choosing it by accuracy would do. The
 # direction of $w$, in raw residual units and scaled to length one, is $\hat W$.
 
 # %%

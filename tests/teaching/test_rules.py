@@ -202,8 +202,10 @@ TOO_KIND = {
     "84 % of the comments are toxic, and so many are read rightly: to call every one toxic does as much": (
         "A1", "as found", m(0.84, 0.81, 0.87, 0.16, **(A1 | {"above_majority_low": -0.03})), NOT_REPRODUCED
     ),
-    "the same at .87, which a few comments more or less would undo": (
-        "A1", "as found", m(0.87, 0.84, 0.9, 0.16, **(A1 | {"above_majority_low": 0.0})), NOT_REPRODUCED
+    "85 % are toxic, and 86.3 % are read rightly, at an AUROC of .85": (
+        "A1", "as found", m(0.863, 0.83, 0.897, 0.848, (0.848, 0.848), above_majority_low=-0.005,
+                            above_grouping_low=-0.005, auroc=0.85, auroc_low=0.79, auroc_high=0.9),
+        NOT_REPRODUCED,
     ),
     "50 of 64 vectors have no toxic word, and vectors of the same cosines do as well": (
         "A2", "top 64", m(0.05, 0.03, 0.08, 0.002, cosine_matched=0.04, cosine_matched_low=0.02,
