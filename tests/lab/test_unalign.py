@@ -107,7 +107,7 @@ def test_the_strongest_setting_is_one_that_leaves_the_text_whole(lab, tuned):
     base, aligned = lab.unalign.look("base"), lab.unalign.look("matched", model=tuned)
     some = lab.unalign.toxic_neurons(tuned, 30)
     mild, wild = (lab.unalign.keys(tuned, some, factor) for factor in (1.0, 1e4))
-    assert not lab.unalign.attempt(wild).is_whole(base=base, aligned=aligned)
+    assert not lab.unalign.is_whole(lab.unalign.attempt(wild), base=base, aligned=aligned)
     attack, trial = lab.unalign.strongest([wild, mild], base=base, aligned=aligned)
     assert attack is mild and trial.toxicity.value == aligned.toxicity.value
     assert lab.unalign.strongest([wild], base=base, aligned=aligned) is None
