@@ -1,4 +1,4 @@
-"""What notebooks 01 to 05 do, at GPT2-medium's true widths with random weights: 8 prompts, every step once.
+"""What notebooks 01 to 06 do, at GPT2-medium's true widths with random weights: 8 prompts, every step once.
 
 Two layers of the 24, and 256 positions of the 1,024: training holds five copies of the weights, eleven GB at
 full depth, and a window of 1,024 costs half a GB more. The full depth is loaded, read and measured in
@@ -13,9 +13,14 @@ import torch
 from helpers.alignment.pplm import trace
 from helpers.lab import Lab
 from helpers.language.evaluation import compare
+from helpers.language.generation import continue_prompts
+from helpers.language.models import boot
 from helpers.language.texts import Pair
+from helpers.mechanism import changes
 from helpers.mechanism.activations import mean_activations
 from helpers.mechanism.interventions import subtract_direction
+from helpers.mechanism.readout import next_token_by_depth
+from helpers.mechanism.statistics import measure_statistics, predicting_positions
 from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
 from helpers.profiles import GPT2_MEDIUM
 from tests.language import medium_shape
@@ -109,3 +114,22 @@ def test_notebook_05_trains_measures_and_reloads(lab):
     policy = lab.policies.open(run, "last")
     assert policy.value_vectors.shape == (LAYERS, 4096, 1024) and policy.value_vectors.dtype == torch.float32
     assert not torch.equal(policy.value_vectors, lab.base.value_vectors)
+
+
+def test_notebook_06_takes_a_change_apart(lab):
+    """Base beside a copy of it that has taken a random step; sums that do not close would raise."""
+    base, plain, prompts = lab.base, lab.load_plain(), lab.texts.eliciting("dev")
+    lengths = {name: 0.01 * weight.norm().item() for name, weight in changes.weights_of(base).items()}
+    changes.nudge(plain, lengths, seed=0)
+    moved = boot(plain, base.tokenizer, name="moved", device=base.device)
+    found = changes.tensor_changes(base, moved)
+    assert all(one.cosine > 0.999 for one in found if not math.isnan(one.cosine))
+    written = continue_prompts(base, prompts, lab.profile.decoding, seed=0, batch_size=8)
+    tokens, counted = predicting_positions(written, base.tokenizer.eos_token_id)
+    read = [measure_statistics(model, tokens, counted=counted, batch_size=4) for model in (base, moved)]
+    assert read[0].sums.shape == (8, LAYERS, 4096) and read[0].histogram.shape == (LAYERS, 4096, 40)
+    assert changes.split_pre_activations(base, moved, *read).total.shape == (LAYERS, 4096)
+    parts = changes.offset_sources(base, moved, *read).along()
+    assert sum(parts.values()) == pytest.approx(1, abs=1e-3)
+    points, seen = next_token_by_depth(base, [[5, 6, 7]] * 2, [11, 50256])
+    assert len(points) == 2 * LAYERS + 1 and seen.shape == (2 * LAYERS + 1, 2)

@@ -307,4 +307,25 @@ FAULTS = [
         "tests/language/test_models.py::"
         "test_an_untrained_model_has_the_shape_and_the_weights_that_training_would_start_at",
     ),
+    Fault(
+        "activations are read at a token's own position, not where it was predicted",
+        "helpers/mechanism/statistics.py",
+        "(place >= starts) & (place < lengths - 1)",
+        "(place > starts) & (place < lengths)",
+        "tests/mechanism/test_statistics.py::test_a_token_is_predicted_one_position_before_its_own",
+    ),
+    Fault(
+        "the offset's part of a change is read through the tuned model's LayerNorm",
+        "helpers/mechanism/changes.py",
+        "moved = mlp_input(before, read_after.standardised)",
+        "moved = mlp_input(after, read_after.standardised)",
+        "tests/mechanism/test_changes.py::test_the_parts_of_a_pre_activations_change_add_up_and_are_what_they_say",
+    ),
+    Fault(
+        "a common offset is taken off before it is looked for",
+        "helpers/mechanism/changes.py",
+        "torch.linalg.svdvals(vectors.double())",
+        "torch.linalg.svdvals((vectors - vectors.mean(dim=0)).double())",
+        "tests/mechanism/test_changes.py::test_the_spectrum_of_one_direction_and_of_many",
+    ),
 ]

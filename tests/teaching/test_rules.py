@@ -37,7 +37,8 @@ A8 = {"activation_matched": 0.6, "beyond_noise": 0.7, "fine_tuned": 0.5, "activa
 A9 = {"base_probability": 0.4, "aligned_probability": 0.1, "late_share": 0.6, "layer_of_largest_gap": 4,
       "prompts": 100}  # fmt: skip
 A10 = {"norm_share": 0.05, "key_share": 0.1, "bias_share": 0.0, "share_of_sum": 0.9, "falling": 0.9,
-       "falling_control": 0.5, "cosine_to_mean": 0.8, "cosine_to_minus_W": 0.3}  # fmt: skip
+       "falling_low": 0.8, "falling_control": 0.5, "cosine_to_mean": 0.8,
+       "cosine_to_minus_W": 0.3}  # fmt: skip
 A11 = {"shift_cosine": -0.2, "depth_trend": 0.5, "negative_share": 0.8, "activation_part": 0.29,
        "interaction_part": 0.01, "attention_part": 0.2, "embedding_part": 0.1, "bias_part": 0.0,
        "residue": 1e-7, "neurons_for_half": 0.1, "fine_tuned": 0.3}  # fmt: skip
@@ -116,6 +117,7 @@ CASES = [
     ("A10", "", m(0.8, 0.7, 0.9, 0.5, **A10), AGREES),
     ("A10", "", m(0.5, 0.4, 0.6, 0.5, **A10), DIRECTION),
     ("A10", "", m(0.49, 0.4, 0.6, 0.5, **A10), NOT_REPRODUCED),
+    ("A10", "", m(0.99, 0.98, 0.99, 0.99, **(A10 | {"falling_low": 0.5})), NOT_REPRODUCED),
     ("A11", "", m(0.3, 0.2, 0.4, 0.1, (0.0, 0.2), **A11), AGREES),
     *(
         ("A11", "", m(0.3, 0.2, 0.4, 0.1, (0.0, 0.2), **(A11 | other)), DIRECTION)

@@ -317,15 +317,19 @@ A9 = Claim(
 
 
 @rule(
-    "agrees when the input shift is ≥ .8 of the change (point); direction only when it is ≥ .5",
+    "agrees when the input shift is ≥ .8 of the change (point) and the share of toxic neurons that are pushed"
+    " down (interval over neurons) lies above the control's (point); direction only when the shift is ≥ .5 "
+    "and that share lies above the control's",
     given=("interval", "control"),
     needs=(
-        "norm_share", "key_share", "bias_share", "share_of_sum", "falling", "falling_control",
+        "norm_share", "key_share", "bias_share", "share_of_sum", "falling", "falling_low", "falling_control",
         "cosine_to_mean", "cosine_to_minus_W",
     ),
 )  # fmt: skip
 def input_shift(m: Measurement) -> Verdict:
-    return grade(direction=m.value >= 0.5, agrees=m.value >= 0.8)
+    # Keys hardly move, so the shift explains nearly all of the change in any neuron.
+    down = m.details["falling_low"] > m.details["falling_control"]
+    return grade(direction=m.value >= 0.5 and down, agrees=m.value >= 0.8)
 
 
 A10 = Claim(
