@@ -529,7 +529,10 @@ plots.line(
     alt="Mean change of the log-probability of chosen and of rejected held-back texts, against "
     "optimiser steps.",
 )
-print(f"Of the margin, the fall of the rejected texts is {share(-fell, rose - fell):.0%}.")
+if rose > fell:
+    print(f"Of the margin, the fall of the rejected texts is {share(-fell, rose - fell):.0%}.")
+else:
+    print("The rejected texts gained on the chosen ones: there is no margin to divide.")
 
 # %% [markdown]
 # (A change is the text's reward divided by β.) Near 50 %, both sides move alike. Near 100 %, the
