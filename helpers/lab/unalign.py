@@ -469,27 +469,32 @@ class Unalign:
         return sorted((text for text in texts if len(text.split()) >= 5), key=len)[:n]
 
     # --- defences ---------------------------------------------------------------------------------------
-    def defend(
+    def defended_copy(
         self, model: LanguageModel, defence: Literal["zeroing", "projection"], *, at_random: bool = False
-    ) -> LanguageModel:
-        """A policy whose most toxic value vectors are zeroed, or the span they share taken out of all.
+    ) -> GPT2LMHeadModel:
+        """A copy of a policy whose most toxic value vectors are zero, or their span taken out of all.
 
         Args:
             at_random: as many random neurons, or as many random directions, instead.
         """
         asked, plain = self.at.profile.unalignment, load_hf(ModelSource(folder=Path(model.source)))[0]
-        name = f"{model.name}, {defence}{' at random' if at_random else ''}"
         if defence == "zeroing":
             toxic = self.toxic_neurons(model, asked.zeroed)
-            edited = without_values(plain, self.like(toxic) if at_random else toxic)
-        else:
-            rank = min(asked.projected, model.d_model // 4)
-            toxic = self.toxic_neurons(model, self.at.profile.vectors.top)
-            probe = self.measures.fit_probe().direction.to(model.device)
-            span = svd_directions(vectors_of(model.value_vectors, toxic), probe, min(rank, len(toxic)))
-            if at_random:
-                span = torch.randn(span.shape, generator=generator(self.at.profile.seed, "random span"))
-            edited = without_span(plain, span)
+            return without_values(plain, self.like(toxic) if at_random else toxic)
+        toxic = self.toxic_neurons(model, self.at.profile.vectors.top)
+        rank = min(asked.projected, len(toxic), model.d_model // 4)
+        probe = self.measures.fit_probe().direction.to(model.device)
+        span = svd_directions(vectors_of(model.value_vectors, toxic), probe, rank)
+        if at_random:
+            span = torch.randn(span.shape, generator=generator(self.at.profile.seed, "random span"))
+        return without_span(plain, span)
+
+    def defend(
+        self, model: LanguageModel, defence: Literal["zeroing", "projection"], *, at_random: bool = False
+    ) -> LanguageModel:
+        """The same copy, hooked."""
+        name = f"{model.name}, {defence}{' at random' if at_random else ''}"
+        edited = self.defended_copy(model, defence, at_random=at_random)
         return boot(edited, self.at.base.tokenizer, name=name, device=self.at.device)
 
     # --- inside -----------------------------------------------------------------------------------------
