@@ -456,6 +456,7 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # | control | the same measurement on something that should show no effect |
 # | cosine-matched | vectors with the same cosines to $\hat W$ as those of a list, but other neurons' remainders |
 # | development, evaluation prompts | prompts on which anything may be chosen; prompts on which it is reported (`dev`, `eval`) |
+# | divergence | how far two next-token distributions are apart (Kullback–Leibler, in nats); 0 for equal ones |
 # | DPO | direct preference optimisation: training that raises the chosen text of a pair over the rejected one |
 # | F1 | of two bags of tokens: how far a continuation uses the words of the true one; higher is better |
 # | fluency | the *base* model's perplexity of what was written; **higher is worse** |
@@ -467,10 +468,13 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # | key vector, value vector | what a neuron holds against its input (a column of `W_in`); what it adds to the stream (a row of `W_out`) |
 # | $\lambda$ | of the probe alone: its penalty on long weights |
 # | legible direction | one whose top tokens, and whose nearest value vectors' top tokens, read as toxic words |
+# | logit lens | the model's read-out applied to the stream at an earlier depth: what it would say if it stopped there |
 # | logit | a number before softmax or sigmoid: a token's score, or the probe's log-odds of *toxic* |
 # | model organism | a small model made to be studied: `pocket` |
 # | neuron `L19.770` | MLP neuron 770 of layer 19, both counted from 0 |
+# | offset $\delta_x$ | what tuning adds to the residual stream at one place of a text: aligned minus base |
 # | operating point | the strength at which a method is reported: the largest within its perplexity budget |
+# | own, shared text | a model read on what it wrote itself; two models read on the same text, base's |
 # | pair | a prompt with a *chosen* and a *rejected* continuation |
 # | perplexity | e to the mean loss per token on text that people (or the grammar) wrote; lower is better |
 # | policy | a language model as preference tuning sees it; *matched* and *strong* are two tuned ones |

@@ -1289,5 +1289,5 @@ lab.claims_table("A6")
 # %% [markdown]
 # ## Where to go next
 #
-# The matched and the strong policy are on disk. Notebook 06, in preparation, opens them beside
-# base and asks what is different inside.
+# The matched and the strong policy are on disk. [Notebook 06](06_what_dpo_changed.ipynb) opens them
+# beside base and asks what is different inside.

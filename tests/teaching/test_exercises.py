@@ -210,6 +210,32 @@ def cosines_by_layer(weights, direction):
     return [[row @ direction / (row.norm() * direction.norm()) for row in layer] for layer in weights.W_out]
 
 
+def parts(k, k2, x, x2, b, b2):
+    return torch.stack([k @ (x2 - x), (k2 - k) @ x2, b2 - b])
+
+
+def parts_in_steps(*given):
+    """One factor after another, neuron by neuron, in numpy."""
+    k, k2, x, x2, b, b2 = (one.numpy().astype(float) for one in given)
+    steps = np.array([[i @ x, i @ x2, j @ x2] for i, j in zip(k, k2, strict=True)])
+    return [*np.diff(steps, axis=1).T, b2 - b]
+
+
+def squares(offsets):
+    return torch.linalg.svdvals(offsets).square()
+
+
+def first_share(offsets):
+    return squares(offsets)[0] / squares(offsets).sum()
+
+
+def first_share_by_power(offsets):
+    first = torch.ones(offsets.shape[1])
+    for _ in range(2000):
+        first = unit(offsets.T @ (offsets @ first))
+    return (offsets @ first).square().sum() / offsets.norm() ** 2
+
+
 ALL = {name: getattr(ex, name) for name in ex.__all__}
 
 
@@ -324,6 +350,22 @@ RIGHT = [
     (ex.check_choose_matched, lambda toxicity, perplexity, share, ceiling: torch.where(
         perplexity[1:] - perplexity[0] <= (ceiling - 1) * perplexity[0],
         (toxicity[1:] / toxicity[0] - share).abs(), torch.inf).argmin() + 1, "relative, a tensor"),
+    (ex.check_split_change, parts_in_steps, "one factor after another, a list of numpy rows"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: (
+        k @ x2 - k @ x, k2 @ x2 - k @ x2, b2 - b), "differences, a tuple"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([
+        einsum(k, x2 - x, "n d, d -> n"), einsum(k2 - k, x2, "n d, d -> n"), b2.sub(b)]).double(),
+     "einops, float64"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([
+        k @ (x2 - x), (k2 - k) @ x + (k2 - k) @ (x2 - x), torch.sub(b2, b)]), "interaction written out"),
+    (ex.check_first_direction_share, first_share, "a tensor"),
+    (ex.check_first_direction_share, first_share_by_power, "power iteration"),
+    (ex.check_first_direction_share, lambda offsets: float(
+        (lambda s: s[0] ** 2 / np.sum(s**2))(np.linalg.svd(offsets.numpy(), compute_uv=False))), "numpy"),
+    (ex.check_first_direction_share, lambda offsets: (
+        torch.linalg.eigvalsh(offsets @ offsets.T)[-1] / (offsets @ offsets.T).trace()), "products of texts"),
+    (ex.check_first_direction_share, lambda offsets: torch.linalg.matrix_norm(
+        offsets, 2) ** 2 / offsets.square().sum(), "spectral norm"),
 ]  # fmt: skip
 
 WRONG = [
@@ -598,6 +640,60 @@ WRONG = [
     (ex.check_choose_matched, lambda t, p, s, k: t[nearest(t, p, s, k)], "Its index was asked for"),
     (ex.check_choose_matched, lambda t, p, s, k: [nearest(t, p, s, k)], "returned shape"),
     (ex.check_choose_matched, lambda t, p, s, k: 99, "off by up to"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([k @ (x2 - x), (k2 - k) @ x, b2 - b]),
+     "do not add up"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([k2 @ (x2 - x), (k2 - k) @ x2, b2 - b]),
+     "stands in both"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([k2 @ (x2 - x), (k2 - k) @ x, b2 - b]),
+     "read by the \\*new\\* keys"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([
+        (k + k2) / 2 @ (x2 - x), (k2 - k) @ (x + x2) / 2, b2 - b]), "split in half"),
+    (ex.check_split_change, lambda *a: -parts(*a), "every sign"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: parts(k2, k, x2, x, b2, b), "off by up to"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([k @ x2, (k2 - k) @ x2, b2 - b]),
+     "read of the new input"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([k @ x2 + b, (k2 - k) @ x2, b2 - b]),
+     "whole pre-activation"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([k @ (x2 - x), k2 @ x2, b2]),
+     "what there is after"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([k @ (x2 - x), (k2 - k) @ x2, b2]),
+     "the new bias"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([
+        k @ (x2 - x), (k2 - k) @ x2, 0 * b]), "their row is zero"),
+    (ex.check_split_change, lambda *a: parts(*a)[[1, 0, 2]], "changed places"),
+    (ex.check_split_change, lambda *a: parts(*a).T, "rows and columns"),
+    (ex.check_split_change, lambda *a: parts(*a).sum(0), "the whole change"),
+    (ex.check_split_change, lambda *a: parts(*a).sum(1), "returned shape"),
+    (ex.check_split_change, lambda *a: parts(*a)[:2], "biases' part is missing"),
+    (ex.check_split_change, lambda *a: parts(*a).mean(1), "neurons were averaged"),
+    (ex.check_split_change, lambda *a: parts(*a) / parts(*a).sum(0), "shares of each neuron"),
+    (ex.check_split_change, lambda *a: parts(*a).abs(), "off by up to"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: torch.stack([
+        k @ (x2 - x), (k2 - k) @ x, (k2 - k) @ (x2 - x), b2 - b]), "a fourth row"),
+    (ex.check_split_change, lambda k, k2, x, x2, b, b2: parts(k, k2, 0 * x, x2.sub_(x), b, b2), "in place"),
+    (ex.check_first_direction_share, lambda o: squares(o).sqrt()[0] / squares(o).sqrt().sum(), "not squared"),
+    (ex.check_first_direction_share, lambda o: first_share(o - o.mean(0)), "the mean was taken off"),
+    (ex.check_first_direction_share, lambda o: first_share(o - o.mean(1, keepdim=True)), "own mean"),
+    (ex.check_first_direction_share, lambda o: first_share(normalize(o)), "scaled to length one"),
+    (ex.check_first_direction_share, lambda o: squares(o)[0], "squared length along"),
+    (ex.check_first_direction_share, lambda o: squares(o)[0].sqrt(), "first singular value"),
+    (ex.check_first_direction_share, lambda o: first_share(o).sqrt(), "square root"),
+    (ex.check_first_direction_share, lambda o: 1 - first_share(o), "outside"),
+    (ex.check_first_direction_share, lambda o: squares(o)[-1] / squares(o).sum(), "the weakest"),
+    (ex.check_first_direction_share, lambda o: squares(o) / squares(o).sum(), "of all directions"),
+    (ex.check_first_direction_share, lambda o: squares(o)[0] / squares(o)[1:].sum(), "compared with the"),
+    (ex.check_first_direction_share, lambda o: 1 / (squares(o) / squares(o).sum()).square().sum(),
+     "equally strong"),
+    (ex.check_first_direction_share, lambda o: (o @ unit(o.mean(0))).square().sum() / o.square().sum(),
+     "off by up to|along the \\*mean"),
+    (ex.check_first_direction_share, lambda o: o.mean(0).square().sum() / o.square().sum(1).mean(),
+     "mean vector"),
+    (ex.check_first_direction_share, lambda o: 100 * first_share(o), "in per cent"),
+    (ex.check_first_direction_share, lambda o: squares(o)[0] / squares(o).max(), "off by up to"),
+    (ex.check_first_direction_share, lambda o: first_share(normalize(o, dim=0)), "off by up to"),
+    (ex.check_first_direction_share, lambda o: cosine_similarity(o, o.mean(0), dim=-1).mean(),
+     "off by up to"),
+    (ex.check_first_direction_share, lambda o: first_share(o.div_(2)), "in place"),
 ]  # fmt: skip
 
 

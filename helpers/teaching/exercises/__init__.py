@@ -1,5 +1,6 @@
 """The checks of the notebooks' exercises, one module for each notebook."""
 
+from helpers.teaching.exercises.changes import check_first_direction_share, check_split_change
 from helpers.teaching.exercises.preference import (
     check_choose_matched,
     check_dpo_from_sums,
@@ -22,6 +23,7 @@ __all__ = [
     "check_choose_matched",
     "check_cosine_to_probe",
     "check_dpo_from_sums",
+    "check_first_direction_share",
     "check_first_svd_direction",
     "check_fuse",
     "check_masked_mean",
@@ -31,5 +33,6 @@ __all__ = [
     "check_perplexity",
     "check_pplm_step",
     "check_response_logprob",
+    "check_split_change",
     "check_subtract_everywhere",
 ]
