@@ -1,5 +1,8 @@
 """Ways back as notebook 09 compares them: each beside its control, measured once, the policy left alone."""
 
+import dataclasses
+import math
+
 import pytest
 import torch
 
@@ -111,6 +114,16 @@ def test_the_strongest_setting_is_one_that_leaves_the_text_whole(lab, tuned):
     attack, trial = lab.unalign.strongest([wild, mild], base=base, aligned=aligned)
     assert attack is mild and trial.toxicity.value == aligned.toxicity.value
     assert lab.unalign.strongest([wild], base=base, aligned=aligned) is None
+
+
+@pytest.mark.parametrize("name", ["perplexity", "fluency"])
+def test_either_bound_alone_rules_an_attack_out(lab, name):
+    base = lab.unalign.look("base")
+    worse = base.measures[name]
+    worse = dataclasses.replace(worse, totals=worse.totals + math.log(1.6) * worse.weights)
+    trial = dataclasses.replace(base, measures={**base.measures, name: worse})
+    assert lab.unalign.is_whole(base, base=base, aligned=base)
+    assert not lab.unalign.is_whole(trial, base=base, aligned=base)
 
 
 def test_neurons_are_chosen_anew_after_a_defence(lab, tuned):

@@ -328,4 +328,34 @@ FAULTS = [
         "torch.linalg.svdvals((vectors - vectors.mean(dim=0)).double())",
         "tests/mechanism/test_changes.py::test_the_spectrum_of_one_direction_and_of_many",
     ),
+    Fault(
+        "an attack edits the policy it was lent, so that the next one starts from it",
+        "helpers/alignment/unalign.py",
+        "edited = copy.deepcopy(hf)\n    scale_keys_in_place",
+        "edited = hf\n    scale_keys_in_place",
+        "tests/alignment/test_unalign.py::"
+        "test_a_copy_with_scaled_keys_equals_the_hooks_and_leaves_the_model_alone",
+    ),
+    Fault(
+        "an attack that breaks the text is priced",
+        "helpers/lab/unalign.py",
+        'return kept["perplexity"] <= PERPLEXITY_ROOM and',
+        'return kept["perplexity"] <= PERPLEXITY_ROOM or',
+        "tests/lab/test_unalign.py::test_either_bound_alone_rules_an_attack_out",
+    ),
+    Fault(
+        "a share of no gap is a number",
+        "helpers/alignment/unalign.py",
+        "if not whole > 0 or clear.double().mean() < 0.975:",
+        "if not whole:",
+        "tests/alignment/test_unalign.py::test_a_gap_that_is_not_there_has_no_share",
+    ),
+    Fault(
+        "an export is written over what was there",
+        "helpers/alignment/unalign.py",
+        "if folder.exists():",
+        "if folder.is_file():",
+        "tests/alignment/test_unalign.py::"
+        "test_an_export_equals_the_hooks_carries_a_card_and_is_never_written_over",
+    ),
 ]
