@@ -141,6 +141,40 @@ def nearest_numpy(toxicity, perplexity, share, ceiling):
     return order[order != 0][0]
 
 
+def louder(pre, bias, chosen, factor):
+    return torch.where(chosen, factor * (pre - bias) + bias, pre)
+
+
+def louder_in_a_copy(pre, bias, chosen, factor):
+    out = pre.clone()
+    out[:, chosen] = factor * out[:, chosen] + (1 - factor) * bias[chosen]
+    return out
+
+
+def louder_in_place(pre, bias, chosen, factor):
+    pre[:, chosen] = factor * (pre[:, chosen] - bias[chosen]) + bias[chosen]
+    return pre
+
+
+def bounded(t, p, f, aligned, base, room=1.08, strange=1.5):
+    inside = [i for i in range(len(t)) if p[i] <= room * aligned and f[i] <= strange * base]
+    return max(inside, key=lambda i: t[i], default=-1)
+
+
+def bounded_numpy(t, p, f, aligned, base):
+    t, p, f = t.numpy(), p.numpy(), f.numpy()
+    for place in np.argsort(-t):
+        if p[place] <= 1.08 * aligned and f[place] <= 1.5 * base:
+            return place
+    return -1
+
+
+def bounded_sorted(toxicity, perplexity, fluency, aligned, base):
+    order = toxicity.argsort(descending=True)
+    kept = order[(perplexity[order] <= 1.08 * aligned).logical_and(fluency[order] <= 1.5 * base)]
+    return kept[0] if len(kept) else torch.tensor(-1)
+
+
 def with_norms_in_place(weights, direction):
     weights.W_out.div_(weights.W_out.norm(dim=-1, keepdim=True))
     return weights.W_out @ unit(direction)
@@ -366,6 +400,15 @@ RIGHT = [
         torch.linalg.eigvalsh(offsets @ offsets.T)[-1] / (offsets @ offsets.T).trace()), "products of texts"),
     (ex.check_first_direction_share, lambda offsets: torch.linalg.matrix_norm(
         offsets, 2) ** 2 / offsets.square().sum(), "spectral norm"),
+    (ex.check_scaled_pre, louder, "where"),
+    (ex.check_scaled_pre, louder_in_a_copy, "in a copy, the other form"),
+    (ex.check_scaled_pre, lambda pre, bias, chosen, factor: (lambda by: by * pre + (1 - by) * bias)(
+        1 + (factor - 1) * chosen.double()), "a factor for each, float64"),
+    (ex.check_scaled_pre, lambda pre, bias, chosen, factor: np.where(
+        chosen.numpy(), factor * (pre - bias).numpy() + bias.numpy(), pre.numpy()), "numpy"),
+    (ex.check_strongest_setting, bounded, "max with a key"),
+    (ex.check_strongest_setting, bounded_numpy, "sorted, numpy"),
+    (ex.check_strongest_setting, bounded_sorted, "sorted, a tensor"),
 ]  # fmt: skip
 
 WRONG = [
@@ -694,6 +737,37 @@ WRONG = [
     (ex.check_first_direction_share, lambda o: cosine_similarity(o, o.mean(0), dim=-1).mean(),
      "off by up to"),
     (ex.check_first_direction_share, lambda o: first_share(o.div_(2)), "in place"),
+    (ex.check_scaled_pre, lambda p, b, m, c: torch.where(m, c * p, p), "bias was multiplied too"),
+    (ex.check_scaled_pre, lambda p, b, m, c: torch.where(m, c * (p - b), p), "missing afterwards"),
+    (ex.check_scaled_pre, lambda p, b, m, c: torch.where(m, c * p + b, p), "held it already"),
+    (ex.check_scaled_pre, lambda p, b, m, c: torch.where(m, c * (p + b) - b, p), "other way round"),
+    (ex.check_scaled_pre, lambda p, b, m, c: c * (p - b) + b, "every neuron was scaled"),
+    (ex.check_scaled_pre, lambda p, b, m, c: louder(p, b, ~m, c), "all others scaled"),
+    (ex.check_scaled_pre, lambda p, b, m, c: louder(p, b, m, c) * m, "are silent"),
+    (ex.check_scaled_pre, lambda p, b, m, c: louder(p, b, m, 1 / c), "divided by the factor"),
+    (ex.check_scaled_pre, lambda p, b, m, c: torch.where(
+        m, torch.nn.functional.gelu(louder(p, b, m, c)), p), "GELU was applied"),
+    (ex.check_scaled_pre, louder_in_place, "in place"),
+    (ex.check_scaled_pre, lambda p, b, m, c: louder(p, b, m, 10.0), "off by up to"),
+    (ex.check_scaled_pre, lambda p, b, m, c: louder(p, b, m, c)[:, m], "returned shape"),
+    (ex.check_scaled_pre, lambda p, b, m, c: louder(p, b, m, c)[-1], "returned shape|off by up to"),
+    (ex.check_strongest_setting, lambda t, p, f, a, b: int(t.argmax()), "bounds are ignored"),
+    (ex.check_strongest_setting, lambda *s: bounded(*s, strange=99), "fluency is ignored"),
+    (ex.check_strongest_setting, lambda *s: bounded(*s, room=99), "perplexity is ignored"),
+    (ex.check_strongest_setting, lambda t, p, f, a, b: max(
+        (i for i in range(8) if p[i] <= 1.08 * a or f[i] <= 1.5 * b), key=lambda i: t[i], default=-1),
+     "one bound was enough"),
+    (ex.check_strongest_setting, lambda *s: max(bounded(*s), 0), "return −1"),
+    (ex.check_strongest_setting, lambda t, p, f, a, b: bounded(t, p, f, b, a), "references are swapped"),
+    (ex.check_strongest_setting, lambda t, *s: bounded(-t, *s), "least toxic"),
+    (ex.check_strongest_setting, lambda t, p, f, a, b: bounded(-p, p, f, a, b), "cheapest setting"),
+    (ex.check_strongest_setting, lambda t, p, f, a, b: max(
+        (i for i in range(8) if p[i] < 1.08 * a and f[i] < 1.5 * b), key=lambda i: t[i], default=-1),
+     "exactly at a bound"),
+    (ex.check_strongest_setting, lambda t, p, f, a, b: bounded(t, p, f, 1, 1), "bounds are ratios"),
+    (ex.check_strongest_setting, lambda t, *s: t[bounded(t, *s)], "off by up to"),
+    (ex.check_strongest_setting, lambda *s: [bounded(*s)], "returned shape"),
+    (ex.check_strongest_setting, lambda *s: bounded(*s, room=1.1), "off by up to|bounds|ignored"),
 ]  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from helpers.teaching.exercises.preference import (
 from helpers.teaching.exercises.probe import check_auroc, check_masked_mean, check_mean_difference_direction
 from helpers.teaching.exercises.start import check_bootstrap_mean, check_next_token_probability
 from helpers.teaching.exercises.steering import check_perplexity, check_subtract_everywhere
+from helpers.teaching.exercises.unalignment import check_scaled_pre, check_strongest_setting
 from helpers.teaching.exercises.vectors import (
     check_cosine_to_probe,
     check_first_svd_direction,
@@ -33,6 +34,8 @@ __all__ = [
     "check_perplexity",
     "check_pplm_step",
     "check_response_logprob",
+    "check_scaled_pre",
     "check_split_change",
+    "check_strongest_setting",
     "check_subtract_everywhere",
 ]
