@@ -254,7 +254,9 @@ plots.line(
 # Every number of keys with every factor, on both policies. An attack counts only if it leaves the
 # text **whole**: perplexity at most 1.08 × aligned's, fluency at most 1.5 × base's, each with the
 # whole of its paired 95 % interval. (Of many settings, the strongest whose *points* are within lies
-# at the very edge, and on the next prompts beyond it.)
+# at the very edge, and on the next prompts beyond it. That happened to us: we began with points,
+# saw the choice break the text of fresh prompts, and made the rule stricter before anything else
+# was measured.)
 #
 # **Guess first.** *strong* was tuned further than *matched*. Does it take more keys?
 
