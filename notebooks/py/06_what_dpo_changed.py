@@ -1239,6 +1239,6 @@ lab.claims_table("A7", "A8", "A9", "A10", "A11")
 # %% [markdown]
 # ## Where to go next
 #
-# The toxic neurons fall; but so do thousands of others. Notebook 07, in preparation, asks which
-# neurons the drop in toxicity is owed to. Notebook 09, in preparation, turns the toxic neurons on
-# again.
+# The toxic neurons fall; but so do thousands of others. Which neurons the drop in toxicity is owed
+# to is notebook 07's question, which is in preparation. To see the toxic neurons turned on again:
+# [09 · How cheaply is it undone?](09_unalignment.ipynb)
