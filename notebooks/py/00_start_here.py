@@ -430,12 +430,14 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # <!-- map:begin -->
 # |  | notebook | question | minutes | GB |
 # | --- | --- | --- | --- | --- |
-# | 00 | [Start here](00_start_here.ipynb) | A language model is tuned on pairs of texts, one preferred and one not, and stops being toxic. What changed inside it? | 0.1 | 0.7 |
-# | 01 | [Is toxicity a direction?](01_toxicity_probe.ipynb) | The residual stream after the last layer is a vector. Is there one direction in it along which toxic texts lie on one side and clean texts on the other, and what does that direction say in words? | 0.5 | 0.8 |
+# | 00 | [Start here](00_start_here.ipynb) | A language model is tuned on pairs of texts, one preferred and one not, and stops being toxic. What changed inside it? | 0.2 | 0.7 |
+# | 01 | [Is toxicity a direction?](01_toxicity_probe.ipynb) | The residual stream after the last layer is a vector. Is there one direction in it along which toxic texts lie on one side and clean texts on the other, and what does that direction say in words? | 0.4 | 0.8 |
 # | 02 | [Which MLP neurons write it?](02_toxic_value_vectors.ipynb) | Notebook 01 found a direction from outside. Which of the model's own parts write along it, and what words do they promote? | 0.1 | 0.7 |
-# | 03 | [Do these vectors cause toxic text?](03_steering.ipynb) | A direction that reads toxicity and neurons that write along it are correlations. If the direction is taken out of the residual stream while the model writes, does it write less toxic text, and what else breaks? | 2.9 | 1.3 |
-# | 04 | [How are pairs crafted?](04_preference_pairs.ipynb) | Preference tuning learns from pairs: the same prompt, one continuation to prefer, one to reject. Where do thousands of them come from if nobody writes them? | 2.4 | 1.2 |
-# | 05 | [How does DPO learn from pairs?](05_dpo_training.ipynb) | Direct preference optimisation (Rafailov et al. 2023) turns pairs into a less toxic model with one line of loss. What does that line push on, how far does it push, and how do we know when to stop? | 5.1 | 1.6 |
+# | 03 | [Do these vectors cause toxic text?](03_steering.ipynb) | A direction that reads toxicity and neurons that write along it are correlations. If the direction is taken out of the residual stream while the model writes, does it write less toxic text, and what else breaks? | 2.0 | 1.2 |
+# | 04 | [How are pairs crafted?](04_preference_pairs.ipynb) | Preference tuning learns from pairs: the same prompt, one continuation to prefer, one to reject. Where do thousands of them come from if nobody writes them? | 1.5 | 1.2 |
+# | 05 | [How does DPO learn from pairs?](05_dpo_training.ipynb) | Direct preference optimisation (Rafailov et al. 2023) turns pairs into a less toxic model with one line of loss. What does that line push on, how far does it push, and how do we know when to stop? | 3.8 | 1.4 |
+# | 06 | [What did DPO change inside?](06_what_dpo_changed.ipynb) | Notebook 05 ends with two policies that write less toxic text. Which of the model's parts are different now, and which are still what they were? | 0.6 | 1.2 |
+# | 09 | [How cheaply is it undone?](09_unalignment.ipynb) | Preference tuning made the model less toxic. What does it cost to take that back: how many numbers, how many examples, how many seconds? And can a cheap defence raise the price? | 2.3 | 2.3 |
 # <!-- map:end -->
 #
 # Notebooks that the list does not name yet are in preparation; the claims that they settle read
