@@ -5,6 +5,7 @@ batch) says so in words.
 """
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import json
 import os
@@ -188,6 +189,15 @@ def memory_report() -> MemoryReport:
         gpu_gb=torch.cuda.memory_allocated() / GB if gpu else None,
         gpu_peak_gb=torch.cuda.max_memory_allocated() / GB if gpu else None,
     )
+
+
+def give_memory_back() -> None:
+    """Hands freed memory back to the system, which Linux's C library would keep in pieces.
+
+    A notebook of 130 evaluations grew from 0.8 to 2.4 GB by that alone. Elsewhere it does nothing.
+    """
+    if sys.platform.startswith("linux") and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        trim(0)
 
 
 def _peak_bytes() -> int:

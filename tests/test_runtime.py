@@ -122,6 +122,17 @@ class TestMemory:
         after = runtime.memory_report()
         assert after.process_gb < before - 0.1 and after.process_peak_gb >= before - 0.01
 
+    @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux's C library keeps memory")
+    def test_freed_memory_goes_back_to_the_system_though_something_lies_above_it(self):
+        pieces = [torch.ones(8_000) for _ in range(10_000)]  # 32 kB each: from the heap
+        last = torch.ones(8_000)
+        full = runtime.memory_report().process_gb
+        pieces.clear()
+        kept = full - runtime.memory_report().process_gb
+        runtime.give_memory_back()
+        freed = full - runtime.memory_report().process_gb
+        assert kept < 0.05 < 0.25 < freed and last.all()
+
     def test_line_mentions_a_gpu_only_if_there_is_one(self):
         assert "GPU" not in runtime.MemoryReport(1.0, 2.0, 16.0, None, None).line()
         assert runtime.MemoryReport(1.0, 2.0, 16.0, 3.0, 4.0).line() == (

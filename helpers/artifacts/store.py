@@ -31,6 +31,7 @@ from torch import Tensor
 
 from helpers.artifacts.files import disk_full_said
 from helpers.artifacts.fingerprint import canonical, digest, fingerprint
+from helpers.runtime import give_memory_back
 
 T = TypeVar("T")
 
@@ -187,6 +188,7 @@ def _make(entry: Path, head: dict[str, Any], write: Callable[[Path], None]) -> N
         _flush(entry.parent)
     finally:
         shutil.rmtree(work, ignore_errors=True)  # what cannot be removed now is swept later
+        give_memory_back()
 
 
 def _damage(entry: Path, head: dict[str, Any]) -> str | None:
