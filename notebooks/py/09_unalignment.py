@@ -292,7 +292,7 @@ halves = {
 
 # %%
 def surface(name):
-    """How far each number of keys and each factor move toxicity; blank where the text is broken."""
+    """How far each number of keys and each factor move toxicity; grey where the text is broken."""
     moved = np.array(
         [
             [
@@ -309,7 +309,7 @@ def surface(name):
         return None
     least = f"{halves[name]} keys recover" if halves[name] else "no number of keys recovers"
     finding = (
-        f"{name}: {least} half of the gap with the text whole; blank are the settings that break "
+        f"{name}: {least} half of the gap with the text whole; grey are the settings that break "
         f"it ({np.isnan(moved).mean():.0%}; {model.name}, {len(base.prompts)} prompts)"
     )
     return plots.heatmap(
@@ -321,7 +321,7 @@ def surface(name):
         x_names=asked.keys,
         y_names=[f"{c:g}" for c in asked.factors],
         alt="Change of toxicity by number of keys scaled and factor; settings that break the text "
-        "are left blank.",
+        "are grey.",
     )
 
 

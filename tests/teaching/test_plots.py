@@ -23,6 +23,7 @@ from helpers.teaching.figures.figure import (
     browser,
     wrap,
 )
+from helpers.teaching.figures.palette import NO_VALUE
 
 WORDS = {
     "title": "The finding",
@@ -255,6 +256,13 @@ def test_heatmap_is_centred_and_keeps_repeated_tokens():
     assert plots.heatmap([[1.0]], value_label="v", centre=None, **WORDS).figure.data[0].zmin is None
     with pytest.raises(ValueError, match="rows × columns"):
         plots.heatmap([1.0], value_label="v", **WORDS)
+
+
+def test_a_cell_without_a_value_does_not_look_like_one_at_the_centre():
+    figure = plots.heatmap([[0.0, float("nan"), 1.0]], value_label="v", **WORDS).figure
+    at_the_centre = figure.data[0].colorscale[2][1]
+    assert figure.layout.plot_bgcolor == NO_VALUE != at_the_centre
+    assert plots.heatmap([[0.0, 1.0]], value_label="v", **WORDS).figure.layout.plot_bgcolor != NO_VALUE
 
 
 def test_at_most_six_kinds_of_figure():

@@ -12,7 +12,7 @@ CONTROL = "#8A8A8A"
 DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 MARKERS = ("circle", "square", "diamond", "triangle-up", "x")
 
-INK, PAPER, FAINT = "#1a1a1a", "#ffffff", "#e3e3e3"
+INK, PAPER, FAINT, NO_VALUE = "#1a1a1a", "#ffffff", "#e3e3e3", "#b4b4b4"
 # Blue – white – vermilion, dark enough at both ends to read as extremes, white exactly at the centre.
 DIVERGING = ((0.0, "#003f68"), (0.25, "#3d93c7"), (0.5, "#ffffff"), (0.75, "#e58a45"), (1.0, "#8c3400"))
 SEQUENTIAL = ((0.0, "#ffffff"), (0.35, "#8fc1e0"), (0.7, "#0072B2"), (1.0, "#00304d"))

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from helpers.intervals import Interval
 from helpers.teaching.figures.figure import Figure, finish
 from helpers.teaching.figures.labels import axis_marks, outlier_labels
-from helpers.teaching.figures.palette import DIVERGING, INK, SEQUENTIAL, styles
+from helpers.teaching.figures.palette import DIVERGING, INK, NO_VALUE, SEQUENTIAL, styles
 from helpers.teaching.figures.parts import (
     AREA_WIDTH,
     Number,
@@ -204,6 +204,8 @@ def heatmap(
 ) -> Figure:
     """A grid of values: blue below `centre`, vermilion above, white at it; `centre=None` for quantities ≥ 0.
 
+    Where there is no value (NaN) the grid is grey.
+
     Args:
         values: rows × columns, the first row at the bottom.
         value_label: what the colours mean, with unit; stands beside the colour bar.
@@ -219,10 +221,12 @@ def heatmap(
     trace = go.Heatmap(
         z=[numbers(row) for row in grid], colorbar=colour_bar(shown(value_label, unmask)), **colours
     )
-    layout = {
+    layout: dict[str, Any] = {
         "xaxis": named_ticks(x_names, grid.shape[1], 24, unmask),
         "yaxis": named_ticks(y_names, grid.shape[0], 14, unmask) | {"showgrid": False},
     }
+    if np.isnan(grid).any():
+        layout["plot_bgcolor"] = NO_VALUE
     return finish(
         [trace], title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask, layout=layout
     )
