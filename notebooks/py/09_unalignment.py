@@ -45,7 +45,7 @@
 # |---|---|
 # | value and key vectors (notebook 02) | necessary |
 # | the policies of notebook 05 | loaded, or trained on the spot |
-# | time | `pocket`: two to four minutes on two CPU cores; `gpt2-medium`: a day on two CPU cores, an hour on a GPU (estimated) |
+# | time | `pocket`: two to four minutes on two CPU cores; `gpt2-medium`: half a day on two CPU cores, minutes on a GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: about 1.5 GB; `gpt2-medium`: about 12 GB (estimated) |
 
 # %% [markdown]
