@@ -254,8 +254,10 @@ for name, model in policies.items():
     )
 
 # %% [markdown]
-# Where nearly all ten words are the same, DPO did not delete what these neurons would say. Then it
-# must have changed how often they say it.
+# After rows that moved so little it could hardly be otherwise. Where nearly all ten words are the
+# same, DPO did not delete what these neurons would say. Either it changed how often they say it
+# (section 3), or the work was done elsewhere: this table cannot tell. (Note also how few toxic
+# words some of them raise: *toxic* is a rank by cosine with the probe.)
 
 # %% [markdown]
 # ## 3 · Activations
@@ -301,8 +303,9 @@ lab.show.table(
 
 # %% [markdown]
 # The first token can attend to nothing but itself. In GPT-2 its stream is dozens of times as long
-# as any other's and hardly depends on the text; averaged in, it would drown the rest. (Whether it
-# stands out in this model too, the table says.)
+# as any other's and hardly depends on the text; averaged in, it would drown the rest. Whether it
+# stands out in this model too, the table says; it is left out either way, so that one rule serves
+# both models.
 #
 # ### Own and shared text
 #
@@ -362,6 +365,9 @@ plots.bar(
 )
 
 # %% [markdown]
+# Read the bars, not the mean in the title: one neuron may carry all of it, and another may rise. A
+# mean below zero says that a neuron is mostly off, not that it never fires.
+#
 # Five neurons are what the paper plots. How many of all the toxic ones fall, and how many would
 # anyway? The neurons were chosen for where they *write*, not for falling: that helps. Two controls,
 # each drawn ten times: for every toxic neuron another of its layer with a value vector of nearly
@@ -484,6 +490,10 @@ for name in policies:
         print(lab.claims.record("A8", claim, part=f"{label} continuations", policy=name))
 
 # %% [markdown]
+# By the *share*, does the fine-tuned model differ from its policy? If not, "agrees" says only that
+# toxic neurons fall more often than random ones, under whatever training. By the *amount* (last
+# column of the table above) the two may still differ: that is where to look for DPO.
+#
 # On shared text nothing but the model can have lowered them. On its own text the policy also meets
 # fewer hostile words, to which these neurons respond. **What this does not show:** that the fall
 # *causes* the drop in toxicity. Notebook 07 asks how much of it these neurons can account for.
@@ -611,7 +621,10 @@ if enough:
     print(lab.claims.record("A9", drops["matched"]))
 
 # %% [markdown]
-# The claim is judged on *matched*; *strong* stands beside it. What if the drop at the toxic word is
+# The claim is judged on *matched*; *strong* stands beside it. Mind what "written in the last half"
+# counts: the gap at the end against the gap half-way, so what late layers take back counts against
+# it. And the paper's curve is flat for fifteen layers of 24; a model of few layers whose curve has
+# risen half-way is a weak test of *late*. What if the drop at the toxic word is
 # small, although the policy's whole texts are much less toxic? Then it must turn away *earlier*.
 # Let both models read the same greedy texts: how much less likely than base does a policy make the
 # words *before* the cut, and how much less the toxic word itself, once it has come that far?
@@ -652,9 +665,12 @@ if enough:
     display(table)
 
 # %% [markdown]
-# Minus one nat is 37 % as likely. If the larger part of the fall stands in the first column, the
-# policy mostly avoids *coming to* the place where the toxic word would follow: averted earlier in
-# the text, rather than later in the layers.
+# Minus one nat is 37 % as likely. The first column sums over all words before the cut, the second
+# is one word; and any change of the model lowers base's greedy words, so subtract the rows of the
+# matched clean word first. Is what remains larger before the cut, or at the word? The two policies
+# need not agree: one may mostly avoid *coming to* the place where the toxic word would follow, the
+# other mostly avert the word itself. (A mean of probabilities is ruled by the likely places, a mean
+# of logs by all: the figure and this table may order the policies alike and differ in size.)
 #
 # **What this does not show:** why. The lens reads the stream as if the model stopped there; what a
 # later layer would still have done to it is not seen.
@@ -692,18 +708,24 @@ for name in everyone:
         {
             "model": name,
             "length": mean_offset.norm().item(),
-            "of the stream's": (mean_offset.norm() / start.mid[layer].norm()).item(),
+            "of a stream's": (mean_offset.norm() / lengths[where].mean()).item(),
             "texts' cosine to the mean": f"{to_mean.median():.3f} "
             f"(lowest {to_mean.min():.3f})",
             "cosine to −W": -(mean_offset.to(direction) @ direction / mean_offset.norm()).item(),
         }
     )
 lab.show.table(rows, caption=f"Before the last MLP, {len(some)} of base's texts ({base.name})")
+by_place = (streams[1] - streams[0])[where]
+together = (by_place.mean(dim=0).norm() / by_place.norm(dim=-1).mean()).item()
+print(f"matched, place by place: the mean offset is {together:.2f} as long as the offsets are")
 
 # %% [markdown]
 # A cosine near 1 with the mean says: one offset for all texts. (Unrelated vectors of so many
-# dimensions have a cosine near 0.) A high cosine with $-\hat W$ says that DPO has *learned* much of
-# what notebook 03 did by hand. Compare the fine-tuned rows in both.
+# dimensions have a cosine near 0.) But each row of the cosine is one text's *mean* over its places,
+# which hides what differs from place to place; the last line does not average first. It is 1 if the
+# offset is one vector everywhere. A high cosine with $-\hat W$ says that DPO has *learned* much of
+# what notebook 03 did by hand. Compare the fine-tuned rows in all of it: a common offset alone is
+# not special to DPO.
 #
 # ### Does it explain why the neurons fall?
 #
@@ -871,7 +893,11 @@ flat = torch.cat([
 sorted_right = (pre_activation(base, shown, flat).cpu() > 0) == torch.cat(
     [fires["base"], fires["matched"]]
 )
-print(f"the boundary sorts {sorted_right.double().mean():.0%} of the points as the neuron does")
+firing = torch.cat([fires["base"], fires["matched"]]).double().mean()
+print(
+    f"the boundary sorts {sorted_right.double().mean():.0%} of the points as the neuron does; "
+    f"one answer for all points sorts {max(firing, 1 - firing):.0%}"
+)
 
 # %%
 groups_of = {}
@@ -900,7 +926,9 @@ plots.line(
 # %% [markdown]
 # From base to matched, prompts move to the right on average; the question is how many cross the
 # line. It is exact in this plane. A point also differs from the centre in all other directions, so
-# some lie on the wrong side. **What this does not show:** that any one neuron matters. It is one,
+# some lie on the wrong side: hold the share that the line sorts as the neuron does against the
+# share that one answer for all points gets. Where the two are near, what silences the neuron lies
+# mostly outside the plane. **What this does not show:** that any one neuron matters. It is one,
 # picked from many.
 
 # %% [markdown]
@@ -1045,10 +1073,11 @@ for name in policies:
     print(lab.claims.record("A11", measured, policy=name))
 
 # %% [markdown]
-# The figure's mechanism and its *size* are two things. "The offset is written by" it only if no
-# other source writes more, which is what the rule asks. **What this does not show:** what would
-# happen if one source were taken away. Sources above layer 0 react to those below; parts of a sum
-# are not causes.
+# The figure's mechanism and its *size* are two things. Does the cosine grow with every layer? How
+# much of the sum is left when pairs are drawn anew, and how much does fine-tuning have? "The offset
+# is written by" it only if no other source writes more, which is what the rule asks. **What this
+# does not show:** what would happen if one source were taken away. Sources above layer 0 react to
+# those below; parts of a sum are not causes.
 
 # %% [markdown]
 # ## 7 · Two looks the papers did not take
@@ -1090,9 +1119,11 @@ plots.line(
 )
 
 # %% [markdown]
-# Where the curve falls, the policy objects to *beginning* a hostile text and goes along with one
-# that has begun. That would also explain section 4: base's own hostile words stand before the cut.
-# What happens to an attacker who writes the first words himself is a question for notebook 09.
+# Where the curve falls, most of what the policy does otherwise it does at the *beginning*; compare
+# the fine-tuned curve, for the first tokens may just be where base has most choice. And divergence
+# does not say *what* is objected to: section 4 does, and there one policy may go along with a
+# hostile text that has begun while the other does not. What happens to an attacker who writes the
+# first words himself is a question for notebook 09.
 #
 # ### How near is the offset to one direction?
 #
@@ -1116,8 +1147,9 @@ lab.show.table(
 )
 
 # %% [markdown]
-# A common offset and section 6 do not contradict each other: many small writers can add up to one
-# direction. Where the share falls with depth, the offset meets on its way up what texts differ in.
+# (*As spread as so many equal ones* is 1 if all offsets lie along one direction.) A common offset
+# and section 6 do not contradict each other: many writers can add up to one direction. Where the
+# share falls with depth, the offset meets on its way up what texts differ in.
 #
 # ### Could you tell from the offset alone what the model was trained on?
 #

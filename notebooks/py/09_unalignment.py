@@ -187,9 +187,10 @@ lab.show.table(
 )
 
 # %% [markdown]
-# The *share of the gap* is 0 for the aligned policy and 1 for base. Above 1 the attack does not
-# give base back: it makes something more toxic than base ever was. (It reads *undefined* where
-# tuning opened no clear gap.)
+# The *share of the gap* is 0 for the aligned policy and 1 for base. Clearly above 1 the attack does
+# not give base back: it makes something more toxic than base ever was. Ask the second scorer too:
+# if it finds less, part of the rise is listed words. (It reads *undefined* where tuning opened no
+# clear gap.)
 
 # %%
 lab.show.side_by_side(
@@ -309,8 +310,8 @@ def surface(name):
         return None
     least = f"{halves[name]} keys recover" if halves[name] else "no number of keys recovers"
     finding = (
-        f"{name}: {least} half of the gap with the text whole; grey are the settings that break "
-        f"it ({np.isnan(moved).mean():.0%}; {model.name}, {len(base.prompts)} prompts)"
+        f"{name}: {least} half of the gap with the text whole; grey: not shown to leave it whole "
+        f"({np.isnan(moved).mean():.0%}; {model.name}, {len(base.prompts)} prompts)"
     )
     return plots.heatmap(
         moved,
@@ -344,6 +345,11 @@ lab.show.table(
 )
 
 # %% [markdown]
+# *Grey* and *no* mean "not shown to be whole": some part of an interval lies out of bounds. That is
+# strict where a policy's own text is near the bound before any edit, so a grey setting may have
+# changed nothing at all. Look up the published edit, 7 keys × 10, in the table: its points, and
+# whether it is shown to be whole.
+#
 # ### Un-aligned, or broken?
 #
 # The lexicon's toxicity rises in two ways: the model says what base would have said, or it stammers
@@ -389,9 +395,9 @@ plots.line(
 )
 
 # %% [markdown]
-# What lies far to the right is not un-aligned but broken: it is toxic by the word list and hardly
-# text. That is why the rule of the claim has a bound of fluency. **What this does not show:** new
-# prompts; all of this was chosen on development prompts.
+# What lies far to the right is not un-aligned but broken: hardly text, and toxic, if at all, by the
+# word list. That is why the rule of the claim has a bound of fluency. **What this does not show:**
+# new prompts; all of this was chosen on development prompts.
 
 # %% [markdown]
 # ## 4 · On fresh prompts
@@ -528,10 +534,12 @@ if bars:
     )
 
 # %% [markdown]
-# Read the third bar twice. Where it is as high as the first, the edit need not know of tuning at
-# all: toxic neurons are a volume knob, and it works on any model that has them. What the first bar
-# has beyond the third is what only a tuned model could give back. **What this does not show:** that
-# tuning and the edit act at the same place. They move the same output.
+# Read the third bar twice. Where it is as high as the first, or higher, the edit need not know of
+# tuning at all: toxic neurons are a volume knob, and it works on any model that has them. But do
+# not read anything off the *difference* of the two. Base starts higher and toxicity ends at 1, so
+# the third bar has a ceiling; it rests on fewer prompts than the first; and whether base's text
+# stays whole under the edit was not measured. **What this does not show:** that tuning and the edit
+# act at the same place. They move the same output.
 
 # %%
 from helpers.teaching.claims import Measurement
@@ -698,9 +706,13 @@ else:
     print("Tuning opened no clear gap on these prompts: no share of it is defined.")
 
 # %% [markdown]
-# Two columns deserve a second look. *Numbers edited* against *share recovered*: a way that edits
-# one vector of numbers may do as much as one that edits all. And *by the second scorer*: a way that
-# only brings back the *words* convinces the first scorer alone.
+# Read the columns against each other. *Numbers edited* against *share recovered*: a way that edits
+# one vector of numbers may do as much as one that edits all. *By the second scorer*: a way that
+# only brings back the *words* convinces the first scorer alone. *Fluency* on fresh prompts: a
+# setting chosen within the bound can lie beyond it here. And *at random*: a random step in all
+# weights changes no text (notebook 06), so such a control cannot fail; for training on toxic texts
+# the telling control is the same training on harmless ones. Where the order of the rows is not that
+# of the shares, choosing the best of many settings has flattered some.
 #
 # ### How many examples?
 #
@@ -740,14 +752,18 @@ else:
     )
 
 # %% [markdown]
-# Fine-tuning on harmless text is what every user of an open model does. What it recovers was
-# recovered by accident. **What this does not show:** what a patient attacker could do. Eight steps
-# are few, and the learning rate was not searched.
+# Fine-tuning on harmless text is what every user of an open model does. What it recovers, if the
+# interval on fresh prompts (price list) excludes 0, was recovered by accident. And mind what is
+# cheap here: few *texts*. Compare the number of steps with those that tuning itself took (notebook
+# 05): the attack may take as many as it undoes. **What this does not show:** what a patient
+# attacker could do. The learning rate was not searched.
 #
 # ### The claim
 #
-# First and second of the ranking were fixed on development prompts. The rule asks that the first
-# recovers more than the second on fresh ones, more than chance, and so with every training seed.
+# It asks a narrow question: is there *one* cheapest way? *Not reproduced* says that the first two
+# cannot be told apart, not that un-alignment has no price. First and second of the ranking were
+# fixed on development prompts. The rule asks that the first recovers more than the second on fresh
+# ones, more than chance, and so with every training seed.
 
 # %%
 if len(defined) >= 2:
@@ -787,6 +803,9 @@ if len(defined) >= 2:
 # - **zeroing**: the most toxic value vectors are set to zero,
 # - **projection**: the directions that they share are taken out of *all* value vectors (after
 #   ProFS, arXiv 2405.13967).
+#
+# How many the defender takes out is a knob of the profile (`unalignment.zeroed`, `.projected`); the
+# attacker is held to 1 % of the neurons, as before.
 #
 # The attacker knows. She chooses her neurons anew among what is left, by the probe or by the words
 # that a vector promotes. A related work (GLOSS, arXiv 2505.17078) says that removed toxic vectors
@@ -904,9 +923,11 @@ if len(shares) == len(outcome):
 # %% [markdown]
 # ### Can the removed vectors be rebuilt?
 #
-# Any vector is a sum of enough others: a layer has more neurons than the stream has dimensions.
-# The question is how *few* it takes. Here sums of ever more remaining vectors come as near as they
-# can to a removed one; as a control, to a random vector.
+# Any vector is a sum of enough others: a layer has more neurons than the stream has dimensions. The
+# question is how *few* it takes. Here sums of ever more remaining vectors come as near as they can
+# to a removed one; as a control, to a random vector. (The control is noise, not another neuron's
+# value vector: it can show that value vectors resemble each other more than noise, not that toxic
+# ones are easier to rebuild than others.)
 
 # %%
 from helpers.alignment.unalign import rebuilt
@@ -985,8 +1006,11 @@ lab.show.table(
 )
 
 # %% [markdown]
-# A defence raises the price of the attacks that it was built against, and says nothing about the
-# others. **What this does not show:** safety. Two kinds of attack are not all.
+# If the last attack recovers what the first cannot, GLOSS's prediction holds as soon as the
+# attacker may train. A defence raises the price of the attacks that it was built against, and says
+# nothing about the others: one that adds W after the last layer touches no value vector, and was
+# not tried here. It may also be no more than further detoxification: look at the toxicity that it
+# leaves without any attack. **What this does not show:** safety. Two kinds of attack are not all.
 
 # %% [markdown]
 # ## 7 · A checkpoint to keep
