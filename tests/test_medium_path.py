@@ -5,6 +5,7 @@ full depth, and a window of 1,024 costs half a GB more. The full depth is loaded
 `test_models.py`, in a process of its own.
 """
 
+import gc
 import math
 
 import pytest
@@ -23,6 +24,7 @@ from helpers.mechanism.readout import next_token_by_depth
 from helpers.mechanism.statistics import measure_statistics, predicting_positions
 from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
 from helpers.profiles import GPT2_MEDIUM
+from helpers.runtime import give_memory_back
 from tests.language import medium_shape
 from tests.tiny_profile import TOML, tiny_profile
 
@@ -51,6 +53,13 @@ def lab(tmp_path_factory):
         patch.setenv("TOXICITY_LAB_CACHE", str(folder / "cache"))
         patch.setenv("TOXICITY_LAB_BUILD", str(folder / "build"))
         yield Lab.start("03_steering", folder / "medium.toml")
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left_behind():
+    yield
+    gc.collect()  # models hold references to themselves
+    give_memory_back()
 
 
 def test_the_widths_are_gpt2_mediums(lab):

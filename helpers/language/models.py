@@ -216,7 +216,8 @@ def load_hf(
     check_model_folder(folder)
     with quiet():
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-        if config.activation_function == "gelu_new":
+        named = config.activation_function
+        if named == "gelu_new":
             config.activation_function = "gelu_pytorch_tanh"  # the same function in one call instead of eight
         if source.untrained is not None:
             hf, report = draw_weights(config, source.untrained, dtype), dict[str, Any]()
@@ -227,6 +228,7 @@ def load_hf(
             )  # fmt: skip
             hf, report = loaded
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    hf.config.activation_function = named  # what is saved says what was loaded
     for problem in ("missing_keys", "mismatched_keys"):
         if report.get(problem):
             names = ", ".join(str(key) for key in sorted(report[problem])[:4])

@@ -20,6 +20,9 @@ from helpers.mechanism.stream import stream
 from helpers.mechanism.vectors import Neuron
 from helpers.runtime import generator
 
+PIECE = 2**22
+"""How many numbers of a weight tensor are looked at at once."""
+
 CLOSES = 1e-4
 """How far, relative to what they add up to, parts may stand from it: float32 passes round."""
 
@@ -65,9 +68,14 @@ def weights_of(model: LanguageModel) -> dict[str, Tensor]:
 
 
 def _change(name: str, before: Tensor, after: Tensor) -> TensorChange:
-    one, other = before.double().flatten(), after.double().flatten()
-    length, norm = float((other - one).norm()), float(one.norm())
-    cosine = float(one @ other / (norm * other.norm())) if norm else float("nan")
+    sums = torch.zeros(4, dtype=torch.float64)
+    # In pieces, so that no float64 copy of a whole embedding is held.
+    for was, now in zip(before.flatten().split(PIECE), after.flatten().split(PIECE), strict=True):
+        was, now = was.double(), now.double()
+        step = now - was
+        sums += torch.stack([was @ was, now @ now, step @ step, was @ now]).cpu()
+    norm, norm_after, length = sums[:3].sqrt().tolist()
+    cosine = float(sums[3] / (norm * norm_after)) if norm else float("nan")
     relative = length / norm if norm else float("inf") if length else 0.0
     return TensorChange(name, cosine, length, relative)
 

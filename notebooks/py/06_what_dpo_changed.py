@@ -708,14 +708,14 @@ for name in everyone:
         {
             "model": name,
             "length": mean_offset.norm().item(),
-            "of a stream's": (mean_offset.norm() / lengths[where].mean()).item(),
+            "of a stream's": (mean_offset.norm() / lengths[where[:16]].mean()).item(),
             "texts' cosine to the mean": f"{to_mean.median():.3f} "
             f"(lowest {to_mean.min():.3f})",
             "cosine to −W": -(mean_offset.to(direction) @ direction / mean_offset.norm()).item(),
         }
     )
 lab.show.table(rows, caption=f"Before the last MLP, {len(some)} of base's texts ({base.name})")
-by_place = (streams[1] - streams[0])[where]
+by_place = (streams[1] - streams[0])[where[:16]]
 together = (by_place.mean(dim=0).norm() / by_place.norm(dim=-1).mean()).item()
 print(f"matched, place by place: the mean offset is {together:.2f} as long as the offsets are")
 

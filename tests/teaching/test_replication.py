@@ -82,8 +82,10 @@ def test_the_table_says_what_survives_who_is_absent_and_who_failed(found):
     head, _, state, own, shared, seeds = found.table().splitlines()
     assert head.split(" | ")[2:-1] == [column.model for column in found.columns]
     assert state.split(" | ")[2:8] == [
-        "7.2 minutes", "7.0 minutes", "absent: no weights: `make pocket SEED=2`", "3.0 minutes",
-        "1.0 minutes", "0.1 minutes; failed: 06: broke",
+        "7.2 minutes in all notebooks", "7.0 minutes in all notebooks",
+        "absent: no weights: `make pocket SEED=2`",
+        "3.0 minutes in all notebooks",
+        "1.0 minutes in all notebooks", "0.1 minutes in all notebooks; failed: 06: broke",
     ]  # fmt: skip
     assert own.split(" | ")[2:] == [
         "0.900 [0.890, 0.910] ✓ agrees", "0.700 [0.690, 0.710] ◐ direction only", "absent",
