@@ -1,4 +1,4 @@
-"""What notebooks 01 to 06 do, at GPT2-medium's true widths with random weights: 8 prompts, every step once.
+"""What notebooks 01 to 06 and 09 do, at GPT2-medium's true widths with random weights, every step once.
 
 Two layers of the 24, and 256 positions of the 1,024: training holds five copies of the weights, eleven GB at
 full depth, and a window of 1,024 costs half a GB more. The full depth is loaded, read and measured in
@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from helpers.alignment.pplm import trace
+from helpers.alignment.unalign import scaled_keys, without_span
 from helpers.lab import Lab
 from helpers.language.evaluation import compare
 from helpers.language.generation import continue_prompts
@@ -19,7 +20,7 @@ from helpers.language.models import boot
 from helpers.language.texts import Pair
 from helpers.mechanism import changes
 from helpers.mechanism.activations import mean_activations
-from helpers.mechanism.interventions import subtract_direction
+from helpers.mechanism.interventions import scale_keys, subtract_direction
 from helpers.mechanism.readout import next_token_by_depth
 from helpers.mechanism.statistics import measure_statistics, predicting_positions
 from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
@@ -142,3 +143,18 @@ def test_notebook_06_takes_a_change_apart(lab):
     assert sum(parts.values()) == pytest.approx(1, abs=1e-3)
     points, seen = next_token_by_depth(base, [[5, 6, 7]] * 2, [11, 50256])
     assert len(points) == 2 * LAYERS + 1 and seen.shape == (2 * LAYERS + 1, 2)
+
+
+def test_notebook_09_edits_under_hooks_and_in_copies(lab):
+    """Base stands for a policy: an attack is looked at, and is the same as an edit of the weights."""
+    base, tokens = lab.base, lab.base.tokenise(["You are such a"])
+    toxic = lab.unalign.toxic_neurons(base, 8)
+    found = lab.unalign.attempt(lab.unalign.keys(base, toxic[:4], 10.0))
+    assert len(found.texts) == 4 and math.isfinite(found.perplexity)
+    with scale_keys(base, toxic[:4], 10.0):
+        hooked = base.logits(tokens)
+    copied = boot(scaled_keys(lab.load_plain(), toxic[:4], 10.0), base.tokenizer, name="copy")
+    assert torch.allclose(copied.logits(tokens), hooked, atol=1e-3)
+    spans = svd_directions(vectors_of(base.value_vectors, toxic), lab.measures.fit_probe().direction, 2)
+    cleaned = boot(without_span(lab.load_plain(), spans), base.tokenizer, name="projected")
+    assert (cleaned.value_vectors @ spans.T).abs().max() < 1e-4
