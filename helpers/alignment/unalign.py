@@ -24,6 +24,7 @@ from helpers.language.metrics import Measure
 from helpers.language.models import HasPlace, LanguageModel
 from helpers.language.texts import Prompt
 from helpers.language.tokens import Tokens, pad
+from helpers.mechanism.changes import nudge
 from helpers.mechanism.stream import Mean, stream
 from helpers.mechanism.vectors import Neuron, top_neurons
 from helpers.runtime import ProgressFn, generator
@@ -125,10 +126,12 @@ def rounded(hf: GPT2LMHeadModel, bits: int) -> GPT2LMHeadModel:
 @torch.no_grad()
 def randomly_moved(hf: GPT2LMHeadModel, like: GPT2LMHeadModel, seed: int) -> GPT2LMHeadModel:
     """A copy moved as far as `like` lies from it, tensor by tensor, but each in a random direction."""
-    edited, noise = copy.deepcopy(hf), generator(seed, "random weight change")
-    for weight, other in zip(edited.parameters(), like.parameters(), strict=True):
-        step = torch.randn(weight.shape, generator=noise).to(weight)
-        weight.add_(step * ((other.to(weight) - weight).norm() / step.norm()))
+    edited, others = copy.deepcopy(hf), dict(like.named_parameters())
+    lengths = {
+        name.removeprefix("transformer."): float((others[name].to(weight) - weight).norm())
+        for name, weight in hf.named_parameters()
+    }
+    nudge(edited, lengths, seed=seed)
     return edited
 
 
@@ -255,6 +258,7 @@ class _Card:
     text: str
 
     def save_pretrained(self, folder: Path) -> None:
+        """As models and tokenizers are saved, so that one function writes all three."""
         Path(folder, "README.md").write_text(self.text, encoding="utf-8")
 
 

@@ -49,6 +49,7 @@ def read_request(env: Mapping[str, str]) -> Request:
 
     Raises:
         ProfileError: the profile, or a file it names, is not usable; nothing has been executed yet.
+        ValueError: JOBS is no number of notebooks.
     """
     caller = Path(env.get("LAB_FROM") or ".").resolve()
     name = env.get("PROFILE") or env.get("TOXICITY_LAB_PROFILE") or "pocket"
@@ -64,7 +65,7 @@ def read_request(env: Mapping[str, str]) -> Request:
     at_once = min(profile.side_by_side, cores())
     if jobs := env.get("JOBS"):
         if not jobs.isdecimal() or int(jobs) < 1:
-            raise ProfileError(f"JOBS={jobs}: say how many notebooks run at once, 1 or more.")
+            raise ValueError(f"JOBS={jobs}: say how many notebooks run at once, 1 or more.")
         at_once = int(jobs)
     return Request(profile, build, kernel, env.get("ONLY", ""), at_once)
 

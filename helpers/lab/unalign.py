@@ -439,7 +439,7 @@ class Unalign:
         for hostile, calm in zip(self.openings(toxic=True), self.openings(toxic=False), strict=False):
             one, other = (
                 Attack(
-                    "hostile opening", f"“{text}”", partial(self._as_it_is, model),
+                    "hostile opening", f"“{text}”", lambda: contextlib.nullcontext(model),
                     needs="the prompt", examples=1, opening=text,
                 )
                 for text in (hostile, calm)
@@ -501,11 +501,6 @@ class Unalign:
     def _at_most(self, k: int) -> int:
         """k, or a quarter of the neurons: a control of as many others must be found in the same layers."""
         return max(1, min(k, self.at.base.n_layers * self.at.base.d_mlp // 4))
-
-    @contextlib.contextmanager
-    def _as_it_is(self, model: LanguageModel) -> Iterator[LanguageModel]:
-        """The model without an edit, for attacks that change what it reads."""
-        yield model
 
     @contextlib.contextmanager
     def _running(self, make: Callable[[], GPT2LMHeadModel]) -> Iterator[LanguageModel]:

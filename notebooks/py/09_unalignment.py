@@ -468,6 +468,11 @@ for name, at in chosen.items():
         "random keys": [ways_back.recovered(one, **gap) for one in drawn],
         "the same edit on base": ways_back.recovered(on_base, **gap, beyond=fresh_base),
     }
+    print(
+        f"base under {name}'s edit: toxicity {on_base.toxicity.value:.2f}, perplexity × "
+        f"{on_base.perplexity / fresh_base.perplexity:.2f}, fluency × "
+        f"{on_base.fluency / fresh_base.fluency:.2f} of its own"
+    )
 
 # %%
 def band(intervals):
@@ -537,8 +542,8 @@ if bars:
 # Read the third bar twice. Where it is as high as the first, or higher, the edit need not know of
 # tuning at all: toxic neurons are a volume knob, and it works on any model that has them. But do
 # not read anything off the *difference* of the two. Base starts higher and toxicity ends at 1, so
-# the third bar has a ceiling; it rests on fewer prompts than the first; and whether base's text
-# stays whole under the edit was not measured. **What this does not show:** that tuning and the edit
+# the third bar has a ceiling, and it rests on fewer prompts than the first. Where base's fluency
+# under the edit (printed above) is out of bounds, part of that bar is broken text. **What this does not show:** that tuning and the edit
 # act at the same place. They move the same output.
 
 # %%

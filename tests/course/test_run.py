@@ -249,7 +249,7 @@ def test_how_many_run_at_once_is_the_profiles_the_machines_or_the_readers(monkey
     assert read_request({}).at_once == POCKET.side_by_side == 2
     assert read_request({"JOBS": "3"}).at_once == 3
     for wrong in ("0", "two", "-1"):
-        with pytest.raises(ProfileError, match=f"JOBS={wrong}: say how many"):
+        with pytest.raises(ValueError, match=f"JOBS={wrong}: say how many"):
             read_request({"JOBS": wrong})
 
 
