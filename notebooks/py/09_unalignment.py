@@ -539,12 +539,13 @@ if bars:
     )
 
 # %% [markdown]
-# Read the third bar twice. Where it is as high as the first, or higher, the edit need not know of
-# tuning at all: toxic neurons are a volume knob, and it works on any model that has them. But do
-# not read anything off the *difference* of the two. Base starts higher and toxicity ends at 1, so
-# the third bar has a ceiling, and it rests on fewer prompts than the first. Where base's fluency
-# under the edit (printed above) is out of bounds, part of that bar is broken text. **What this does not show:** that tuning and the edit
-# act at the same place. They move the same output.
+# Read the third bar twice. Where it is as high as the first, and base's text is still whole under
+# the edit (printed above), the edit need not know of tuning at all: toxic neurons are a volume
+# knob, and it works on any model that has them. Where base's fluency is out of bounds, the bar
+# counts broken text as well, and cannot carry that conclusion: base's neurons are loud already, and
+# the same edit overdrives them. Nor is the *difference* of the two bars to be read: base starts
+# higher and toxicity ends at 1, so the third has a ceiling, and it rests on fewer prompts. **What
+# this does not show:** that tuning and the edit act at the same place. They move the same output.
 
 # %%
 from helpers.teaching.claims import Measurement
@@ -605,8 +606,8 @@ ranking = sorted(
 
 # %% [markdown]
 # The ranking is now fixed, on development prompts. What follows is measured on evaluation prompts:
-# each way at its setting, its control, and for the first five the same setting against the policies
-# of two other training seeds.
+# each way at its setting, its control, and the same setting against the policies of other training
+# seeds.
 
 # %%
 fresh_gap = {"base": fresh_base, "aligned": fresh_aligned["matched"]}
@@ -639,7 +640,7 @@ for other in other_seeds:
             ),
             **seed_gap,
         )
-        for way in ranking[:5]
+        for way in ranking
     }
 
 # %%
@@ -661,12 +662,11 @@ lab.show.table(
             "perplexity / aligned": one["trial"].perplexity / fresh_aligned["matched"].perplexity,
             "fluency / base": one["trial"].fluency / fresh_base.fluency,
         }
-        | {f"seed {other}": str(parts.get(way, "")) for other, parts in by_seed.items()}
+        | {f"seed {other}": str(parts[way]) for other, parts in by_seed.items()}
         for way, one in priced.items()
     ],
-    caption=f"The price list: {len(fresh_base.prompts)} evaluation prompts, other seeds "
-    f"{fewer}, for the first of the list ({model.name}, matched policy; ordered by development "
-    "prompts)",
+    caption=f"The price list: {len(fresh_base.prompts)} evaluation prompts, other seeds {fewer} "
+    f"({model.name}, matched policy; ordered by development prompts)",
 )
 
 # %%
@@ -715,9 +715,9 @@ else:
 # one vector of numbers may do as much as one that edits all. *By the second scorer*: a way that
 # only brings back the *words* convinces the first scorer alone. *Fluency* on fresh prompts: a
 # setting chosen within the bound can lie beyond it here. And *at random*: a random step in all
-# weights changes no text (notebook 06), so such a control cannot fail; for training on toxic texts
-# the telling control is the same training on harmless ones. Where the order of the rows is not that
-# of the shares, choosing the best of many settings has flattered some.
+# weights changes hardly any text (notebook 06), so such a control says little; for training on
+# toxic texts the telling control is the same training on harmless ones. Where the order of the rows
+# is not that of the shares, choosing the best of many settings has flattered some.
 #
 # ### How many examples?
 #
