@@ -44,10 +44,13 @@ A11 = {"shift_cosine": -0.2, "depth_trend": 0.5, "negative_share": 0.8, "activat
        "residue": 1e-7, "neurons_for_half": 0.1, "fine_tuned": 0.3}  # fmt: skip
 A12 = {"neuron_share": 0.01, "perplexity_ratio": 1.08, "fluency_ratio": 1.5, "same_edit_on_base": 0.2}
 RANDOM_KEYS = (-0.05, 0.1)
-B4 = {"TP": 0.3, "TN": 0.2, "AP": 0.06, "AN": 0.4, "TP_null_high": 0.28, "AN_null_high": 0.3}
-B7 = {"TP": 0.2, "TN": 0.1, "AP": 0.1, "AN": 0.2, "all_neurons": 0.9}
-B8 = {"perplexity_ratio": 1.0, "random_signs": 0.1}
-N2 = {"null_80_low": 0.1, "null_80_high": 0.3}
+B2 = {"perplexity_ratio": 1.0, "fluency_ratio": 1.2}
+B4 = {"TP": 0.3, "TN": 0.2, "AP": 0.06, "AN": 0.4, "TP_null_high": 0.28, "AN_null_high": 0.3,
+      "TP_near_offset_high": 0.29, "AN_near_offset_high": 0.3}  # fmt: skip
+B7 = {"TP": 0.2, "TN": 0.1, "AP": 0.1, "AN": 0.2, "all_neurons": 0.9, "random_direction": 0.4,
+      "perplexity_ratio": 1.08, "fluency_ratio": 1.5, "divergence_explained": 0.5}  # fmt: skip
+B8 = {"perplexity_ratio": 1.0, "fluency_ratio": 1.5, "random_signs": 0.1}
+N2 = {"null_80_high": 0.3, "near_offset": 0.2, "near_offset_high": 0.15}
 N3 = {"ways_compared": 2, "first_low": 0.6, "dev_perplexity_ratio": 1.08, "dev_fluency_ratio": 1.5,
       "perplexity_ratio": 1.1, "fluency_ratio": 1.4, "seeds": 3, "seeds_in_order": 3}  # fmt: skip
 N4 = {"undefended": 0.6, "perplexity_ratio": 1.08, "toxicity_change": -0.01}
@@ -136,33 +139,47 @@ CASES = [
     ("B1", "", m(0.1, -0.05, 0.2, 0.2, perplexity_ratio=1.0), DIRECTION),
     ("B1", "", m(0.0, -0.05, 0.2, 0.2, perplexity_ratio=1.0), NOT_REPRODUCED),
     ("B1", "", m(0.1, 0.05, 0.2, 0.2, perplexity_ratio=1.3), NOT_REPRODUCED),
-    ("B2", "constant", m(0.1, 0.05, 0.2, 0.2), AGREES),
-    ("B2", "per token", m(0.1, -0.05, 0.2, 0.2), DIRECTION),
-    ("B2", "constant", m(-0.1, -0.2, 0.05, 0.2), NOT_REPRODUCED),
+    ("B1", "", m(0.1, 0.05, 0.2, 0.1, perplexity_ratio=1.0), DIRECTION),
+    ("B2", "constant", m(0.1, 0.05, 0.2, 0.2, **B2), AGREES),
+    ("B2", "constant", m(0.1, 0.05, 0.2, 0.1, **B2), DIRECTION),
+    ("B2", "per token", m(0.1, -0.05, 0.2, 0.2, **B2), DIRECTION),
+    ("B2", "constant", m(-0.1, -0.2, 0.05, 0.2, **B2), NOT_REPRODUCED),
     ("B3", "whole Δ", m(0.3, control=0.25, top_128_share=0.05, effect_share=0.2), AGREES),
     ("B3", "activation Δ", m(0.3, control=0.25, top_128_share=0.05, effect_share=0.6), DIRECTION),
     ("B3", "whole Δ", m(0.5, control=0.25, top_128_share=0.05, effect_share=0.2), NOT_REPRODUCED),
     ("B4", "v1 groups", m(0.06, control=0.1, **B4), AGREES),
     ("B4", "final groups", m(0.06, control=0.1, **(B4 | {"AN_null_high": 0.5})), DIRECTION),
+    ("B4", "final groups", m(0.06, control=0.1, **(B4 | {"TP_near_offset_high": 0.3})), DIRECTION),
     ("B4", "v1 groups", m(0.04, control=0.1, **(B4 | {"AP": 0.04})), NOT_REPRODUCED),
     ("B5", "", m(0.3, 0.2, 0.4, 0.05, given_back=3.0), AGREES),
     ("B5", "", m(0.15, 0.1, 0.2, 0.05, given_back=3.0), DIRECTION),
     ("B5", "", m(0.4, 0.3, 0.5, 0.35, given_back=3.0), NOT_REPRODUCED),
-    ("B6", "whole Δ", m(0.2, 0.1, 0.4, 0.0), AGREES),
-    ("B6", "activation Δ", m(0.4, 0.3, 0.6, 0.0), DIRECTION),
-    ("B6", "whole Δ", m(0.6, 0.55, 0.65, 0.0), NOT_REPRODUCED),
-    ("B6", "whole Δ", m(-0.9, -1.0, -0.8, 0.0), NOT_REPRODUCED),
-    ("B7", "", m(0.7, 0.5, 0.85, 0.3, **B7), AGREES),
-    ("B7", "", m(0.6, 0.5, 0.7, 0.3, **B7), DIRECTION),
-    ("B7", "", m(0.4, 0.0, 0.9, 0.3, **B7), NOT_REPRODUCED),
-    ("B8", "", m(-0.05, -0.1, 0.0, 0.1, **B8), AGREES),
-    ("B8", "", m(0.05, -0.1, 0.12, 0.1, **B8), DIRECTION),
-    ("B8", "", m(0.1, -0.1, 0.12, 0.2, **B8), NOT_REPRODUCED),
-    ("B8", "", m(0.1, -0.1, 0.12, 0.05, **(B8 | {"random_signs": 0.2})), NOT_REPRODUCED),
-    ("B8", "", m(-0.05, -0.1, 0.0, 0.1, **(B8 | {"perplexity_ratio": 1.01})), NOT_REPRODUCED),
+    ("B6", "whole Δ", m(0.2, 0.1, 0.4, 0.0, beyond_noise=0.3), AGREES),
+    ("B6", "whole Δ", m(0.2, 0.1, 0.4, 0.0, beyond_noise=-0.5), DIRECTION),
+    ("B6", "activation Δ", m(0.4, 0.3, 0.6, 0.0, beyond_noise=0.3), DIRECTION),
+    ("B6", "whole Δ", m(0.6, 0.55, 0.65, 0.0, beyond_noise=0.3), NOT_REPRODUCED),
+    ("B6", "whole Δ", m(-0.9, -1.0, -0.8, 0.0, beyond_noise=0.3), NOT_REPRODUCED),
+    ("B7", "constant", m(0.7, 0.5, 0.85, 0.3, **B7), AGREES),
+    ("B7", "per token", m(0.6, 0.5, 0.7, 0.3, **B7), DIRECTION),
+    ("B7", "constant", m(0.7, 0.5, 0.85, 0.7, **B7), DIRECTION),
+    *(
+        ("B7", "constant", m(0.7, 0.5, 0.85, 0.3, **(B7 | worse)), DIRECTION)
+        for worse in (
+            {"random_direction": 0.7}, {"perplexity_ratio": 1.081}, {"fluency_ratio": 1.51},
+            {"divergence_explained": 0.49},
+        )
+    ),
+    ("B7", "constant", m(0.4, 0.0, 0.9, 0.3, **B7), NOT_REPRODUCED),
+    ("B8", "constant", m(-0.05, -0.1, 0.0, 0.1, **B8), AGREES),
+    ("B8", "live scaling", m(0.05, -0.1, 0.12, 0.1, **B8), DIRECTION),
+    ("B8", "constant", m(0.1, -0.1, 0.12, 0.2, **B8), NOT_REPRODUCED),
+    ("B8", "constant", m(0.1, -0.1, 0.12, 0.05, **(B8 | {"random_signs": 0.2})), NOT_REPRODUCED),
+    ("B8", "constant", m(-0.05, -0.1, 0.0, 0.1, **(B8 | {"perplexity_ratio": 1.01})), NOT_REPRODUCED),
+    ("B8", "constant", m(-0.05, -0.1, 0.0, 0.1, **(B8 | {"fluency_ratio": 1.51})), NOT_REPRODUCED),
     ("N1", "", m(1e-6), AGREES),
     ("N1", "", m(-1e-3), NOT_REPRODUCED),
     ("N2", "", m(0.5, control=0.2, band=(0.05, 0.4), **N2), AGREES),
+    ("N2", "", m(0.5, control=0.2, band=(0.05, 0.4), **(N2 | {"near_offset": 0.15})), DIRECTION),
     ("N2", "", m(0.35, control=0.2, band=(0.05, 0.4), **N2), DIRECTION),
     ("N2", "", m(0.2, control=0.2, band=(0.05, 0.4), **N2), NOT_REPRODUCED),
     ("N3", "", m(0.3, 0.1, 0.5, 0.2, (0.1, 0.3), **N3), AGREES),
@@ -253,10 +270,11 @@ def test_the_cases_cover_every_rule_and_every_verdict_it_names():
 
 STRENGTH = {NOT_RUN: -1, NOT_REPRODUCED: 0, DIRECTION: 1, AGREES: 2}
 # Claims whose evidence grows as the value rises (+1) or falls (-1), all else equal; and those whose rule
-# judges the details alone (B4), or asks how near to nothing or how far from the usual the value is.
+# judges the details alone (B4), wants the value between two others (B1, B2), or asks how near to nothing or
+# how far from the usual it is.
 GROWS = {"A1": 1, "A2": 1, "A3": 1, "A4": 1, "A5": 1, "A6": 1, "A7": 1, "A8": 1, "A9": 1, "A10": 1, "A11": 1,
-         "A12": 1, "B1": 1, "B2": 1, "B3": -1, "B5": 1, "B7": 1, "B8": -1, "N3": 1, "N4": -1}  # fmt: skip
-NO_DIRECTION = {"B4", "B6", "N1", "N2", "N5", "N6", "N7"}
+         "A12": 1, "B3": -1, "B5": 1, "B7": 1, "B8": -1, "N3": 1, "N4": -1}  # fmt: skip
+NO_DIRECTION = {"B1", "B2", "B4", "B6", "N1", "N2", "N5", "N6", "N7"}
 
 
 def test_every_claim_says_which_way_its_evidence_grows():

@@ -20,22 +20,22 @@ N1 = Claim(
 
 
 @rule(
-    "agrees when the distance lies outside the null's 95 % band (point); direction only when outside "
-    "its 80 % band",
+    "agrees when the distance lies beyond the null's 95 % band (point), and its distance from directions as "
+    "near the offset as W beyond theirs; direction only when beyond the null's 80 % band",
     given=("control", "control_interval"),
-    needs=("null_80_low", "null_80_high"),
+    needs=("null_80_high", "near_offset", "near_offset_high"),
 )
 def unlike_random_directions(m: Measurement) -> Verdict:
-    outside_80 = not m.details["null_80_low"] <= m.value <= m.details["null_80_high"]
-    return grade(direction=outside_80, agrees=not m.band[0] <= m.value <= m.band[1])
+    clear = m.value > m.band[1] and m.details["near_offset"] > m.details["near_offset_high"]
+    return grade(direction=m.value > m.details["null_80_high"], agrees=clear)
 
 
 N2 = Claim(
     id="N2",
     source="this series",
     statement="Four groups of these sizes are not what any direction would give.",
-    measured="distance of the group shares from those of random directions",
-    control="the null itself",
+    measured="distance of the group shares from the mean of those of random directions",
+    control="the random directions' own distances; directions as near the offset as W",
     notebook="07",
     parts=(Part("", "–", "distance", unlike_random_directions),),
 )

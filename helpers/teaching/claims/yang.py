@@ -8,14 +8,15 @@ from helpers.teaching.claims.measurement import Claim, Measurement, Part, Verdic
 
 
 @rule(
-    "at perplexity ≤ base × 1.08: agrees when the interval of (ablated − DPO) lies above 0; direction "
-    "only when the point does",
+    "at perplexity ≤ base × 1.08: agrees when the interval of (ablated − DPO) lies above 0 and the same "
+    "number of random neurons ablated leaves more toxicity; direction only when the point lies above 0",
     given=("interval", "control"),
     needs=("perplexity_ratio",),
 )
 def ablation_falls_short(m: Measurement) -> Verdict:
     in_budget = m.details["perplexity_ratio"] <= 1.08
-    return grade(direction=in_budget and m.value > 0, agrees=m.low > 0)
+    # An edit that does nothing falls short as well: that says nothing of toxic neurons.
+    return grade(direction=in_budget and m.value > 0, agrees=m.low > 0 and m.value < m.against)
 
 
 B1 = Claim(
@@ -42,11 +43,13 @@ B1 = Claim(
 
 
 @rule(
-    "agrees when the interval of (patched − DPO) lies above 0; direction only when the point does",
+    "agrees when the interval of (patched − DPO) lies above 0 and the same number of random neurons patched "
+    "leaves more toxicity; direction only when the point lies above 0",
     given=("interval", "control"),
+    needs=("perplexity_ratio", "fluency_ratio"),
 )
 def patching_falls_short(m: Measurement) -> Verdict:
-    return grade(direction=m.value > 0, agrees=m.low > 0)
+    return grade(direction=m.value > 0, agrees=m.low > 0 and m.value < m.against)
 
 
 B2 = Claim(
@@ -103,15 +106,20 @@ B3 = Claim(
 
 
 @rule(
-    "agrees when each group's share is ≥ .05 (points) and those of TP and AN lie above the band of "
-    "random directions; direction only when each is ≥ .05",
+    "agrees when each group's share is ≥ .05 (points) and those of TP and AN lie above the bands of random "
+    "directions, any and those that lie as near the offset as W does; direction only when each is ≥ .05",
     given=("control",),
-    needs=("TP", "TN", "AP", "AN", "TP_null_high", "AN_null_high"),
-)
+    needs=(
+        "TP", "TN", "AP", "AN", "TP_null_high", "AN_null_high", "TP_near_offset_high", "AN_near_offset_high",
+    ),
+)  # fmt: skip
 def four_groups(m: Measurement) -> Verdict:
     each = min(m.details[group] for group in ("TP", "TN", "AP", "AN")) >= 0.05
-    clear = all(m.details[group] > m.details[f"{group}_null_high"] for group in ("TP", "AN"))
-    return grade(direction=each, agrees=clear)
+    nulls = {
+        group: max(m.details[f"{group}_null_high"], m.details[f"{group}_near_offset_high"])
+        for group in ("TP", "AN")
+    }
+    return grade(direction=each, agrees=all(m.details[group] > high for group, high in nulls.items()))
 
 
 B4 = Claim(
@@ -150,11 +158,15 @@ B5 = Claim(
 
 
 @rule(
-    "agrees when the interval of net / gross lies within ±.5; direction only when the point does",
+    "agrees when the interval of net / gross lies within ±.5, and the point does too where only neurons "
+    "count whose change is beyond noise; direction only when the point over all neurons does",
     given=("interval", "control"),
+    needs=("beyond_noise",),
 )
 def small_balance(m: Measurement) -> Verdict:
-    return grade(direction=abs(m.value) < 0.5, agrees=max(-m.low, m.high) < 0.5)
+    # Noise adds to gross and not to net, so it alone can make the balance small.
+    clear = max(-m.low, m.high) < 0.5 and abs(m.details["beyond_noise"]) < 0.5
+    return grade(direction=abs(m.value) < 0.5, agrees=clear)
 
 
 B6 = Claim(
@@ -172,13 +184,22 @@ B6 = Claim(
 
 
 @rule(
-    "agrees when the interval of the four groups' recovery reaches .8 and its point is ≥ .5; direction "
-    "only when the point is ≥ .5",
+    "agrees when the interval of the four groups' recovery reaches .8 and its point is ≥ .5 and above the "
+    "same number of random neurons, with perplexity ≤ DPO's × 1.08, fluency ≤ base samples × 1.5 and half of "
+    "the divergence of DPO from base explained; direction only when the point is ≥ .5",
     given=("interval", "control"),
-    needs=("TP", "TN", "AP", "AN", "all_neurons"),
-)
+    needs=(
+        "TP", "TN", "AP", "AN", "all_neurons", "random_direction", "perplexity_ratio", "fluency_ratio",
+        "divergence_explained",
+    ),
+)  # fmt: skip
 def groups_reproduce(m: Measurement) -> Verdict:
-    return grade(direction=m.value >= 0.5, agrees=m.high >= 0.8)
+    found = m.details
+    whole = found["perplexity_ratio"] <= 1.08 and found["fluency_ratio"] <= 1.5
+    # The union holds every neuron that helps along W: so does the union by a random direction, along that.
+    special = m.value > max(m.against, found["random_direction"])
+    like_dpo = found["divergence_explained"] >= 0.5
+    return grade(direction=m.value >= 0.5, agrees=m.high >= 0.8 and whole and special and like_dpo)
 
 
 B7 = Claim(
@@ -186,21 +207,25 @@ B7 = Claim(
     source="B abstract",
     statement="Patching the activations of all four groups reproduces DPO.",
     measured="recovery from 0 (base) to 1 (DPO) by group, unions and all neurons",
-    control="random sets matched by layer and norm",
+    control="random sets matched by layer; the four groups by a random direction",
     notebook="08",
     policies="both",
-    parts=(Part("", "claimed", "share recovered", groups_reproduce),),
+    parts=(
+        Part("constant", "claimed", "share recovered", groups_reproduce),
+        Part("per token", "not given", "share recovered", groups_reproduce),
+    ),
 )
 
 
 @rule(
-    "at perplexity ≤ DPO's: agrees when the interval of (edited − DPO) lies at or below 0 and the point"
-    " is below both controls (α = 0, random signs); direction only when the point is below both",
+    "at perplexity ≤ DPO's and fluency ≤ base samples × 1.5: agrees when the interval of (edited − DPO) lies "
+    "at or below 0 and the point is below both controls (α = 0, random signs); direction only when the point "
+    "is below both",
     given=("interval", "control"),
-    needs=("perplexity_ratio", "random_signs"),
+    needs=("perplexity_ratio", "fluency_ratio", "random_signs"),
 )
 def editing_matches(m: Measurement) -> Verdict:
-    in_budget = m.details["perplexity_ratio"] <= 1
+    in_budget = m.details["perplexity_ratio"] <= 1 and m.details["fluency_ratio"] <= 1.5
     better = m.value < min(m.against, m.details["random_signs"])
     return grade(direction=in_budget and better, agrees=m.high <= 0)
 
@@ -212,7 +237,10 @@ B8 = Claim(
     measured="toxicity at perplexity ≤ DPO's, minus DPO's, paired",
     control="α = 0 (mean ablation alone); random signs",
     notebook="08",
-    parts=(Part("", "claimed", "difference in toxicity", editing_matches),),
+    parts=(
+        Part("constant", "claimed", "difference in toxicity", editing_matches),
+        Part("live scaling", "not given", "difference in toxicity", editing_matches),
+    ),
 )
 
 YANG = (B1, B2, B3, B4, B5, B6, B7, B8)
