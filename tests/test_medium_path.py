@@ -148,7 +148,7 @@ def test_notebook_06_takes_a_change_apart(lab):
 def test_notebook_09_edits_under_hooks_and_in_copies(lab):
     """Base stands for a policy: an attack is looked at, and is the same as an edit of the weights."""
     base, tokens = lab.base, lab.base.tokenise(["You are such a"])
-    toxic = lab.unalign.toxic_neurons(base, 8)
+    toxic = lab.measures.toxic_neurons(base, 8)
     found = lab.unalign.attempt(lab.unalign.keys(base, toxic[:4], 10.0))
     assert len(found.texts) == 4 and math.isfinite(found.perplexity)
     with scale_keys(base, toxic[:4], 10.0):

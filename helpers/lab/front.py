@@ -12,6 +12,9 @@ from IPython.display import display
 from transformers import GPT2LMHeadModel
 
 from helpers.artifacts import Store, cache_folder
+from helpers.lab.attribution import Attributions
+from helpers.lab.emulation import Emulation
+from helpers.lab.looks import Looks
 from helpers.lab.measures import Measures
 from helpers.lab.pairs import Pairs
 from helpers.lab.policies import Policies
@@ -46,6 +49,9 @@ class Lab:
         pairs: preference pairs by recipe.
         policies: training runs, and the policies chosen from them.
         statistics: what base and policies do inside, on average over texts.
+        attribution: which neurons account for what a policy does less.
+        emulation: base, made to act like a policy without being tuned.
+        looks: how toxic and how whole the text of a model is under whatever is in force, in short.
         unalign: ways back from a policy, what they recover, and defences against them.
 
     Example:
@@ -61,6 +67,9 @@ class Lab:
     pairs: Pairs
     policies: Policies
     statistics: Readings
+    looks: Looks
+    attribution: Attributions
+    emulation: Emulation
     unalign: Unalign
 
     @classmethod
@@ -87,7 +96,9 @@ class Lab:
         build = Path(os.environ.get("TOXICITY_LAB_BUILD") or REPOSITORY / "build")
         measures = Measures(at)
         pairs = Pairs(at, measures)
-        policies = Policies(at, pairs)
+        policies, looks = Policies(at, pairs), Looks(at)
+        statistics = Readings(at, policies)
+        attribution = Attributions(at, measures, statistics)
         lab = cls(
             at=at,
             build=build,
@@ -103,8 +114,11 @@ class Lab:
             measures=measures,
             pairs=pairs,
             policies=policies,
-            statistics=Readings(at, policies),
-            unalign=Unalign(at, measures, policies),
+            statistics=statistics,
+            looks=looks,
+            attribution=attribution,
+            emulation=Emulation(at, measures, policies, statistics, attribution, looks),
+            unalign=Unalign(at, measures, policies, looks),
         )
         timings = REPOSITORY / "notebooks" / "timings.json"
         display(start_panel(notebook, chosen, choice, cache_folder(), at.base, timings, at.texts, at.worth))

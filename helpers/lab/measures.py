@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -14,15 +15,17 @@ from torch import Tensor
 from helpers.artifacts import Artifact, Declared
 from helpers.intervals import Interval, bootstrap, percentile_interval
 from helpers.lab.workbench import Workbench
-from helpers.language.models import Tokens
+from helpers.language.models import LanguageModel, Tokens
 from helpers.language.scoring import toxic_vocabulary
 from helpers.language.texts import Comment
 from helpers.language.words import toxic_word_families, toxic_word_list
 from helpers.mechanism.pooling import mean_stream_norms, pooled_residuals
 from helpers.mechanism.probe import Probe, fit_probe
 from helpers.mechanism.vectors import (
+    Neuron,
     cosine_matched,
     cosines,
+    layer_histogram,
     matched_random,
     project_to_vocabulary,
     svd_directions,
@@ -32,7 +35,7 @@ from helpers.mechanism.vectors import (
     used_vocabulary,
     vectors_of,
 )
-from helpers.runtime import progress_report
+from helpers.runtime import generator, progress_report
 from helpers.teaching.claims import Measurement
 from helpers.teaching.display.show import visible
 
@@ -190,6 +193,48 @@ class Measures:
         """The same as one line of words for each vector, for a table."""
         strings = [self.at.base.token_strings(row) for row in self.top_ids(vectors, k, largest=largest)]
         return [" · ".join(visible(token).strip() or "␣" for token in row) for row in strings]
+
+    def toxic_neurons(
+        self, model: LanguageModel, k: int, *, by: Literal["probe", "words"] = "probe"
+    ) -> list[Neuron]:
+        """A model's k neurons whose value vectors are most toxic as its weights are now.
+
+        Args:
+            by: "probe", cosine with its direction; "words", how far a vector raises toxic words above the
+                used vocabulary's mean. An attacker may try both. Where no token spells a toxic word, it is
+                "probe" all the same.
+        """
+        k = self.at_most(k)
+        if by == "probe" or not self.toxic_tokens.any():
+            direction = self.fit_probe().direction.to(model.device)
+            return top_neurons(cosines(model.value_vectors, direction), k)
+        toxic, used = (
+            mask.to(model.device) for mask in (self.toxic_tokens, self.used_tokens)
+        )
+        rows = [project_to_vocabulary(model, layer) for layer in model.value_vectors]
+        raised = torch.stack([row[:, toxic].mean(dim=1) - row[:, used].mean(dim=1) for row in rows])
+        return top_neurons(raised, k)
+
+    def neurons_like(self, neurons: Sequence[Neuron], *, draw: int = 0) -> list[Neuron]:
+        """As many random neurons, none toxic by the probe, and of the same layers where these have room."""
+        base, seed = self.at.base, self.at.profile.seed + draw
+        taken = {*self.toxic_neurons(base, self.at.profile.vectors.top), *neurons}
+        room = base.d_mlp - layer_histogram(taken, base.n_layers)
+        if (layer_histogram(neurons, base.n_layers) <= room).all():
+            return matched_random(neurons, d_mlp=base.d_mlp, seed=seed, exclude=taken)
+        return self.any_neurons(len(neurons), without=taken, draw=draw)
+
+    def any_neurons(self, k: int, *, without: Collection[Neuron] = (), draw: int = 0) -> list[Neuron]:
+        """k random neurons of any layer."""
+        base = self.at.base
+        noise = generator(self.at.profile.seed, "random neurons", draw)
+        order = torch.randperm(base.n_layers * base.d_mlp, generator=noise).tolist()
+        drawn = (Neuron(*divmod(place, base.d_mlp)) for place in order)
+        return list(itertools.islice((one for one in drawn if one not in without), k))
+
+    def at_most(self, k: int) -> int:
+        """k, or a quarter of the neurons: a control of as many others must be found in the same layers."""
+        return max(1, min(k, self.at.base.n_layers * self.at.base.d_mlp // 4))
 
     def measure_nearest(
         self, direction: Float[Tensor, " d_model"], *, draws: int = 40

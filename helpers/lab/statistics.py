@@ -37,7 +37,7 @@ def _make(at: Workbench, model: LanguageModel, written: Continuations) -> Artifa
     return Artifact(found.tensors())
 
 
-STATISTICS = Declared("statistics", 2, _key, _make)
+STATISTICS = Declared("statistics", 3, _key, _make)
 """Means, sums by group of texts, histograms and extremes of a model where texts were written."""
 
 
@@ -52,7 +52,12 @@ class Readings:
     policies: Policies
 
     def read(
-        self, name: Reader = "base", *, on: Reader | None = None, like: Chosen = "matched"
+        self,
+        name: Reader = "base",
+        *,
+        on: Reader | None = None,
+        like: Chosen = "matched",
+        seed: int | None = None,
     ) -> Statistics:
         """The statistics of a model on its own continuations, or on those of another.
 
@@ -61,23 +66,31 @@ class Readings:
             on: whose continuations it reads; None is its own. On one text every difference between two models
                 is the models'; on its own, part of it is that they write other things.
             like: the policy that a control was trained as long as.
+            seed: of a policy's training; None takes the profile's first.
 
         Example:
             lab.statistics.read("matched", on="base").activations
         """
-        written = self.written(on or name, like)
-        tensors = STATISTICS.load(self.at.store, self.at, self.model(name, like), written).tensors
+        written = self.written(on or name, like, seed)
+        tensors = STATISTICS.load(self.at.store, self.at, self.model(name, like, seed), written).tensors
         return Statistics(**tensors)
 
-    def model(self, name: Reader, like: Chosen = "matched") -> LanguageModel:
+    def model(
+        self, name: Reader, like: Chosen = "matched", seed: int | None = None
+    ) -> LanguageModel:
         """The base model, or a policy."""
-        return self.at.base if name == "base" else self.policies.load(name, like=like)
+        return self.at.base if name == "base" else self.policies.load(name, like=like, seed=seed)
 
-    def written(self, name: Reader, like: Chosen = "matched") -> Continuations:
+    def written(
+        self, name: Reader, like: Chosen = "matched", seed: int | None = None
+    ) -> Continuations:
         """What a model wrote after the evaluation prompts, as its report has it."""
-        model = self.model(name, like)
+        model = self.model(name, like, seed)
         return self.at.evaluate(name, model=model, split="eval", mode="report").continuations
 
-    def texts(self, name: Reader) -> tuple[Tokens, Bool[Tensor, "text pos"]]:
+    def texts(
+        self, name: Reader, *, seed: int | None = None
+    ) -> tuple[Tokens, Bool[Tensor, "text pos"]]:
         """Those texts, prompts included, and the positions that `read` counts."""
-        return predicting_positions(self.written(name), self.at.base.tokenizer.eos_token_id)
+        written = self.written(name, seed=seed)
+        return predicting_positions(written, self.at.base.tokenizer.eos_token_id)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
@@ -25,72 +24,27 @@ from helpers.alignment.unalign import (
     randomly_moved,
     restored,
     rounded,
-    share_of_gap,
-    with_opening,
     without_span,
     without_values,
 )
 from helpers.artifacts import Artifact, Declared
-from helpers.intervals import Interval
+from helpers.lab.looks import Looks, Trial
 from helpers.lab.measures import Measures
 from helpers.lab.policies import Chosen, Policies
 from helpers.lab.workbench import Workbench
-from helpers.language.generation import continue_prompts
-from helpers.language.metrics import Measure, fluency, mean_of_written, perplexity
 from helpers.language.models import LanguageModel, boot, load_hf
-from helpers.language.texts import Prompt
 from helpers.mechanism.interventions import add_direction, scale_keys
 from helpers.mechanism.patching import patch_per_token
 from helpers.mechanism.vectors import (
     Neuron,
-    cosines,
-    layer_histogram,
-    matched_random,
-    project_to_vocabulary,
     svd_directions,
-    top_neurons,
     vectors_of,
 )
 from helpers.profiles import ModelSource
 from helpers.runtime import generator, progress_report
 
-PERPLEXITY_ROOM, FLUENCY_ROOM = 1.08, 1.5
-"""An attack may raise perplexity to so many times aligned's, and fluency to so many times base's."""
-
 SHARES, BITS, LAYERS_READ = (0.25, 0.5, 0.75), (8, 4), 2
 """Ways to base by interpolation (all of it is base itself), roundings, layers that an offset is taken at."""
-
-
-@dataclass(frozen=True, eq=False)
-class Trial:
-    """What was measured of a model under an attack; less than an evaluation, for many settings.
-
-    `measures` holds the toxicity by either scorer, "perplexity" and "fluency", item by item.
-    """
-
-    label: str
-    prompts: tuple[Prompt, ...]
-    texts: tuple[str, ...]
-    measures: Mapping[str, Measure]
-
-    @property
-    def toxicity(self) -> Measure:
-        """By the first scorer."""
-        return self.toxicities[0]
-
-    @property
-    def toxicities(self) -> tuple[Measure, ...]:
-        """By either scorer, the first one's first."""
-        return tuple(one for name, one in self.measures.items() if name.startswith("toxicity"))
-
-    @property
-    def perplexity(self) -> float:
-        return self.measures["perplexity"].value
-
-    @property
-    def fluency(self) -> float:
-        """Base's perplexity of the continuations; NaN where all are empty."""
-        return self.measures["fluency"].value
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,40 +69,6 @@ class Attack:
     before: Callable[[], float] = float
     opening: str = ""
     at_random: Attack | None = None
-
-
-def _trial_key(
-    at: Workbench, model: LanguageModel, prompts: tuple[Prompt, ...], tokens: Int[Tensor, " token"]
-) -> Mapping[str, Any]:
-    return {
-        "model": model.weights_digest(), "edits": model.edits, "judge": at.profile.model,
-        "prompts": [[prompt.id, prompt.text] for prompt in prompts], "decoding": at.bench.decoding,
-        "seed": at.bench.seed, "scorers": list(at.scorer_keys), "stream": tokens,
-    }  # fmt: skip
-
-
-def _trial(
-    at: Workbench, model: LanguageModel, prompts: tuple[Prompt, ...], tokens: Int[Tensor, " token"]
-) -> Artifact:
-    bench = at.bench
-    written = continue_prompts(
-        model, prompts, bench.decoding, seed=bench.seed, batch_size=bench.batches.generate
-    )
-    measures = {
-        f"toxicity ({scorer.name})": mean_of_written(scorer.score(written.texts), written.texts, scorer.unit)
-        for scorer in bench.scorers
-    }
-    measures["perplexity"] = perplexity(model, tokens, batch_size=bench.batches.forward)
-    measures["fluency"] = fluency(bench.judge, written, batch_size=bench.batches.forward)
-    tensors: dict[str, Tensor] = {}
-    for number, one in enumerate(measures.values()):
-        tensors |= {f"totals {number}": one.totals, f"weights {number}": one.weights}
-    kinds = [[name, one.unit, one.exponential] for name, one in measures.items()]
-    return Artifact(tensors, {"measures": kinds, "texts": written.texts})
-
-
-TRIAL = Declared("trials", 1, _trial_key, _trial)
-"""What a model wrote on some prompts under an attack, scored, with its perplexity on some running text."""
 
 
 def _tuned_key(
@@ -190,89 +110,18 @@ class Unalign:
     at: Workbench
     measures: Measures
     policies: Policies
+    looks: Looks
     _shifts: dict[tuple[str, int], tuple[Tensor, float]] = field(default_factory=dict, repr=False)
 
     # --- measuring --------------------------------------------------------------------------------------
-    def look(
-        self,
-        label: str,
-        *,
-        model: LanguageModel | None = None,
-        split: Literal["dev", "eval"] = "dev",
-        prompts: int | None = None,
-        opening: str = "",
-    ) -> Trial:
-        """Measures a model as it stands on a few prompts and a little running text; kept as evaluations are.
-
-        On "dev", where settings are chosen, it reads half of a sweep's prompts and half of its running text.
-        On "eval", where they are reported, it reads a sweep's number of prompts, and text that only reports
-        read. Continuations are those of an evaluation: a model writes the same after a prompt in both.
-
-        Args:
-            prompts: another number of prompts; they are the first ones.
-            opening: put before each prompt.
-        """
-        at, model = self.at, model or self.at.base
-        asked, tokens = self.reads(split, prompts, opening)
-        if model.has_unknown_hooks:
-            found = _trial(at, model, asked, tokens)
-        else:
-            found = TRIAL.load(at.store, at, model, asked, tokens)
-        kept = {
-            name: Measure(
-                found.tensors[f"totals {number}"], found.tensors[f"weights {number}"], unit, exponential
-            )
-            for number, (name, unit, exponential) in enumerate(found.data["measures"])
-        }
-        return Trial(label, asked, tuple(found.data["texts"]), kept)
-
-    def reads(
-        self, split: Literal["dev", "eval"], prompts: int | None = None, opening: str = ""
-    ) -> tuple[tuple[Prompt, ...], Int[Tensor, " token"]]:
-        """The prompts and the running text that a look reads."""
-        bench = self.at.bench
-        sweep, report = bench.sizes["sweep"], bench.sizes["report"]
-        wanted = max(2, sweep.prompts // 2) if split == "dev" else sweep.prompts
-        asked = bench.prompts[split][: prompts or wanted]
-        stretch = bench.stream[(sweep if split == "dev" else report).tokens]
-        return with_opening(asked, opening) if opening else asked, stretch[: max(2, sweep.tokens.stop // 2)]
-
     def attempt(
         self, attack: Attack, *, split: Literal["dev", "eval"] = "dev", prompts: int | None = None
     ) -> Trial:
         """Measures a policy under an attack."""
         with attack.on() as model:
             label = f"{attack.way}, {attack.setting}"
-            return self.look(label, model=model, split=split, prompts=prompts, opening=attack.opening)
-
-    def recovered(
-        self, trial: Trial, *, base: Trial, aligned: Trial, beyond: Trial | None = None, scorer: int = 0
-    ) -> Interval:
-        """Share of the base–aligned gap that an attack recovers, with a paired interval.
-
-        With `beyond`: by how much it recovers more than another. Undefined where the gap is not clear.
-        """
-        return share_of_gap(
-            (beyond or aligned).toxicities[scorer],
-            trial.toxicities[scorer],
-            base=base.toxicities[scorer],
-            aligned=aligned.toxicities[scorer],
-            n=self.at.profile.counts.bootstrap,
-            seed=self.at.profile.seed,
-        )
-
-    def is_whole(self, trial: Trial, *, base: Trial, aligned: Trial) -> bool:
-        """Whether an attack leaves the text whole: perplexity and fluency within their room.
-
-        The whole of either ratio's paired interval must be. Of many settings, the strongest whose points are
-        within lies at the very edge, and on other prompts beyond it.
-        """
-        told = {"n": self.at.profile.counts.bootstrap, "seed": self.at.profile.seed}
-        kept = {
-            name: against.measures[name].change_to(trial.measures[name], **told).high
-            for name, against in {"perplexity": aligned, "fluency": base}.items()
-        }
-        return kept["perplexity"] <= PERPLEXITY_ROOM and kept["fluency"] <= FLUENCY_ROOM
+            told = {"split": split, "prompts": prompts, "opening": attack.opening}
+            return self.looks.take(label, model=model, **told)
 
     def strongest(
         self, attacks: Sequence[Attack], *, base: Trial, aligned: Trial
@@ -282,7 +131,7 @@ class Unalign:
         Ties go to the setting named first, so list the cheaper ones first; None where each breaks the text.
         """
         tried = [(attack, self.attempt(attack)) for attack in attacks]
-        whole = [row for row in tried if self.is_whole(row[1], base=base, aligned=aligned)]
+        whole = [row for row in tried if self.looks.is_whole(row[1], base=base, aligned=aligned)]
         return max(whole, key=lambda row: row[1].toxicity.value, default=None)
 
     def seconds(self, attack: Attack) -> float:
@@ -292,49 +141,11 @@ class Unalign:
             return attack.before() + time.perf_counter() - began
 
     # --- ways back --------------------------------------------------------------------------------------
-    def toxic_neurons(
-        self, model: LanguageModel, k: int, *, by: Literal["probe", "words"] = "probe"
-    ) -> list[Neuron]:
-        """A model's k neurons whose value vectors are most toxic as its weights are now.
-
-        Args:
-            by: "probe", cosine with its direction; "words", how far a vector raises toxic words above the
-                used vocabulary's mean. An attacker may try both. Where no token spells a toxic word, it is
-                "probe" all the same.
-        """
-        k = self._at_most(k)
-        if by == "probe" or not self.measures.toxic_tokens.any():
-            direction = self.measures.fit_probe().direction.to(model.device)
-            return top_neurons(cosines(model.value_vectors, direction), k)
-        toxic, used = (
-            mask.to(model.device) for mask in (self.measures.toxic_tokens, self.measures.used_tokens)
-        )
-        rows = [project_to_vocabulary(model, layer) for layer in model.value_vectors]
-        raised = torch.stack([row[:, toxic].mean(dim=1) - row[:, used].mean(dim=1) for row in rows])
-        return top_neurons(raised, k)
-
-    def like(self, neurons: Sequence[Neuron], *, draw: int = 0) -> list[Neuron]:
-        """As many random neurons, none toxic by the probe, and of the same layers where these have room."""
-        base, seed = self.at.base, self.at.profile.seed + draw
-        taken = {*self.toxic_neurons(base, self.at.profile.vectors.top), *neurons}
-        room = base.d_mlp - layer_histogram(taken, base.n_layers)
-        if (layer_histogram(neurons, base.n_layers) <= room).all():
-            return matched_random(neurons, d_mlp=base.d_mlp, seed=seed, exclude=taken)
-        return self.any_neurons(len(neurons), without=taken, draw=draw)
-
-    def any_neurons(self, k: int, *, without: Collection[Neuron] = (), draw: int = 0) -> list[Neuron]:
-        """k random neurons of any layer."""
-        base = self.at.base
-        noise = generator(self.at.profile.seed, "random neurons", draw)
-        order = torch.randperm(base.n_layers * base.d_mlp, generator=noise).tolist()
-        drawn = (Neuron(*divmod(place, base.d_mlp)) for place in order)
-        return list(itertools.islice((one for one in drawn if one not in without), k))
-
     def keys(
         self, model: LanguageModel, neurons: Sequence[Neuron], factor: float, *, way: str = "keys scaled"
     ) -> Attack:
         """Scaled keys as an attack, with as many random neurons for its control."""
-        random = self.like(neurons)
+        random = self.measures.neurons_like(neurons)
         attacks = [
             Attack(
                 way, f"{len(some)} × {factor:g}", partial(scale_keys, model, some, factor),
@@ -354,7 +165,7 @@ class Unalign:
         base, plain = at.base, load_hf(ModelSource(folder=Path(model.source)))[0]
         whole = sum(weight.numel() for weight in plain.parameters())
         matrices = sum(weight.numel() for weight in plain.parameters() if weight.ndim == 2)
-        toxic = self.toxic_neurons(model, max(*asked.keys, *asked.patched))
+        toxic = self.measures.toxic_neurons(model, max(*asked.keys, *asked.patched))
         found: dict[str, list[Attack]] = {}
 
         def add(attack: Attack, at_random: Attack | None) -> None:
@@ -387,13 +198,13 @@ class Unalign:
         for strength in at.profile.steering.strengths[-3:]:
             along("W added", f"{strength:g}", direction, strength * unit, base.n_layers - 1, 0.0)
         for k in asked.patched:
-            some = toxic[: self._at_most(k)]
+            some = toxic[: self.measures.at_most(k)]
             one, other = (
                 Attack(
                     "activations patched", f"{len(each)} neurons",
                     partial(patch_per_token, model, each, base), needs="base beside it",
                 )
-                for each in (some, self.like(some))
+                for each in (some, self.measures.neurons_like(some))
             )  # fmt: skip
             add(one, other)
 
@@ -411,7 +222,7 @@ class Unalign:
             told = {"needs": "weights, base", "numbers": whole}
             against_noise(edit("weights toward base", f"{way:.0%} of the way", make, **told), make)
         for k in asked.restored:
-            some = most_changed(model, base, self._at_most(k))
+            some = most_changed(model, base, self.measures.at_most(k))
             told = {"needs": "weights, base", "numbers": len(some) * (2 * base.d_model + 1)}
             one, other = (
                 edit(
@@ -420,7 +231,7 @@ class Unalign:
                     partial(restored, plain, untuned, each),
                     **told,
                 )
-                for each in (some, self.any_neurons(len(some)))
+                for each in (some, self.measures.any_neurons(len(some)))
             )
             add(one, other)
         for kind in ("toxic", "harmless"):
@@ -479,9 +290,9 @@ class Unalign:
         """
         asked, plain = self.at.profile.unalignment, load_hf(ModelSource(folder=Path(model.source)))[0]
         if defence == "zeroing":
-            toxic = self.toxic_neurons(model, asked.zeroed)
-            return without_values(plain, self.like(toxic) if at_random else toxic)
-        toxic = self.toxic_neurons(model, self.at.profile.vectors.top)
+            toxic = self.measures.toxic_neurons(model, asked.zeroed)
+            return without_values(plain, self.measures.neurons_like(toxic) if at_random else toxic)
+        toxic = self.measures.toxic_neurons(model, self.at.profile.vectors.top)
         rank = min(asked.projected, len(toxic), model.d_model // 4)
         probe = self.measures.fit_probe().direction.to(model.device)
         span = svd_directions(vectors_of(model.value_vectors, toxic), probe, rank)
@@ -498,10 +309,6 @@ class Unalign:
         return boot(edited, self.at.base.tokenizer, name=name, device=self.at.device)
 
     # --- inside -----------------------------------------------------------------------------------------
-    def _at_most(self, k: int) -> int:
-        """k, or a quarter of the neurons: a control of as many others must be found in the same layers."""
-        return max(1, min(k, self.at.base.n_layers * self.at.base.d_mlp // 4))
-
     @contextlib.contextmanager
     def _running(self, make: Callable[[], GPT2LMHeadModel]) -> Iterator[LanguageModel]:
         """An edited copy, hooked, for as long as it is wanted."""

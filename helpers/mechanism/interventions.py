@@ -146,6 +146,50 @@ def patch_constant(
     return edited(model, hooks, {"edit": "patch", "neurons": by_layer(chosen), "values": by_layer(constants)})
 
 
+def shift_activations(
+    model: LanguageModel, neurons: Sequence[HasPlace], values: Float[Tensor, " neuron"]
+) -> AbstractContextManager[LanguageModel]:
+    """Adds one value to each neuron's activation (after the GELU), at every position.
+
+    With the difference of two models' means it moves the mean as `patch_constant` does, and leaves what the
+    activation says of the text.
+    """
+    steps = spread(model, neurons, values, fill=0.0, what="values")
+
+    def shift(layer: int) -> Hook:
+        return lambda activation, hook: activation + steps[layer]
+
+    hooks = [(f"blocks.{layer}.mlp.hook_post", shift(layer)) for layer in steps]
+    return edited(model, hooks, {"edit": "shift activations", "values": by_layer(steps)})
+
+
+def set_outputs(
+    model: LanguageModel, site: str, values: Float[Tensor, "layer d_model"], *, add: bool = False
+) -> AbstractContextManager[LanguageModel]:
+    """Overwrites what every layer's attention or MLP adds to the stream by one vector per layer, or adds it.
+
+    Args:
+        site: "attn_out" or "mlp_out" of `SITES`.
+        values: such as the mean output in another model; with `add`, such as how far the means differ.
+    """
+    if site not in ("attn_out", "mlp_out") or values.shape != (model.n_layers, model.d_model):
+        raise ValueError(
+            f'Wanted "attn_out" or "mlp_out" and {model.n_layers} vectors of {model.d_model}, not {site!r} '
+            f"and {tuple(values.shape)}."
+        )
+    check_finite("values", values)
+    rows = values.detach().float().to(model.device)
+
+    def overwrite(layer: int) -> Hook:
+        if add:
+            return lambda output, hook: output + rows[layer]
+        return lambda output, hook: rows[layer].expand_as(output)
+
+    hooks = [(f"blocks.{layer}.{SITES[site]}", overwrite(layer)) for layer in range(model.n_layers)]
+    asked = {"edit": "add outputs" if add else "set outputs", "site": site, "values": rows}
+    return edited(model, hooks, asked)
+
+
 def scale_activations(
     model: LanguageModel, neurons: Sequence[HasPlace], factor: float | Float[Tensor, " neuron"]
 ) -> AbstractContextManager[LanguageModel]:

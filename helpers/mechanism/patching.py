@@ -1,4 +1,4 @@
-"""Per-token patching: gives neurons the activations that another model has at the same tokens."""
+"""Per-token patching: gives neurons or whole outputs what another model has there at the same tokens."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from helpers.language.models import HasPlace, LanguageModel
-from helpers.mechanism.interventions import by_layer, edited, neuron_masks
+from helpers.mechanism.interventions import edited, neuron_masks
 
 
 def patch_per_token(
@@ -34,22 +34,60 @@ def patch_per_token(
         with patch_per_token(base, toxic_neurons, aligned):
             evaluate(base, bench)
     """
-    masks = {layer: mask.to(model.device) for layer, mask in neuron_masks(model, neurons).items()}
-    for what in ("n_layers", "d_mlp", "vocab_size", "context", "device"):
-        if getattr(model, what) != getattr(source, what):
-            raise ValueError(
-                f"{source.name} cannot be patched into {model.name}: {what} is {getattr(source, what)} "
-                f"in the one and {getattr(model, what)} in the other."
-            )
+    masks = {
+        f"blocks.{layer}.mlp.hook_post": mask.to(model.device)
+        for layer, mask in neuron_masks(model, neurons).items()
+    }
     return LockStep(model, source, masks).running()
 
 
-class LockStep:
-    """Runs the source ahead of each forward pass of the patched model and hands over its activations."""
+OUTPUTS = {"attention": "hook_attn_out", "mlp": "hook_mlp_out"}
+"""What a layer adds to the residual stream, by name."""
 
-    def __init__(self, model: LanguageModel, source: LanguageModel, masks: dict[int, Bool[Tensor, " d_mlp"]]):
+
+def patch_outputs_per_token(
+    model: LanguageModel, outputs: Sequence[str], source: LanguageModel
+) -> AbstractContextManager[LanguageModel]:
+    """The same for whole outputs: what every layer's attention or MLP adds, or the embeddings.
+
+    With all three the residual stream is `source`'s everywhere; only the read-out (last LayerNorm and
+    unembedding) is still the patched model's own.
+
+    Args:
+        outputs: some of "embeddings", "attention", "mlp".
+
+    Raises ValueError for no outputs or unknown ones, or for models of different shape or device.
+    """
+    unknown = [one for one in outputs if one not in ("embeddings", *OUTPUTS)]
+    if unknown or not outputs:
+        raise ValueError(f"There is no output {unknown or 'named'}; name embeddings, {', '.join(OUTPUTS)}.")
+    sites = ["blocks.0.hook_resid_pre"] if "embeddings" in outputs else []
+    sites += [
+        f"blocks.{layer}.{OUTPUTS[one]}"
+        for one in outputs
+        if one in OUTPUTS
+        for layer in range(model.n_layers)
+    ]
+    everything = torch.ones((), dtype=torch.bool, device=model.device)
+    return LockStep(model, source, dict.fromkeys(sites, everything)).running()
+
+
+class LockStep:
+    """Runs the source ahead of each forward pass of the patched model and hands over its activations.
+
+    Args:
+        masks: by hook name, which entries of the activation there are overwritten.
+    """
+
+    def __init__(self, model: LanguageModel, source: LanguageModel, masks: dict[str, Bool[Tensor, "*entry"]]):
+        for what in ("n_layers", "d_mlp", "vocab_size", "context", "device"):
+            if getattr(model, what) != getattr(source, what):
+                raise ValueError(
+                    f"{source.name} cannot be patched into {model.name}: {what} is {getattr(source, what)} "
+                    f"in the one and {getattr(model, what)} in the other."
+                )
         self.model, self.source, self.masks = model, source, masks
-        self.activations: dict[int, Tensor] = {}
+        self.activations: dict[str, Tensor] = {}
         # Which cache of the source belongs to which cache of the patched model. Weak: it ends with the
         # generation.
         self.caches: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
@@ -59,7 +97,7 @@ class LockStep:
     @contextlib.contextmanager
     def running(self) -> Iterator[LanguageModel]:
         module = self.model.bridge.original_model
-        hooks = [(f"blocks.{layer}.mlp.hook_post", self.patcher(layer)) for layer in self.masks]
+        hooks = [(site, self.patcher(site)) for site in self.masks]
         with contextlib.ExitStack() as stack:
             stack.enter_context(edited(self.model, hooks, self.asked()))
             for handle in (
@@ -73,21 +111,21 @@ class LockStep:
     def asked(self) -> dict[str, Any]:
         """What the patch does, for the record."""
         return {
-            "edit": "patch per token", "neurons": by_layer(self.masks),
+            "edit": "patch per token", "entries": dict(self.masks),
             "source": self.source.weights_digest(), "source edits": list(self.source.edits),
         }  # fmt: skip
 
-    def patcher(self, layer: int):
+    def patcher(self, site: str):
         def patch(activation: Tensor, hook: object) -> Tensor:
             if self.reading:
                 return activation
-            return torch.where(self.masks[layer], self.activations.pop(layer), activation)
+            return torch.where(self.masks[site], self.activations.pop(site), activation)
 
         return patch
 
-    def recorder(self, layer: int):
+    def recorder(self, site: str):
         def record(activation: Tensor, hook: object) -> Tensor:
-            self.activations[layer] = activation
+            self.activations[site] = activation
             return activation
 
         return record
@@ -108,7 +146,7 @@ class LockStep:
                 "so the source has not read its text. Begin it inside."
             )
         source: Any = self.source.bridge.original_model
-        read = [(f"blocks.{layer}.mlp.hook_post", self.recorder(layer)) for layer in self.masks]
+        read = [(site, self.recorder(site)) for site in self.masks]
         self.reading = True
         try:
             with self.source.bridge.hooks(fwd_hooks=read):

@@ -38,7 +38,9 @@ class Statistics:
             LayerNorm's gains and biases (`ln2.hook_normalized`).
         embedding: mean of token plus position embedding.
         attention, mlp: mean of what each layer's attention and MLP add.
+        heads: mean of what each attention head hands to its output matrix (`attn.hook_z`).
         mid, post: mean of the residual stream before each layer's MLP, and after it.
+        final: mean of the last stream, standardised as above (`ln_final.hook_normalized`).
         histogram: positions by bin of activation; `bin_edges` has their limits.
         top_values, top_texts, top_positions: the strongest activations and where, strongest first; −1 for
             places there are not.
@@ -52,8 +54,10 @@ class Statistics:
     embedding: Float[Tensor, " d_model"]
     attention: Float[Tensor, "layer d_model"]
     mlp: Float[Tensor, "layer d_model"]
+    heads: Float[Tensor, "layer head d_head"]
     mid: Float[Tensor, "layer d_model"]
     post: Float[Tensor, "layer d_model"]
+    final: Float[Tensor, " d_model"]
     histogram: Int[Tensor, "layer neuron bin"]
     top_values: Float[Tensor, "layer neuron k"]
     top_texts: Int[Tensor, "layer neuron k"]
@@ -133,10 +137,10 @@ def measure_statistics(
     groups, layers = min(GROUPS, len(tokens)), range(model.n_layers)
     means = {
         "pre_activations": "mlp.hook_pre", "standardised": "ln2.hook_normalized",
-        "attention": "hook_attn_out", "mlp": "hook_mlp_out",
+        "attention": "hook_attn_out", "mlp": "hook_mlp_out", "heads": "attn.hook_z",
         "mid": "hook_resid_mid", "post": "hook_resid_post",
     }  # fmt: skip
-    reducers: dict[str, Reducer] = {"blocks.0.hook_resid_pre": Mean()}
+    reducers: dict[str, Reducer] = {"blocks.0.hook_resid_pre": Mean(), "ln_final.hook_normalized": Mean()}
     for layer in layers:
         reducers[f"blocks.{layer}.mlp.hook_post"] = NeuronReadings(groups)
         reducers |= {f"blocks.{layer}.{site}": Mean() for site in means.values()}
@@ -151,6 +155,7 @@ def measure_statistics(
         counts=neurons[0]["counts"],
         sums=torch.stack([each["sums"] for each in neurons], dim=1),
         embedding=found["blocks.0.hook_resid_pre"],
+        final=found["ln_final.hook_normalized"],
         **{name: by_layer(site) for name, site in means.items()},
         **{name: torch.stack([each[name] for each in neurons]) for name in places},
     )

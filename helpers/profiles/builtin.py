@@ -13,6 +13,7 @@ from helpers.profiles.schema import (
     Batches,
     Counts,
     Decoding,
+    Explanation,
     ProbeSettings,
     Profile,
     Unalignment,
@@ -78,6 +79,7 @@ POCKET = Profile(
         keys=(2, 4, 7, 16, 30), factors=(3, 5, 10), patched=(64, 512), restored=(30, 300, 1500),
         learning_rate=1e-4, zeroed=128, projected=2,
     ),
+    explanation=Explanation(ablated=(16, 64, 128, 512), patched=128),
     side_by_side=2,  # so small a model gains little from a second core
 )  # fmt: skip
 

@@ -196,6 +196,28 @@ class Unalignment(Settings):
     )
 
 
+class Explanation(Settings):
+    """Which neurons account for what tuning did, and what stands in for it: what notebooks 07 and 08 try."""
+
+    directions: int = Field(default=200, ge=40, description="random directions in a null")
+    ablated: tuple[PositiveInt, ...] = Field(
+        default=(100, 200, 1000, 2000), min_length=1, description="how many toxic neurons are ablated"
+    )
+    patched: PositiveInt = Field(
+        default=256, description="the most toxic neurons, given the policy's activations: a share by effect"
+    )
+    strengths: tuple[PositiveFloat, ...] = Field(
+        default=(0.5, 1, 1.5), min_length=1, description="how many times the mean offset is added to base"
+    )
+    alphas: tuple[PositiveFloat, ...] = Field(
+        default=(0.05, 0.25, 0.5, 1.0), min_length=1,
+        description="activation editing: by what share means are lowered or raised",
+    )  # fmt: skip
+    fractions: tuple[Share, ...] = Field(
+        default=(0.25, 0.55), min_length=1, description="activation editing: the share of each group edited"
+    )
+
+
 class Profile(Settings):
     """Everything a run of the notebooks depends on."""
 
@@ -218,6 +240,9 @@ class Profile(Settings):
     dpo: DPO = Field(default=DPO(), description="preference training")
     unalignment: Unalignment = Field(
         default=Unalignment(), description="undoing preference training, and defences against it"
+    )
+    explanation: Explanation = Field(
+        default=Explanation(), description="which neurons account for tuning, and what stands in for it"
     )
     side_by_side: PositiveInt = Field(
         default=1, description="notebooks that `make run` executes at once, where the machine has the cores"

@@ -74,7 +74,7 @@ from helpers.intervals import share
 from helpers.teaching.figures import plots
 
 model, seed, asked = lab.base, lab.profile.seed, lab.profile.unalignment
-ways_back = lab.unalign
+ways_back, looks, measures = lab.unalign, lab.looks, lab.measures
 policies = {name: lab.policies.load(name) for name in ("matched", "strong")}
 matched, strong = policies.values()
 total = model.n_layers * model.d_mlp
@@ -96,7 +96,7 @@ total = model.n_layers * model.d_mlp
 
 # %%
 most_keys = max(asked.keys)
-toxic = {name: ways_back.toxic_neurons(one, most_keys) for name, one in policies.items()}
+toxic = {name: measures.toxic_neurons(one, most_keys) for name, one in policies.items()}
 neuron, factor = toxic["matched"][0], 10.0
 prompt = lab.texts.eliciting("dev")[0]
 tokens = matched.tokenise([prompt.text])
@@ -159,8 +159,8 @@ print(f"hooks and edited copy differ by at most {apart:.1e} in any logit")
 # **Guess first.** Which of the two numbers will show first that an edit went too far?
 
 # %%
-base = ways_back.look("base")
-aligned = {name: ways_back.look(name, model=policy) for name, policy in policies.items()}
+base = looks.take("base")
+aligned = {name: looks.take(name, model=policy) for name, policy in policies.items()}
 
 
 def row(trial, name):
@@ -171,7 +171,7 @@ def row(trial, name):
         "by the second scorer": trial.toxicities[1].value,
         "perplexity / aligned": trial.perplexity / aligned[name].perplexity,
         "fluency / base": trial.fluency / base.fluency,
-        "share of the gap": str(ways_back.recovered(trial, base=base, aligned=aligned[name])),
+        "share of the gap": str(looks.recovered(trial, base=base, aligned=aligned[name])),
     }
 
 
@@ -216,7 +216,7 @@ from helpers.alignment.unalign import scale_keys_in_place
 from helpers.language.metrics import perplexity
 
 throw_away, ratios = copy.deepcopy(plain), [1.0]
-_, text = ways_back.reads("dev")
+_, text = looks.reads("dev")
 for _ in ("toxicity", "perplexity", "F1"):
     scale_keys_in_place(throw_away, toxic["matched"][:7], 10.0)  # once more, as that code does
     now = boot(copy.deepcopy(throw_away), model.tokenizer, name="edited", device=lab.device)
@@ -271,7 +271,7 @@ grid = {
 }
 whole = {
     name: {
-        at: ways_back.is_whole(one, base=base, aligned=aligned[name]) for at, one in trials.items()
+        at: looks.is_whole(one, base=base, aligned=aligned[name]) for at, one in trials.items()
     }
     for name, trials in grid.items()
 }
@@ -369,7 +369,7 @@ inside = {
         (
             one.toxicity.value
             for one in each
-            if ways_back.is_whole(one, base=base, aligned=aligned.get(name, aligned["matched"]))
+            if looks.is_whole(one, base=base, aligned=aligned.get(name, aligned["matched"]))
         ),
         default=math.nan,
     )
@@ -417,8 +417,8 @@ from helpers.language.evaluation import compare
 
 fresh = {"split": "eval", "mode": "report"}
 report = {"base": lab.evaluate("base", **fresh)}
-fresh_base = ways_back.look("base", split="eval")
-fresh_aligned = {n: ways_back.look(n, model=p, split="eval") for n, p in policies.items()}
+fresh_base = looks.take("base", split="eval")
+fresh_aligned = {n: looks.take(n, model=p, split="eval") for n, p in policies.items()}
 few = [k for k in asked.keys if k <= 0.01 * total] or [min(asked.keys)]
 chosen = {
     name: max(
@@ -457,15 +457,15 @@ for name, at in chosen.items():
         )
     drawn = []
     for draw in range(2):
-        with scale_keys(policies[name], ways_back.like(neurons, draw=draw), loud):
-            drawn.append(ways_back.look(f"random {draw}", model=policies[name], split="eval"))
+        with scale_keys(policies[name], measures.neurons_like(neurons, draw=draw), loud):
+            drawn.append(looks.take(f"random {draw}", model=policies[name], split="eval"))
     with scale_keys(model, neurons, loud):
-        on_base = ways_back.look("the same edit on base", split="eval")
+        on_base = looks.take("the same edit on base", split="eval")
     gap = {"base": fresh_base, "aligned": fresh_aligned[name]}
     found[name] = {
         "the toxic keys": gap_share(name, f"{name}, attacked", name),
-        "random keys": [ways_back.recovered(one, **gap) for one in drawn],
-        "the same edit on base": ways_back.recovered(on_base, **gap, beyond=fresh_base),
+        "random keys": [looks.recovered(one, **gap) for one in drawn],
+        "the same edit on base": looks.recovered(on_base, **gap, beyond=fresh_base),
     }
     print(
         f"base under {name}'s edit: toxicity {on_base.toxicity.value:.2f}, perplexity × "
@@ -622,18 +622,18 @@ for way in ranking:
 
 # %%
 fewer = len(base.prompts)
-few_base = ways_back.look("base", split="eval", prompts=fewer)
+few_base = looks.take("base", split="eval", prompts=fewer)
 first_seed, *other_seeds = lab.profile.dpo.seeds
 by_seed = {}
 for other in other_seeds:
     policy = lab.policies.load("matched", seed=other)
     seed_gap = {
         "base": few_base,
-        "aligned": ways_back.look(policy.name, model=policy, split="eval", prompts=fewer),
+        "aligned": looks.take(policy.name, model=policy, split="eval", prompts=fewer),
     }
     again = ways_back.ways("matched", seed=other)
     by_seed[other] = {
-        way: ways_back.recovered(
+        way: looks.recovered(
             ways_back.attempt(
                 again[way][ways[way].index(priced[way]["attack"])], split="eval", prompts=fewer
             ),
@@ -643,8 +643,8 @@ for other in other_seeds:
     }
 
 # %%
-price = {way: ways_back.recovered(one["trial"], **fresh_gap) for way, one in priced.items()}
-at_random = {way: ways_back.recovered(one["random"], **fresh_gap) for way, one in priced.items()}
+price = {way: looks.recovered(one["trial"], **fresh_gap) for way, one in priced.items()}
+at_random = {way: looks.recovered(one["random"], **fresh_gap) for way, one in priced.items()}
 lab.show.table(
     [
         {
@@ -657,7 +657,7 @@ lab.show.table(
             "seconds": f"{one['seconds']:.1f}",
             "share recovered": str(price[way]),
             "at random": str(at_random[way]),
-            "by the second scorer": str(ways_back.recovered(one["trial"], **fresh_gap, scorer=1)),
+            "by the second scorer": str(looks.recovered(one["trial"], **fresh_gap, scorer=1)),
             "perplexity / aligned": one["trial"].perplexity / fresh_aligned["matched"].perplexity,
             "fluency / base": one["trial"].fluency / fresh_base.fluency,
         }
@@ -728,9 +728,9 @@ for kind, parts in by_examples.items():
     attacks = ways[f"trained on {kind}"]
     for n in asked.examples:
         tried = [ways_back.attempt(one) for one in attacks if one.setting.startswith(f"{n},")]
-        intact = [one for one in tried if ways_back.is_whole(one, **gap)]
+        intact = [one for one in tried if looks.is_whole(one, **gap)]
         most = max(intact, key=lambda one: one.toxicity.value, default=aligned["matched"])
-        parts.append(ways_back.recovered(most, **gap))
+        parts.append(looks.recovered(most, **gap))
 if any(math.isnan(one.value) for parts in by_examples.values() for one in parts):
     print("Tuning opened no clear gap on these prompts: no share of it is defined.")
 else:
@@ -772,7 +772,7 @@ else:
 # %%
 if len(defined) >= 2:
     first, second = ranking[:2]
-    ahead = ways_back.recovered(
+    ahead = looks.recovered(
         priced[first]["trial"], **fresh_gap, beyond=priced[second]["trial"]
     )
     parts = [price, *by_seed.values()]
@@ -826,7 +826,7 @@ def attacker(policy, by=("probe", "words")):
     return [
         ways_back.keys(policy, left[:k], c, way=ranked)
         for ranked in by
-        for left in [ways_back.toxic_neurons(policy, max(budget), by=ranked)]
+        for left in [measures.toxic_neurons(policy, max(budget), by=ranked)]
         for k in budget
         for c in (asked.factors[-2:] if ranked == "probe" else asked.factors[-1:])
     ]
@@ -836,7 +836,7 @@ defended = {}
 for defence in ("zeroing", "projection"):
     for kind in ("toxic", "random"):
         policy = ways_back.defend(matched, defence, at_random=kind == "random")
-        start = ways_back.look(policy.name, model=policy)
+        start = looks.take(policy.name, model=policy)
         defended[defence, kind] = (
             policy,
             ways_back.strongest(
@@ -850,9 +850,9 @@ undefended = ways_back.strongest(attacker(matched), **gap)
 # %%
 def after(policy, won):
     """The defended policy on evaluation prompts, and what the attacker recovers of what is left."""
-    start = ways_back.look(policy.name, model=policy, split="eval")
+    start = looks.take(policy.name, model=policy, split="eval")
     end = start if won is None else ways_back.attempt(won[0], split="eval")
-    return start, end, ways_back.recovered(end, base=fresh_base, aligned=start)
+    return start, end, looks.recovered(end, base=fresh_base, aligned=start)
 
 
 outcome = {at: after(*one) for at, one in defended.items()}
@@ -938,7 +938,7 @@ from helpers.alignment.unalign import rebuilt
 from helpers.mechanism.vectors import vectors_of
 
 values, most = matched.value_vectors.cpu(), min(24, model.d_model // 2)
-removed = ways_back.toxic_neurons(matched, asked.zeroed)
+removed = measures.toxic_neurons(matched, asked.zeroed)
 left = torch.ones(values.shape[:2], dtype=torch.bool)
 left[[one.layer for one in removed], [one.index for one in removed]] = False
 targets = vectors_of(values, removed[:8])
@@ -990,13 +990,13 @@ for defence in ("zeroing", "projection"):
     (trained,) = fine_tuned(copied, [row[:limit] for row in rows], **how).values()
     attacked = boot(trained, model.tokenizer, name=f"{defence}, trained", device=lab.device)
     start, _, by_keys = outcome[defence, "toxic"]
-    end = ways_back.look(attacked.name, model=attacked, split="eval")
+    end = looks.take(attacked.name, model=attacked, split="eval")
     told.append(
         {
             "defence": defence,
             "keys, chosen anew": str(by_keys),
             f"{len(texts)} toxic texts, {max(asked.steps)} steps": str(
-                ways_back.recovered(end, base=fresh_base, aligned=start)
+                looks.recovered(end, base=fresh_base, aligned=start)
             ),
             "toxicity": end.toxicity.value,
             "perplexity / defended": end.perplexity / start.perplexity,

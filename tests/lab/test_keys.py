@@ -7,12 +7,13 @@ from pydantic import BaseModel
 
 from helpers.artifacts import Store
 from helpers.lab.evaluations import EVALUATION
+from helpers.lab.looks import TRIAL, Looks
 from helpers.lab.measures import PROBE_FEATURES, Measures
 from helpers.lab.pairs import FLUENCY, IMPORTED, SAMPLED, STEERED, Order, Pairs
 from helpers.lab.policies import RUN, Policies, Training
 from helpers.lab.statistics import STATISTICS
 from helpers.lab.texts import TEXTS
-from helpers.lab.unalign import TRIAL, TUNED, Unalign
+from helpers.lab.unalign import TUNED, Unalign
 from helpers.lab.workbench import Workbench
 from helpers.lab.worth import WORTH
 from helpers.language.evaluation import chosen_prompts
@@ -136,6 +137,12 @@ KNOBS: dict[str, tuple[object, set[str]]] = {
     "unalignment.learning_rate": (1.0, {BACK}),
     "unalignment.zeroed": (2, NONE),
     "unalignment.projected": (2, NONE),
+    "explanation.directions": (41, NONE),
+    "explanation.ablated": ((2,), NONE),
+    "explanation.patched": (2, NONE),
+    "explanation.strengths": ((0.7,), NONE),
+    "explanation.alphas": ((0.7,), NONE),
+    "explanation.fractions": ((0.7,), NONE),
 }
 
 
@@ -203,7 +210,8 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
     measures = Measures(at)
     pairs = Pairs(at, measures)
     policies = Policies(at, pairs)
-    unalign = Unalign(at, measures, policies)
+    looks = Looks(at)
+    unalign = Unalign(at, measures, policies, looks)
     few = some_pairs(8)
     orders = {
         recipe: Order(recipe, pairs.prompts(recipe), profile.counts.pairs, 0)
@@ -226,7 +234,7 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
         LOOKS: ",".join(looks),
         JUDGED: WORTH.fingerprint(at),
         INSIDE: STATISTICS.fingerprint(at, at.base, written),
-        TRIALS: ",".join(TRIAL.fingerprint(at, at.base, *unalign.reads(split)) for split in ("dev", "eval")),
+        TRIALS: ",".join(TRIAL.fingerprint(at, at.base, *looks.reads(split)) for split in ("dev", "eval")),
         BACK: TUNED.fingerprint(
             at, profile.model, "digest", unalign.examples("toxic", 2), profile.unalignment.steps, profile.seed
         ),

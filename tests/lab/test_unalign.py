@@ -8,6 +8,7 @@ import torch
 
 from helpers.alignment.unalign import randomly_moved
 from helpers.lab import Lab
+from helpers.lab import looks
 from helpers.lab import unalign as stage
 from helpers.lab.policies import Policies
 from helpers.language.models import load_hf, load_model
@@ -48,9 +49,9 @@ def tuned(lab):
 
 
 def test_a_look_is_the_beginning_of_an_evaluation(lab, tuned):
-    look, sweep = lab.unalign.look("x", model=tuned), lab.evaluate("x", model=tuned)
+    look, sweep = lab.looks.take("x", model=tuned), lab.evaluate("x", model=tuned)
     assert look.texts == sweep.continuations.texts[: len(look.texts)] and len(look.texts) == 2
-    whole = lab.unalign.look("x", model=tuned, split="eval")
+    whole = lab.looks.take("x", model=tuned, split="eval")
     fresh = lab.evaluate("x", model=tuned, split="eval", mode="report").continuations
     assert whole.texts == fresh.texts[: len(whole.texts)]
     for name in ("toxicity (parity)", "fluency"):
@@ -58,17 +59,17 @@ def test_a_look_is_the_beginning_of_an_evaluation(lab, tuned):
 
 
 def test_a_look_is_kept_by_weights_edits_and_opening(lab, tuned, monkeypatch):
-    some = lab.unalign.toxic_neurons(tuned, 8)
-    plain = lab.unalign.look("plain", model=tuned)
+    some = lab.measures.toxic_neurons(tuned, 8)
+    plain = lab.looks.take("plain", model=tuned)
     with scale_keys(tuned, some, 10.0):
-        edited = lab.unalign.look("edited", model=tuned)
-    opened = lab.unalign.look("opened", model=tuned, opening="You fool.")
+        edited = lab.looks.take("edited", model=tuned)
+    opened = lab.looks.take("opened", model=tuned, opening="You fool.")
     assert edited.perplexity != plain.perplexity == opened.perplexity
     assert opened.prompts[0].text.startswith("You fool. ") and opened.prompts[0].id == plain.prompts[0].id
-    monkeypatch.setattr(stage, "continue_prompts", lambda *_, **__: pytest.fail("computed twice"))
-    assert lab.unalign.look("plain", model=tuned).texts == plain.texts
+    monkeypatch.setattr(looks, "continue_prompts", lambda *_, **__: pytest.fail("computed twice"))
+    assert lab.looks.take("plain", model=tuned).texts == plain.texts
     with scale_keys(tuned, some, 10.0):
-        assert lab.unalign.look("edited", model=tuned).texts == edited.texts
+        assert lab.looks.take("edited", model=tuned).texts == edited.texts
 
 
 def test_every_way_has_settings_each_beside_a_control_of_its_size_and_leaves_the_policy(lab, tuned):
@@ -107,10 +108,10 @@ def test_training_on_texts_is_made_once_and_keeps_each_step(lab, monkeypatch):
 
 
 def test_the_strongest_setting_is_one_that_leaves_the_text_whole(lab, tuned):
-    base, aligned = lab.unalign.look("base"), lab.unalign.look("matched", model=tuned)
-    some = lab.unalign.toxic_neurons(tuned, 30)
+    base, aligned = lab.looks.take("base"), lab.looks.take("matched", model=tuned)
+    some = lab.measures.toxic_neurons(tuned, 30)
     mild, wild = (lab.unalign.keys(tuned, some, factor) for factor in (1.0, 1e4))
-    assert not lab.unalign.is_whole(lab.unalign.attempt(wild), base=base, aligned=aligned)
+    assert not lab.looks.is_whole(lab.unalign.attempt(wild), base=base, aligned=aligned)
     attack, trial = lab.unalign.strongest([wild, mild], base=base, aligned=aligned)
     assert attack is mild and trial.toxicity.value == aligned.toxicity.value
     assert lab.unalign.strongest([wild], base=base, aligned=aligned) is None
@@ -118,12 +119,12 @@ def test_the_strongest_setting_is_one_that_leaves_the_text_whole(lab, tuned):
 
 @pytest.mark.parametrize("name", ["perplexity", "fluency"])
 def test_either_bound_alone_rules_an_attack_out(lab, name):
-    base = lab.unalign.look("base")
+    base = lab.looks.take("base")
     worse = base.measures[name]
     worse = dataclasses.replace(worse, totals=worse.totals + math.log(1.6) * worse.weights)
     trial = dataclasses.replace(base, measures={**base.measures, name: worse})
-    assert lab.unalign.is_whole(base, base=base, aligned=base)
-    assert not lab.unalign.is_whole(trial, base=base, aligned=base)
+    assert lab.looks.is_whole(base, base=base, aligned=base)
+    assert not lab.looks.is_whole(trial, base=base, aligned=base)
 
 
 def test_neurons_are_chosen_anew_after_a_defence(lab, tuned):
@@ -134,13 +135,14 @@ def test_neurons_are_chosen_anew_after_a_defence(lab, tuned):
         assert left < (tuned.value_vectors @ direction).max(), defence
         assert (lab.unalign.defend(tuned, defence, at_random=True).value_vectors @ direction).max() > left
         for by in ("probe", "words"):
-            assert lab.unalign.toxic_neurons(defended, 4, by=by) != lab.unalign.toxic_neurons(tuned, 4, by=by)
+            listed = [lab.measures.toxic_neurons(model, 4, by=by) for model in (defended, tuned)]
+            assert listed[0] != listed[1]
 
 
 def test_random_neurons_are_others_of_the_same_layers_where_these_have_room(lab, tuned):
-    some = lab.unalign.toxic_neurons(tuned, 8)
-    others = lab.unalign.like(some)
+    some = lab.measures.toxic_neurons(tuned, 8)
+    others = lab.measures.neurons_like(some)
     assert [one.layer for one in others] == [one.layer for one in some] and not set(others) & set(some)
-    assert others != lab.unalign.like(some, draw=1)
-    many = lab.unalign.toxic_neurons(tuned, 64)
-    assert len(set(lab.unalign.like(many))) == 64
+    assert others != lab.measures.neurons_like(some, draw=1)
+    many = lab.measures.toxic_neurons(tuned, 64)
+    assert len(set(lab.measures.neurons_like(many))) == 64

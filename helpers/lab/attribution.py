@@ -1,0 +1,265 @@
+"""Attribution as notebook 07 reports it: for either policy, on own and shared text, with nulls and noise."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from helpers.intervals import Interval, bootstrap, percentile_interval, share
+from helpers.lab.measures import Measures
+from helpers.lab.policies import Chosen
+from helpers.lab.statistics import Readings
+from helpers.lab.workbench import Workbench
+from helpers.mechanism.attribution import (
+    GROUPS,
+    Account,
+    Attribution,
+    Definition,
+    Part,
+    account,
+    attribute,
+    distance_from,
+    noise_of,
+    random_directions,
+    resamples,
+    with_labels_exchanged,
+)
+from helpers.mechanism.statistics import Statistics
+from helpers.teaching.claims import Measurement
+
+PARTS: Mapping[str, Part] = {"whole Δ": "whole", "activation Δ": "activation"}
+"""The two reductions that claims B3 and B6 are reported under."""
+
+SURE = 1.96
+"""Standard errors beyond which a neuron's change counts as more than noise."""
+
+EXCHANGES = 40
+"""How often labels are exchanged at random."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attributions:
+    """The stage of notebook 07: which neurons account for what a policy does less."""
+
+    at: Workbench
+    measures: Measures
+    statistics: Readings
+    _nulls: dict[tuple[str, int | None, bool, Definition, Part], Tensor] = field(
+        default_factory=dict, repr=False
+    )
+
+    @property
+    def direction(self) -> Float[Tensor, " d_model"]:
+        """The probe's direction, which toxicity is projected on."""
+        return self.measures.fit_probe().direction.to(self.at.device)
+
+    def readings(
+        self, name: Chosen = "matched", *, shared: bool = False, seed: int | None = None
+    ) -> tuple[Statistics, Statistics]:
+        """Base's statistics and a policy's, each on its own continuations, as published.
+
+        Args:
+            shared: both on base's instead, so that all that differs is the model.
+        """
+        on = "base" if shared else None
+        return self.statistics.read("base"), self.statistics.read(name, on=on, seed=seed)
+
+    def attribute(
+        self,
+        name: Chosen = "matched",
+        *,
+        shared: bool = False,
+        seed: int | None = None,
+        direction: Float[Tensor, " d_model"] | None = None,
+    ) -> Attribution:
+        """Every neuron's part in the change along the probe, or along another direction.
+
+        Example:
+            lab.attribution.attribute("matched").shares("v1")["TP"]
+        """
+        read = self.readings(name, shared=shared, seed=seed)
+        after = self.statistics.model(name, seed=seed)
+        return attribute(self.at.base, after, *read, self.direction if direction is None else direction)
+
+    def interval(
+        self,
+        of: Callable[[Attribution], float],
+        name: Chosen = "matched",
+        *,
+        shared: bool = False,
+        seed: int | None = None,
+    ) -> Interval:
+        """Any figure of an attribution with its interval over texts; groups are formed anew on each draw.
+
+        Example:
+            lab.attribution.interval(lambda found: found.net() / found.gross())
+        """
+        found = self.attribute(name, shared=shared, seed=seed)
+        drawn = resamples(found, *self.readings(name, shared=shared, seed=seed), **self._draws)
+        return percentile_interval(of(found), [of(one) for one in drawn])
+
+    def noise(
+        self,
+        name: Chosen = "matched",
+        *,
+        part: Part = "whole",
+        shared: bool = False,
+        seed: int | None = None,
+    ) -> Float[Tensor, "layer neuron"]:
+        """The standard error of each neuron's reduction over draws of the texts."""
+        found, read = (
+            one(name, shared=shared, seed=seed) for one in (self.attribute, self.readings)
+        )
+        return noise_of(found, *read, part=part, **self._draws)  # type: ignore[misc]
+
+    def exchanged(
+        self,
+        name: Chosen = "matched",
+        *,
+        part: Part = "whole",
+        shared: bool = False,
+        seed: int | None = None,
+        draws: int = EXCHANGES,
+    ) -> Float[Tensor, "draw layer neuron"]:
+        """Reductions where the two models change names on half of the texts, drawn at random: noise alone."""
+        found = self.attribute(name, shared=shared, seed=seed)
+        read = self.readings(name, shared=shared, seed=seed)
+        first = self.at.profile.seed
+        rows = [
+            with_labels_exchanged(found, *read, seed=first + draw, part=part) for draw in range(draws)
+        ]
+        return torch.stack(rows)
+
+    def null(
+        self,
+        name: Chosen = "matched",
+        *,
+        definition: Definition = "final",
+        part: Part = "whole",
+        near_offset: bool = False,
+        seed: int | None = None,
+    ) -> Float[Tensor, "draw group"]:
+        """The four groups' shares by random directions in the probe's place.
+
+        Args:
+            near_offset: only directions that have the probe's cosine with the mean offset of the last stream:
+                tuning moved the model along them about as far.
+        """
+        key = (name, seed, near_offset, definition, part)
+        if key not in self._nulls:
+            before, after = self.readings(name, seed=seed)
+            directions = random_directions(
+                self.at.profile.explanation.directions,
+                self.direction.cpu(),
+                seed=self.at.profile.seed,
+                offset=after.post[-1] - before.post[-1] if near_offset else None,
+            )
+            model = self.statistics.model(name, seed=seed)
+            for one in directions:
+                found = attribute(self.at.base, model, before, after, one.to(self.direction))
+                for kind in ("v1", "final"):
+                    for what in ("whole", "activation"):
+                        rows = self._nulls.setdefault(
+                            (name, seed, near_offset, kind, what), torch.empty(0, len(GROUPS))
+                        )
+                        row = torch.tensor([list(found.shares(kind, what).values())])
+                        self._nulls[name, seed, near_offset, kind, what] = torch.cat([rows, row])
+        return self._nulls[key]
+
+    def account(
+        self, name: Chosen = "matched", *, shared: bool = False, seed: int | None = None
+    ) -> Account:
+        """Who lowers the final stream along the probe, source by source; the account closes."""
+        read = self.readings(name, shared=shared, seed=seed)
+        model, masks = self.statistics.model(name, seed=seed), self.measures
+        return account(
+            self.at.base, model, *read, self.direction, masks.toxic_tokens, masks.used_tokens
+        )
+
+    def measure(
+        self, name: Chosen = "matched", *, seed: int | None = None
+    ) -> dict[tuple[str, str], Measurement]:
+        """What claims B4, B5, B6, N1 and N2 measure of a policy, by claim and part.
+
+        Notebook 07 does the same step by step. B3 needs a share by effect besides: `Emulation.measure`.
+        """
+        asked = {"name": name, "seed": seed}
+        found: dict[tuple[str, str], Measurement] = {}
+        own = self.attribute(**asked)
+        for label, definition in (("v1 groups", "v1"), ("final groups", "final")):
+            shares = own.shares(definition)
+            nulls = {
+                "null": self.null(definition=definition, **asked),
+                "near_offset": self.null(definition=definition, near_offset=True, **asked),
+            }
+            details: dict[str, float] = dict(shares)
+            for kind, rows in nulls.items():
+                for group, column in zip(GROUPS, rows.T, strict=True):
+                    band = percentile_interval(column.mean().item(), column)
+                    details |= {f"{group}_{kind}_low": band.low, f"{group}_{kind}_high": band.high}
+            least = nulls["null"].min(dim=1).values
+            band = percentile_interval(least.mean().item(), least)
+            value = self.interval(lambda one, by=definition: min(one.shares(by).values()), **asked)
+            found["B4", label] = Measurement.of(value, "smallest share of gross", control=band, **details)
+        found["B5", ""] = self._raise_toxicity(own, **asked)
+        for label, part in PARTS.items():
+            found["B6", label] = self._balance(part, **asked)
+        whole = self.account(**asked)
+        found["N1", ""] = Measurement(whole.residue, None, "share of gross")
+        found["N2", ""] = self._unlike(own, **asked)
+        return found
+
+    def _raise_toxicity(self, own: Attribution, **asked) -> Measurement:
+        error = self.noise(**asked)
+        sure = own.whole < -SURE * error
+        by_chance = (self.exchanged(**asked) < -SURE * error).flatten(1).double().mean(dim=1)
+        raised = bootstrap(sure.flatten(), n=self._draws["n"], seed=self._draws["seed"])
+        return Measurement.of(
+            raised,
+            "share of neurons",
+            control=percentile_interval(by_chance.mean().item(), by_chance),
+            given_back=share(-float(own.whole[sure].sum()), own.gross()),
+            any_below_0=(own.whole < 0).double().mean().item(),
+        )
+
+    def _balance(self, part: Part, **asked) -> Measurement:
+        value = self.interval(lambda one: share(one.net(part), one.gross(part)), **asked)
+        own = self.attribute(**asked)
+        sure = own.reduction(part).abs() > SURE * self.noise(part=part, **asked)
+        kept = own.reduction(part)[sure]
+        by_chance = self.exchanged(part=part, **asked).flatten(1)
+        gross = by_chance.clamp_min(0).sum(dim=1)
+        ratio = by_chance.sum(dim=1) / gross
+        beyond = share(float(kept.sum()), float(kept.clamp_min(0).sum()))
+        return Measurement.of(
+            value,
+            "net / gross",
+            control=percentile_interval(ratio.mean().item(), ratio),
+            # With no neuron beyond noise there is no balance to speak of.
+            beyond_noise=1.0 if math.isnan(beyond) else beyond,
+            net=own.net(part),
+            gross=own.gross(part),
+            gross_of_noise=gross.mean().item(),
+        )
+
+    def _unlike(self, own: Attribution, **asked) -> Measurement:
+        shares = torch.tensor(list(own.shares().values()))
+        value, spread = distance_from(shares, self.null(**asked))
+        near, near_spread = distance_from(shares, self.null(near_offset=True, **asked))
+        band = percentile_interval(spread.mean().item(), spread)
+        return Measurement(
+            value, None, "share that would have to move", band.value, band.bounds,
+            details={
+                "null_80_high": spread.quantile(0.9).item(), "near_offset": near,
+                "near_offset_high": near_spread.quantile(0.975).item(),
+            },
+        )  # fmt: skip
+
+    @property
+    def _draws(self) -> dict[str, int]:
+        return {"n": self.at.profile.counts.bootstrap, "seed": self.at.profile.seed}
