@@ -210,8 +210,7 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
     measures = Measures(at)
     pairs = Pairs(at, measures)
     policies = Policies(at, pairs)
-    looks = Looks(at)
-    unalign = Unalign(at, measures, policies, looks)
+    unalign = Unalign(at, measures, policies, Looks(at))
     few = some_pairs(8)
     orders = {
         recipe: Order(recipe, pairs.prompts(recipe), profile.counts.pairs, 0)
@@ -234,7 +233,7 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
         LOOKS: ",".join(looks),
         JUDGED: WORTH.fingerprint(at),
         INSIDE: STATISTICS.fingerprint(at, at.base, written),
-        TRIALS: ",".join(TRIAL.fingerprint(at, at.base, *looks.reads(split)) for split in ("dev", "eval")),
+        TRIALS: ",".join(TRIAL.fingerprint(at, at.base, *unalign.looks.reads(split)) for split in ("dev", "eval")),
         BACK: TUNED.fingerprint(
             at, profile.model, "digest", unalign.examples("toxic", 2), profile.unalignment.steps, profile.seed
         ),

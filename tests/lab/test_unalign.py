@@ -7,8 +7,7 @@ import pytest
 import torch
 
 from helpers.alignment.unalign import randomly_moved
-from helpers.lab import Lab
-from helpers.lab import looks
+from helpers.lab import Lab, looks
 from helpers.lab import unalign as stage
 from helpers.lab.policies import Policies
 from helpers.language.models import load_hf, load_model
