@@ -1,4 +1,4 @@
-"""What notebooks 01 to 06 and 09 do, at GPT2-medium's true widths with random weights, every step once.
+"""What notebooks 01 to 09 do, at GPT2-medium's true widths with random weights, every step once.
 
 Two layers of the 24, and 256 positions of the 1,024: training holds five copies of the weights, eleven GB at
 full depth, and a window of 1,024 costs half a GB more. The full depth is loaded, read and measured in
@@ -18,9 +18,12 @@ from helpers.language.evaluation import compare
 from helpers.language.generation import continue_prompts
 from helpers.language.models import boot
 from helpers.language.texts import Pair
-from helpers.mechanism import changes
+from helpers.mechanism import attribution, changes
 from helpers.mechanism.activations import mean_activations
-from helpers.mechanism.interventions import scale_keys, subtract_direction
+from helpers.mechanism.attribution import neurons_of
+from helpers.mechanism.editing import edit_values
+from helpers.mechanism.interventions import patch_constant, scale_keys, subtract_direction
+from helpers.mechanism.patching import patch_outputs_per_token, patch_per_token
 from helpers.mechanism.readout import next_token_by_depth
 from helpers.mechanism.statistics import measure_statistics, predicting_positions
 from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
@@ -143,6 +146,49 @@ def test_notebook_06_takes_a_change_apart(lab):
     assert sum(parts.values()) == pytest.approx(1, abs=1e-3)
     points, seen = next_token_by_depth(base, [[5, 6, 7]] * 2, [11, 50256])
     assert len(points) == 2 * LAYERS + 1 and seen.shape == (2 * LAYERS + 1, 2)
+
+
+def test_notebook_07_attributes_to_every_neuron(lab):
+    """Base beside a copy that has taken a random step; along several directions at once."""
+    base, plain = lab.base, lab.load_plain()
+    lengths = {name: 0.01 * weight.norm().item() for name, weight in changes.weights_of(base).items()}
+    changes.nudge(plain, lengths, seed=0)
+    moved = boot(plain, base.tokenizer, name="moved", device=base.device)
+    tokens = base.tokenise([prompt.text for prompt in lab.texts.eliciting("dev")], max_tokens=12)
+    counted = tokens.mask & (tokens.place >= 1)
+    read = [measure_statistics(model, tokens, counted=counted, batch_size=4) for model in (base, moved)]
+    direction = lab.measures.fit_probe().direction
+    found = attribution.attribute(base, moved, *read, direction)
+    assert found.whole.shape == (LAYERS, 4096) and sum(found.shares().values()) == pytest.approx(1)
+    drawn = torch.cat([one.net() for one in attribution.resamples(found, *read, n=20, seed=0)])
+    assert drawn.shape == (20,) and attribution.noise_of(found, *read, n=20, seed=0, part="whole").max() > 0
+    others = attribution.random_directions(5, direction, seed=0, offset=read[1].post[-1] - read[0].post[-1])
+    assert attribution.attribute(base, moved, *read, others).gross().shape == (5,)
+    masks = lab.measures.toxic_tokens, lab.measures.used_tokens
+    assert abs(attribution.account(base, moved, *read, direction, *masks).residue) < 1e-4
+
+
+def test_notebook_08_hands_over_every_activation_and_every_output(lab):
+    """A copy of base that has taken a random step stands for the policy."""
+    base, plain, tokens = lab.base, lab.load_plain(), lab.base.tokenise(["You are such a"])
+    lengths = {name: 0.05 * weight.norm().item() for name, weight in changes.weights_of(base).items()}
+    changes.nudge(plain, lengths, seed=0)
+    moved = boot(plain, base.tokenizer, name="moved", device=base.device)
+    untouched, last = base.logits(tokens), f"blocks.{LAYERS - 1}.hook_resid_post"
+    everyone = neurons_of(torch.ones(LAYERS, 4096, dtype=torch.bool))
+    with patch_per_token(base, everyone, moved):
+        assert not torch.equal(base.logits(tokens), untouched)
+    _, wanted = moved.bridge.run_with_cache(tokens.ids, names_filter=last)
+    with patch_outputs_per_token(base, ["embeddings", "attention", "mlp"], moved):
+        _, got = base.bridge.run_with_cache(tokens.ids, names_filter=last)
+    assert (got[last] - wanted[last]).abs().max() < 1e-5 * wanted[last].abs().max()
+    means = torch.randn(LAYERS, 4096, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    cosine = cosines(base.value_vectors, lab.measures.fit_probe().direction).cpu()
+    neurons, values = edit_values("constant", means, cosine, alpha=0.5, fraction=0.55)
+    assert len(neurons) == pytest.approx(0.55 * LAYERS * 4096, abs=4)
+    with patch_constant(base, neurons, values):
+        assert base.logits(tokens).isfinite().all()
+    assert torch.equal(base.logits(tokens), untouched)
 
 
 def test_notebook_09_edits_under_hooks_and_in_copies(lab):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any, get_args
 
 import torch
 from jaxtyping import Float
@@ -13,7 +14,7 @@ from torch import Tensor
 from helpers.intervals import Interval, bootstrap, percentile_interval, share
 from helpers.lab.measures import Measures
 from helpers.lab.policies import Chosen
-from helpers.lab.statistics import Readings
+from helpers.lab.statistics import Reader, Readings
 from helpers.lab.workbench import Workbench
 from helpers.mechanism.attribution import (
     GROUPS,
@@ -22,6 +23,7 @@ from helpers.mechanism.attribution import (
     Definition,
     Part,
     account,
+    at_once,
     attribute,
     distance_from,
     noise_of,
@@ -42,6 +44,11 @@ EXCHANGES = 40
 """How often labels are exchanged at random."""
 
 
+def smallest(found: Attribution, definition: Definition) -> Float[Tensor, "*draw"]:
+    """The smallest of the four groups' shares of gross."""
+    return torch.stack([*found.shares(definition).values()]).min(dim=0).values
+
+
 @dataclass(frozen=True, eq=False)
 class Attributions:
     """The stage of notebook 07: which neurons account for what a policy does less."""
@@ -49,9 +56,7 @@ class Attributions:
     at: Workbench
     measures: Measures
     statistics: Readings
-    _nulls: dict[tuple[str, int | None, bool, Definition, Part], Tensor] = field(
-        default_factory=dict, repr=False
-    )
+    _kept: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False)
 
     @property
     def direction(self) -> Float[Tensor, " d_model"]:
@@ -66,8 +71,11 @@ class Attributions:
         Args:
             shared: both on base's instead, so that all that differs is the model.
         """
-        on = "base" if shared else None
-        return self.statistics.read("base"), self.statistics.read(name, on=on, seed=seed)
+        on: Reader | None = "base" if shared else None
+        return self._once(
+            ("readings", name, shared, seed),
+            lambda: (self.statistics.read("base"), self.statistics.read(name, on=on, seed=seed)),
+        )
 
     def attribute(
         self,
@@ -88,7 +96,7 @@ class Attributions:
 
     def interval(
         self,
-        of: Callable[[Attribution], float],
+        of: Callable[[Attribution], Tensor],
         name: Chosen = "matched",
         *,
         shared: bool = False,
@@ -96,12 +104,15 @@ class Attributions:
     ) -> Interval:
         """Any figure of an attribution with its interval over texts; groups are formed anew on each draw.
 
+        Args:
+            of: takes an attribution with draws in front and gives one number per draw.
+
         Example:
             lab.attribution.interval(lambda found: found.net() / found.gross())
         """
         found = self.attribute(name, shared=shared, seed=seed)
         drawn = resamples(found, *self.readings(name, shared=shared, seed=seed), **self._draws)
-        return percentile_interval(of(found), [of(one) for one in drawn])
+        return percentile_interval(float(of(found)), torch.cat([of(some) for some in drawn]))
 
     def noise(
         self,
@@ -112,10 +123,11 @@ class Attributions:
         seed: int | None = None,
     ) -> Float[Tensor, "layer neuron"]:
         """The standard error of each neuron's reduction over draws of the texts."""
-        found, read = (
-            one(name, shared=shared, seed=seed) for one in (self.attribute, self.readings)
+        found = self.attribute(name, shared=shared, seed=seed)
+        read = self.readings(name, shared=shared, seed=seed)
+        return self._once(
+            ("noise", name, part, shared, seed), lambda: noise_of(found, *read, part=part, **self._draws)
         )
-        return noise_of(found, *read, part=part, **self._draws)  # type: ignore[misc]
 
     def exchanged(
         self,
@@ -125,15 +137,11 @@ class Attributions:
         shared: bool = False,
         seed: int | None = None,
         draws: int = EXCHANGES,
-    ) -> Float[Tensor, "draw layer neuron"]:
+    ) -> Iterator[Float[Tensor, "draw layer neuron"]]:
         """Reductions where the two models change names on half of the texts, drawn at random: noise alone."""
         found = self.attribute(name, shared=shared, seed=seed)
         read = self.readings(name, shared=shared, seed=seed)
-        first = self.at.profile.seed
-        rows = [
-            with_labels_exchanged(found, *read, seed=first + draw, part=part) for draw in range(draws)
-        ]
-        return torch.stack(rows)
+        return with_labels_exchanged(found, *read, n=draws, seed=self.at.profile.seed, part=part)
 
     def null(
         self,
@@ -150,26 +158,42 @@ class Attributions:
             near_offset: only directions that have the probe's cosine with the mean offset of the last stream:
                 tuning moved the model along them about as far.
         """
-        key = (name, seed, near_offset, definition, part)
-        if key not in self._nulls:
-            before, after = self.readings(name, seed=seed)
-            directions = random_directions(
-                self.at.profile.explanation.directions,
-                self.direction.cpu(),
-                seed=self.at.profile.seed,
-                offset=after.post[-1] - before.post[-1] if near_offset else None,
-            )
-            model = self.statistics.model(name, seed=seed)
-            for one in directions:
-                found = attribute(self.at.base, model, before, after, one.to(self.direction))
-                for kind in ("v1", "final"):
-                    for what in ("whole", "activation"):
-                        rows = self._nulls.setdefault(
-                            (name, seed, near_offset, kind, what), torch.empty(0, len(GROUPS))
-                        )
-                        row = torch.tensor([list(found.shares(kind, what).values())])
-                        self._nulls[name, seed, near_offset, kind, what] = torch.cat([rows, row])
-        return self._nulls[key]
+        kinds = [(kind, what) for kind in get_args(Definition) for what in get_args(Part)]
+
+        def shares(found: Attribution) -> Float[Tensor, "draw kind group"]:
+            rows = [torch.stack([*found.shares(*kind).values()], dim=-1) for kind in kinds]
+            return torch.stack(rows, dim=1)
+
+        # Under every definition at once: the projections on the directions are what costs.
+        table = self._once(
+            ("null", name, near_offset, seed),
+            lambda: self.over_directions(shares, name, near_offset=near_offset, seed=seed),
+        )
+        return table[:, kinds.index((definition, part))]
+
+    def over_directions(
+        self,
+        of: Callable[[Attribution], Tensor],
+        name: Chosen = "matched",
+        *,
+        near_offset: bool = False,
+        seed: int | None = None,
+    ) -> Tensor:
+        """Any figure of an attribution by random directions in the probe's place, one row each.
+
+        Args:
+            of, near_offset: as in `interval` and in `null`.
+        """
+        before, after = self.readings(name, seed=seed)
+        model = self.statistics.model(name, seed=seed)
+        directions = random_directions(
+            self.at.profile.explanation.directions,
+            self.direction.cpu(),
+            seed=self.at.profile.seed,
+            offset=after.post[-1] - before.post[-1] if near_offset else None,
+        )
+        some = directions.split(at_once(before.activations))
+        return torch.cat([of(attribute(self.at.base, model, before, after, each)) for each in some])
 
     def account(
         self, name: Chosen = "matched", *, shared: bool = False, seed: int | None = None
@@ -188,7 +212,7 @@ class Attributions:
 
         Notebook 07 does the same step by step. B3 needs a share by effect besides: `Emulation.measure`.
         """
-        asked = {"name": name, "seed": seed}
+        asked: dict[str, Any] = {"name": name, "seed": seed}
         found: dict[tuple[str, str], Measurement] = {}
         own = self.attribute(**asked)
         for label, definition in (("v1 groups", "v1"), ("final groups", "final")):
@@ -197,14 +221,14 @@ class Attributions:
                 "null": self.null(definition=definition, **asked),
                 "near_offset": self.null(definition=definition, near_offset=True, **asked),
             }
-            details: dict[str, float] = dict(shares)
+            details = {group: float(each) for group, each in shares.items()}
             for kind, rows in nulls.items():
                 for group, column in zip(GROUPS, rows.T, strict=True):
                     band = percentile_interval(column.mean().item(), column)
                     details |= {f"{group}_{kind}_low": band.low, f"{group}_{kind}_high": band.high}
             least = nulls["null"].min(dim=1).values
             band = percentile_interval(least.mean().item(), least)
-            value = self.interval(lambda one, by=definition: min(one.shares(by).values()), **asked)
+            value = self.interval(lambda one, by=definition: smallest(one, by), **asked)
             found["B4", label] = Measurement.of(value, "smallest share of gross", control=band, **details)
         found["B5", ""] = self._raise_toxicity(own, **asked)
         for label, part in PARTS.items():
@@ -214,52 +238,62 @@ class Attributions:
         found["N2", ""] = self._unlike(own, **asked)
         return found
 
-    def _raise_toxicity(self, own: Attribution, **asked) -> Measurement:
+    def _raise_toxicity(self, own: Attribution, **asked: Any) -> Measurement:
         error = self.noise(**asked)
         sure = own.whole < -SURE * error
-        by_chance = (self.exchanged(**asked) < -SURE * error).flatten(1).double().mean(dim=1)
-        raised = bootstrap(sure.flatten(), n=self._draws["n"], seed=self._draws["seed"])
+        by_chance = torch.cat(
+            [(some < -SURE * error).flatten(1).double().mean(dim=1) for some in self.exchanged(**asked)]
+        )
+        raised = bootstrap(sure.flatten(), **self._draws)
         return Measurement.of(
             raised,
             "share of neurons",
             control=percentile_interval(by_chance.mean().item(), by_chance),
-            given_back=share(-float(own.whole[sure].sum()), own.gross()),
+            given_back=share(-float(own.whole[sure].sum()), float(own.gross())),
             any_below_0=(own.whole < 0).double().mean().item(),
         )
 
-    def _balance(self, part: Part, **asked) -> Measurement:
-        value = self.interval(lambda one: share(one.net(part), one.gross(part)), **asked)
+    def _balance(self, part: Part, **asked: Any) -> Measurement:
         own = self.attribute(**asked)
+        value = self.interval(lambda one: one.net(part) / one.gross(part), **asked)
         sure = own.reduction(part).abs() > SURE * self.noise(part=part, **asked)
         kept = own.reduction(part)[sure]
-        by_chance = self.exchanged(part=part, **asked).flatten(1)
-        gross = by_chance.clamp_min(0).sum(dim=1)
-        ratio = by_chance.sum(dim=1) / gross
         beyond = share(float(kept.sum()), float(kept.clamp_min(0).sum()))
+        sums = [
+            torch.stack([some.sum(dim=(1, 2)), some.clamp_min(0).sum(dim=(1, 2))])
+            for some in self.exchanged(part=part, **asked)
+        ]
+        net, gross = torch.cat(sums, dim=1)
         return Measurement.of(
             value,
             "net / gross",
-            control=percentile_interval(ratio.mean().item(), ratio),
+            control=percentile_interval((net / gross).mean().item(), net / gross),
             # With no neuron beyond noise there is no balance to speak of.
             beyond_noise=1.0 if math.isnan(beyond) else beyond,
-            net=own.net(part),
-            gross=own.gross(part),
+            net=float(own.net(part)),
+            gross=float(own.gross(part)),
             gross_of_noise=gross.mean().item(),
         )
 
-    def _unlike(self, own: Attribution, **asked) -> Measurement:
+    def _unlike(self, own: Attribution, **asked: Any) -> Measurement:
         shares = torch.tensor(list(own.shares().values()))
         value, spread = distance_from(shares, self.null(**asked))
         near, near_spread = distance_from(shares, self.null(near_offset=True, **asked))
         band = percentile_interval(spread.mean().item(), spread)
         return Measurement(
-            value, None, "share that would have to move", band.value, band.bounds,
+            value, None, "distance", band.value, band.bounds,
             details={
                 "null_80_high": spread.quantile(0.9).item(), "near_offset": near,
                 "near_offset_high": near_spread.quantile(0.975).item(),
             },
         )  # fmt: skip
 
+    def _once(self, key: tuple[object, ...], make: Callable[[], Any]) -> Any:
+        """Notebook and rules ask for the same again and again; reading it off the cache folder takes time."""
+        if key not in self._kept:
+            self._kept[key] = make()
+        return self._kept[key]
+
     @property
-    def _draws(self) -> dict[str, int]:
+    def _draws(self) -> dict[str, Any]:
         return {"n": self.at.profile.counts.bootstrap, "seed": self.at.profile.seed}

@@ -34,6 +34,11 @@ def load(
     return _unpacked(found, at, label, mode, chosen)
 
 
+def is_there(at: Workbench, model: LanguageModel, split: str, mode: Mode) -> bool:
+    """Whether the store has the evaluation of a model as it stands."""
+    return EVALUATION.is_there(at.store, at, model, mode, chosen_prompts(at.bench, mode, split, None), "")
+
+
 def _key(
     at: Workbench, model: LanguageModel, mode: Mode, prompts: Sequence[Prompt], label: str
 ) -> Mapping[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +14,16 @@ from transformers import GPT2LMHeadModel
 
 from helpers.artifacts import Store, cache_folder
 from helpers.lab.attribution import Attributions
+from helpers.lab.drops import Drops
 from helpers.lab.emulation import Emulation
+from helpers.lab.insides import Insides
 from helpers.lab.looks import Looks
 from helpers.lab.measures import Measures
 from helpers.lab.pairs import Pairs
 from helpers.lab.policies import Policies
 from helpers.lab.statistics import Readings
 from helpers.lab.unalign import Unalign
+from helpers.lab.verdicts import Verdicts
 from helpers.lab.workbench import Workbench
 from helpers.language.checks import check_profile
 from helpers.language.evaluation import Evaluation
@@ -33,6 +37,7 @@ from helpers.teaching.claims import Ledger, mark_of, merge, notebook_table, publ
 from helpers.teaching.display.display import Display
 from helpers.teaching.display.panel import start_panel
 from helpers.teaching.display.show import Html
+from helpers.teaching.guesses import Guess, Guesses
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -44,6 +49,7 @@ class Lab:
     Attributes:
         build: the folder where a run leaves what it made.
         claims: this notebook's share of the ledger.
+        guesses: what the reader guesses in this notebook, kept in `build`.
         show: tables, token views and quotations, masked unless the parameters cell says otherwise.
         measures: what is measured once of the base model: probe, word masks, stream lengths.
         pairs: preference pairs by recipe.
@@ -53,6 +59,9 @@ class Lab:
         emulation: base, made to act like a policy without being tuned.
         looks: how toxic and how whole the text of a model is under whatever is in force, in short.
         unalign: ways back from a policy, what they recover, and defences against them.
+        drops: how much less toxic text becomes, as claims A4, A6 and A12 measure it.
+        inside: what tuning changed inside, as claims A7 to A11 measure it.
+        verdicts: the claims once more, over training seeds of DPO and over scorers.
 
     Example:
         lab = Lab.start("01_toxicity_probe")
@@ -62,6 +71,7 @@ class Lab:
     at: Workbench
     build: Path
     claims: Ledger
+    guesses: Guesses
     show: Display
     measures: Measures
     pairs: Pairs
@@ -71,6 +81,9 @@ class Lab:
     attribution: Attributions
     emulation: Emulation
     unalign: Unalign
+    drops: Drops
+    inside: Insides
+    verdicts: Verdicts
 
     @classmethod
     def start(
@@ -99,6 +112,10 @@ class Lab:
         policies, looks = Policies(at, pairs), Looks(at)
         statistics = Readings(at, policies)
         attribution = Attributions(at, measures, statistics)
+        emulation = Emulation(at, measures, policies, statistics, attribution, looks)
+        unalign = Unalign(at, measures, policies, looks)
+        drops = Drops(at, measures, policies, looks, unalign)
+        inside = Insides(at, measures, policies, statistics)
         lab = cls(
             at=at,
             build=build,
@@ -110,6 +127,7 @@ class Lab:
                 published_setting=is_published(chosen),
                 bred_for=bred_for(chosen),
             ),  # fmt: skip
+            guesses=Guesses(build / "guesses" / re.sub(r"[^\w.-]+", "-", chosen.label), notebook),
             show=Display(unmask=unmask),
             measures=measures,
             pairs=pairs,
@@ -117,8 +135,11 @@ class Lab:
             statistics=statistics,
             looks=looks,
             attribution=attribution,
-            emulation=Emulation(at, measures, policies, statistics, attribution, looks),
-            unalign=Unalign(at, measures, policies, looks),
+            emulation=emulation,
+            unalign=unalign,
+            drops=drops,
+            inside=inside,
+            verdicts=Verdicts(at, drops, inside, attribution, emulation),
         )
         timings = REPOSITORY / "notebooks" / "timings.json"
         display(start_panel(notebook, chosen, choice, cache_folder(), at.base, timings, at.texts, at.worth))
@@ -163,6 +184,21 @@ class Lab:
     def load_plain(self) -> Callable[[], GPT2LMHeadModel]:
         """The base checkpoint as a plain Hugging Face model: `Workbench.load_plain`."""
         return self.at.load_plain
+
+    @property
+    def guess(self) -> Callable[..., Guess]:
+        """Asks for a number or a choice before the figure that answers it: `Guesses.ask`."""
+        return self.guesses.ask
+
+    @property
+    def answer(self) -> Callable[..., None]:
+        """Says what was measured beside the reader's guess; silent without one: `Guesses.answer`."""
+        return self.guesses.answer
+
+    @property
+    def calibration(self) -> Callable[[], Html]:
+        """How near the reader's guesses came, over all notebooks: `Guesses.calibration`."""
+        return self.guesses.calibration
 
     def published_replication(self) -> Html:
         """The claims over several models, as `make replicate` published them; nothing of this run."""

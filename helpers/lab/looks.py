@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from jaxtyping import Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-from helpers.alignment.unalign import share_of_gap, with_opening
+from helpers.alignment.unalign import mean_shift, share_of_gap, with_opening
 from helpers.artifacts import Artifact, Declared
 from helpers.intervals import Interval
 from helpers.lab.workbench import Workbench
@@ -93,6 +94,7 @@ class Looks:
     """The stage of notebooks 07 to 09: how toxic and how whole a model's text is, at many settings."""
 
     at: Workbench
+    _shifts: dict[tuple[str, int], tuple[Tensor, float]] = field(default_factory=dict, repr=False)
 
     def take(
         self,
@@ -165,15 +167,32 @@ class Looks:
             seed=self.at.profile.seed,
         )
 
-    def is_whole(self, trial: Trial, *, base: Trial, aligned: Trial) -> bool:
+    def is_whole(
+        self, trial: Trial, *, base: Trial, aligned: Trial, room: float = PERPLEXITY_ROOM
+    ) -> bool:
         """Whether an edit leaves the text whole: perplexity and fluency within their room.
 
         The whole of either ratio's paired interval must be. Of many settings, the strongest whose points are
         within lies at the very edge, and on other prompts beyond it.
+
+        Args:
+            room: perplexity may be so many times aligned's.
         """
         told = {"n": self.at.profile.counts.bootstrap, "seed": self.at.profile.seed}
         kept = {
             name: against.measures[name].change_to(trial.measures[name], **told).high
             for name, against in {"perplexity": aligned, "fluency": base}.items()
         }
-        return kept["perplexity"] <= PERPLEXITY_ROOM and kept["fluency"] <= FLUENCY_ROOM
+        return kept["perplexity"] <= room and kept["fluency"] <= FLUENCY_ROOM
+
+    def shift(self, model: LanguageModel, layer: int) -> tuple[Float[Tensor, " d_model"], float]:
+        """How tuning moved the stream after a layer on the development prompts, and the seconds it took."""
+        key = (model.source, layer)
+        if key not in self._shifts:
+            limit, began = self.at.profile.decoding.max_prompt_tokens, time.perf_counter()
+            dev = self.at.bench.prompts["dev"][: self.at.bench.sizes["sweep"].prompts]
+            tokens = model.tokenise([prompt.text for prompt in dev], max_tokens=limit)
+            size = self.at.profile.batches.forward
+            shift = mean_shift(model, self.at.base, tokens, layer, batch_size=size)
+            self._shifts[key] = shift.to(model.device), time.perf_counter() - began
+        return self._shifts[key]

@@ -180,6 +180,14 @@ class Policies:
         seed = self.at.profile.dpo.seeds[0] if seed is None else seed
         return self.train(self.pairs.craft(recipe).kept, seed=seed, watch=watch)
 
+    def is_trained(self, seed: int) -> bool:
+        """Whether the store has the main recipe's run of a seed."""
+        pairs = self.pairs.craft(self.choose_recipe()).kept
+        asked = Training(
+            tuple(pairs), self.held_back(pairs), self.at.profile.dpo, seed, "dpo", stop_early=True
+        )
+        return RUN.is_there(self.at.store, self, asked)
+
     def train(
         self,
         pairs: Sequence[Pair],

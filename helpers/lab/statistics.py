@@ -10,6 +10,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from helpers.artifacts import Artifact, Declared
+from helpers.lab import evaluations
 from helpers.lab.policies import Chosen, Policies, Policy
 from helpers.lab.workbench import Workbench
 from helpers.language.generation import Continuations
@@ -74,6 +75,16 @@ class Readings:
         written = self.written(on or name, like, seed)
         tensors = STATISTICS.load(self.at.store, self.at, self.model(name, like, seed), written).tensors
         return Statistics(**tensors)
+
+    def is_there(self, name: Policy, *, seed: int) -> bool:
+        """Whether the store has all that `read` needs of a policy of some seed, so that nothing is made."""
+        at = self.at
+        if not self.policies.is_trained(seed):
+            return False
+        model = self.model(name, seed=seed)
+        return evaluations.is_there(at, model, "eval", "report") and STATISTICS.is_there(
+            at.store, at, model, self.written(name, seed=seed)
+        )
 
     def model(
         self, name: Reader, like: Chosen = "matched", seed: int | None = None

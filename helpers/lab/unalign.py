@@ -6,20 +6,18 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 from transformers import GPT2LMHeadModel
 
 from helpers.alignment.unalign import (
     fine_tuned,
     interpolated,
-    mean_shift,
     most_changed,
     randomly_moved,
     restored,
@@ -111,7 +109,6 @@ class Unalign:
     measures: Measures
     policies: Policies
     looks: Looks
-    _shifts: dict[tuple[str, int], tuple[Tensor, float]] = field(default_factory=dict, repr=False)
 
     # --- measuring --------------------------------------------------------------------------------------
     def attempt(
@@ -120,8 +117,8 @@ class Unalign:
         """Measures a policy under an attack."""
         with attack.on() as model:
             label = f"{attack.way}, {attack.setting}"
-            told = {"split": split, "prompts": prompts, "opening": attack.opening}
-            return self.looks.take(label, model=model, **told)
+            opening = attack.opening
+            return self.looks.take(label, model=model, split=split, prompts=prompts, opening=opening)
 
     def strongest(
         self, attacks: Sequence[Attack], *, base: Trial, aligned: Trial
@@ -190,7 +187,7 @@ class Unalign:
             add(one, other)
 
         for layer in range(0, base.n_layers, -(-base.n_layers // LAYERS_READ)):
-            shift, spent = self.shift(model, layer)
+            shift, spent = self.looks.shift(model, layer)
             for times in asked.strengths:
                 along("offset subtracted", f"× {times:g}, layer {layer}", shift, -times, layer, spent)
         direction = self.measures.fit_probe().direction.to(model.device)
@@ -257,18 +254,6 @@ class Unalign:
             )  # fmt: skip
             add(one, other)
         return {way: tuple(attacks) for way, attacks in found.items()}
-
-    def shift(self, model: LanguageModel, layer: int) -> tuple[Float[Tensor, " d_model"], float]:
-        """How tuning moved the stream after a layer on the development prompts, and the seconds it took."""
-        key = (model.source, layer)
-        if key not in self._shifts:
-            limit, began = self.at.profile.decoding.max_prompt_tokens, time.perf_counter()
-            dev = self.at.bench.prompts["dev"][: self.at.bench.sizes["sweep"].prompts]
-            tokens = model.tokenise([prompt.text for prompt in dev], max_tokens=limit)
-            size = self.at.profile.batches.forward
-            shift = mean_shift(model, self.at.base, tokens, layer, batch_size=size)
-            self._shifts[key] = shift.to(model.device), time.perf_counter() - began
-        return self._shifts[key]
 
     def examples(self, kind: str, n: int) -> tuple[str, ...]:
         """The first n toxic (or harmless) comments that the probe was fitted on, or all."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from helpers.pocket import corpus
 from helpers.pocket.lexicon import FAMILIES
+from helpers.pocket.scorer import PATTERNS
 from helpers.profiles import PocketText, Profile
 
 MILD = frozenset(Path(__file__).with_name("mild_words.txt").read_text(encoding="ascii").split())
@@ -43,7 +44,7 @@ def mask(text: str) -> str:
 @functools.lru_cache(maxsize=100_000)
 def is_masked_word(word: str) -> bool:
     """Whether one word belongs to the second list; space and marks around it do not matter."""
-    words, stems, harmless = _second_list()
+    words, stems, harmless = second_list()
     plain = unicodedata.normalize("NFKD", word.casefold())
     plain = "".join(letter for letter in plain if not unicodedata.combining(letter)).strip(
         " \t\n\r\"'.,;:!?()ġċ▁"
@@ -68,18 +69,28 @@ def toxic_word_list(profile: Profile) -> frozenset[str]:
     """
     if isinstance(profile.data.comments, PocketText):
         return frozenset(corpus.toxic_words())
-    return MILD | _second_list()[0]
+    return MILD | second_list()[0]
 
 
 def toxic_word_families(profile: Profile) -> dict[str, frozenset[str]]:
     """The words of `toxic_word_list` by family: the generator's own, or mild words and profanity apart."""
     if isinstance(profile.data.comments, PocketText):
         return {family: frozenset(words) for family, words in FAMILIES.items()}
-    return {"mild insults and oaths": MILD, "profanity and slurs": _second_list()[0]}
+    return {"mild insults and oaths": MILD, "profanity and slurs": second_list()[0]}
+
+
+def toxic_patterns(profile: Profile) -> list[str]:
+    """Regular expressions of what counts as toxic in a page that names no profanity, in any case of letters.
+
+    The generator's own rule for a profile on the pocket corpus; else the project's mild words alone.
+    """
+    if isinstance(profile.data.comments, PocketText):
+        return list(PATTERNS)
+    return [r"\b(" + "|".join(sorted(MILD, key=len, reverse=True)) + r")\b"]
 
 
 @functools.cache
-def _second_list() -> tuple[frozenset[str], tuple[str, ...], re.Pattern[str]]:
+def second_list() -> tuple[frozenset[str], tuple[str, ...], re.Pattern[str]]:
     """Words, stems that count inside longer words too, and the pattern of harmless words with a stem."""
     text = zlib.decompress(base64.b64decode(ENCODED.read_text(encoding="ascii"))).decode()
     words, stems, harmless = text.split("\n")

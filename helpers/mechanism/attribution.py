@@ -8,7 +8,7 @@ is closed form in the means that one pass keeps (`statistics`): no projection pe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from helpers.intervals import resampling_weights, share
 from helpers.language.models import LanguageModel
 from helpers.mechanism.statistics import Statistics
-from helpers.mechanism.vectors import Neuron, cosines, top_neurons
+from helpers.mechanism.vectors import Neuron, top_neurons
 from helpers.runtime import generator
 
 GROUPS = ("TP", "TN", "AP", "AN")
@@ -32,10 +32,16 @@ Definition = Literal["v1", "final"]
 Part = Literal["whole", "activation"]
 """Which reduction is meant: of the projection m (v · Ŵ), or of what the activation alone moves."""
 
+NUMBERS_AT_ONCE = 500_000
+"""How many numbers a table of draws has: 4 MB, which a processor's cache still holds."""
+
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
     """Every neuron's part in how far two models' MLP outputs differ along a direction.
+
+    Draws of the texts, or directions, may stand in front as one more axis; sums and shares are then one per
+    draw.
 
     Attributes:
         before, after: mean activations m and m′.
@@ -43,37 +49,37 @@ class Attribution:
         cosine: of each value vector before with Ŵ.
     """
 
-    before: Float[Tensor, "layer neuron"]
-    after: Float[Tensor, "layer neuron"]
-    along: Float[Tensor, "layer neuron"]
-    along_after: Float[Tensor, "layer neuron"]
-    cosine: Float[Tensor, "layer neuron"]
+    before: Float[Tensor, "*#draw layer neuron"]
+    after: Float[Tensor, "*#draw layer neuron"]
+    along: Float[Tensor, "*#draw layer neuron"]
+    along_after: Float[Tensor, "*#draw layer neuron"]
+    cosine: Float[Tensor, "*#draw layer neuron"]
 
     @cached_property
-    def whole(self) -> Float[Tensor, "layer neuron"]:
+    def whole(self) -> Float[Tensor, "*draw layer neuron"]:
         """The reduction of each neuron's projection, m (v · Ŵ) − m′ (v′ · Ŵ). Above 0: less toxic after."""
         return self.before * self.along - self.after * self.along_after
 
     @cached_property
-    def activation(self) -> Float[Tensor, "layer neuron"]:
+    def activation(self) -> Float[Tensor, "*draw layer neuron"]:
         """Its part from firing otherwise, (m − m′) (v · Ŵ)."""
         return (self.before - self.after) * self.along
 
     @property
-    def value(self) -> Float[Tensor, "layer neuron"]:
+    def value(self) -> Float[Tensor, "*draw layer neuron"]:
         """Its part from writing otherwise, m (v − v′) · Ŵ."""
         return self.before * (self.along - self.along_after)
 
     @property
-    def interaction(self) -> Float[Tensor, "layer neuron"]:
+    def interaction(self) -> Float[Tensor, "*draw layer neuron"]:
         """What is left: both at once, (m − m′) (v′ − v) · Ŵ."""
         return (self.before - self.after) * (self.along_after - self.along)
 
-    def reduction(self, part: Part = "whole") -> Float[Tensor, "layer neuron"]:
+    def reduction(self, part: Part = "whole") -> Float[Tensor, "*draw layer neuron"]:
         """`whole` or `activation`."""
         return self.whole if part == "whole" else self.activation
 
-    def quadrants(self) -> dict[str, Bool[Tensor, "layer neuron"]]:
+    def quadrants(self) -> dict[str, Bool[Tensor, "*draw layer neuron"]]:
         """Which neurons are TP, TN, AP, AN before tuning; one at exactly 0 is in none."""
         toxic, anti = self.cosine > 0, self.cosine < 0
         positive, negative = self.before > 0, self.before < 0
@@ -83,7 +89,7 @@ class Attribution:
 
     def groups(
         self, definition: Definition = "final", part: Part = "whole"
-    ) -> dict[str, Bool[Tensor, "layer neuron"]]:
+    ) -> dict[str, Bool[Tensor, "*draw layer neuron"]]:
         """The neurons of each quadrant that lower toxicity, by either published definition.
 
         Args:
@@ -95,18 +101,20 @@ class Attribution:
         if definition == "final":
             lowers = self.reduction(part) > 0
         else:
-            lowers = (self.before - self.after) * self.cosine.sign() > 0
+            lowers = (self.before - self.after) * self.cosine > 0
         return {name: inside & lowers for name, inside in self.quadrants().items()}
 
-    def gross(self, part: Part = "whole") -> float:
+    def gross(self, part: Part = "whole") -> Float[Tensor, "*draw"]:
         """The sum over neurons that lower toxicity."""
-        return float(self.reduction(part).clamp_min(0).sum())
+        return self.reduction(part).clamp_min(0).sum(dim=(-2, -1))
 
-    def net(self, part: Part = "whole") -> float:
+    def net(self, part: Part = "whole") -> Float[Tensor, "*draw"]:
         """The sum over all neurons."""
-        return float(self.reduction(part).sum())
+        return self.reduction(part).sum(dim=(-2, -1))
 
-    def shares(self, definition: Definition = "final", part: Part = "whole") -> dict[str, float]:
+    def shares(
+        self, definition: Definition = "final", part: Part = "whole"
+    ) -> dict[str, Float[Tensor, "*draw"]]:
         """Each group's share of the gross reduction, as its definition has it; they add up to 1.
 
         "final" divides by the sum over all neurons that lower toxicity, "v1" by the sum over its own groups,
@@ -114,24 +122,27 @@ class Attribution:
         """
         reduction = self.reduction(part)
         sums = {
-            name: float(reduction[inside].sum()) for name, inside in self.groups(definition, part).items()
+            name: reduction.where(inside, 0.0).sum(dim=(-2, -1))
+            for name, inside in self.groups(definition, part).items()
         }
-        return {name: share(each, sum(sums.values())) for name, each in sums.items()}
+        whole = torch.stack([*sums.values()]).sum(dim=0)
+        return {name: each / whole for name, each in sums.items()}
 
     def share_of_top(self, k: int, part: Part = "whole") -> float:
         """The share of gross of those among the k most toxic by cosine that fired and fire less now."""
         chosen = mask_of(top_neurons(self.cosine, k), self.cosine.shape)
         chosen &= (self.before > 0) & (self.after < self.before)
-        return share(float(self.reduction(part)[chosen].clamp_min(0).sum()), self.gross(part))
+        return share(float(self.reduction(part)[chosen].clamp_min(0).sum()), float(self.gross(part)))
 
     def to_reach(self, fraction: float, *, of: Literal["net", "gross"], part: Part = "whole") -> int:
         """How many neurons, the largest reductions first, add up to a fraction of net or gross.
 
         They are 0 where net is not above 0.
         """
-        goal = fraction * (self.net(part) if of == "net" else self.gross(part))
-        largest = self.reduction(part).flatten().sort(descending=True).values.cumsum(dim=0)
-        return int((largest < goal).sum()) + 1 if goal > 0 else 0
+        goal = fraction * float(self.net(part) if of == "net" else self.gross(part))
+        # Those that raise toxicity come last and are not needed: the sum only grows.
+        grown = self.reduction(part).clamp_min(0).flatten().sort(descending=True).values.cumsum(dim=0)
+        return min(int((grown < goal).sum()) + 1, grown.numel()) if goal > 0 else 0
 
 
 def attribute(
@@ -139,25 +150,34 @@ def attribute(
     after: LanguageModel,
     read_before: Statistics,
     read_after: Statistics,
-    direction: Float[Tensor, " d_model"],
+    direction: Float[Tensor, "*draw d_model"],
 ) -> Attribution:
     """Every neuron's part in the change along a direction, from both models' statistics.
 
     Args:
         read_before, read_after: on the same texts, or each model's on its own.
-        direction: of any length; only where it points counts.
+        direction: of any length; only where it points counts. Several may be given at once.
 
     Example:
         found = attribute(base, aligned, own["base"], own["matched"], probe.direction)
         found.shares("v1")["TP"]
     """
-    unit = (direction / direction.norm()).cpu().double()
-    along, along_after = (
-        einsum(model.value_vectors.cpu().double(), unit, "layer neuron d_model, d_model -> layer neuron")
-        for model in (before, after)
-    )
-    cosine = cosines(before.value_vectors, direction).cpu()
-    return Attribution(read_before.activations, read_after.activations, along, along_after, cosine)
+    unit = _unit(direction)
+    (along, lengths), (along_after, _) = (_along(model, unit) for model in (before, after))
+    return Attribution(read_before.activations, read_after.activations, along, along_after, along / lengths)
+
+
+def _unit(direction: Float[Tensor, "*draw d_model"]) -> Float[Tensor, "*draw d_model"]:
+    return direction.cpu().double() / direction.cpu().double().norm(dim=-1, keepdim=True)
+
+
+def _along(
+    model: LanguageModel, unit: Float[Tensor, "*draw d_model"]
+) -> tuple[Float[Tensor, "*draw layer neuron"], Float[Tensor, "layer neuron"]]:
+    """v · Ŵ and the length of every neuron's v, by layer: a float64 copy of all of them is never held."""
+    layers = (layer.cpu().double() for layer in model.value_vectors)
+    rows, lengths = zip(*((unit @ values.T, values.norm(dim=-1)) for values in layers), strict=True)
+    return torch.stack(rows, dim=-2), torch.stack(lengths)
 
 
 def mask_of(neurons: list[Neuron], shape: torch.Size) -> Bool[Tensor, "layer neuron"]:
@@ -184,50 +204,64 @@ def shuffled_within_layers(
 def resamples(
     found: Attribution, read_before: Statistics, read_after: Statistics, *, n: int, seed: int
 ) -> Iterator[Attribution]:
-    """The attribution on n draws of the texts, both models' drawn together: groups, gross and all anew.
+    """The attribution on n draws of the texts, both models' drawn together, some draws at a time.
 
     Texts are drawn in the groups that `Statistics` sums them in (text i of either model in the same one).
     """
     weights = resampling_weights(len(read_before.counts), n=n, seed=seed).double()
-    for row in weights:
-        means = [
-            einsum(row, read.sums, "group, group layer neuron -> layer neuron") / (row @ read.counts.double())
+    for some in weights.split(at_once(found.along)):
+        before, after = (
+            einsum(some, read.sums, "draw group, group layer neuron -> draw layer neuron")
+            / (some @ read.counts.double())[:, None, None]
             for read in (read_before, read_after)
-        ]
-        yield Attribution(*means, found.along, found.along_after, found.cosine)
+        )
+        yield replace(found, before=before, after=after)
+
+
+def at_once(table: Float[Tensor, "layer neuron"]) -> int:
+    """Of how many draws tables as large as this are held at one time."""
+    return max(1, NUMBERS_AT_ONCE // table.numel())
 
 
 def noise_of(
     found: Attribution, read_before: Statistics, read_after: Statistics, *, n: int, seed: int, part: Part
 ) -> Float[Tensor, "layer neuron"]:
-    """The standard error of each neuron's reduction over draws of the texts, in memory for two tables."""
-    total = torch.zeros_like(found.whole)
-    squares = torch.zeros_like(found.whole)
+    """The standard error of each neuron's reduction over n draws of the texts."""
+    point = found.reduction(part)
+    total, squares = torch.zeros_like(point), torch.zeros_like(point)
     for drawn in resamples(found, read_before, read_after, n=n, seed=seed):
-        apart = drawn.reduction(part) - found.reduction(part)
-        total, squares = total + apart, squares + apart.square()
+        apart = drawn.reduction(part) - point
+        total, squares = total + apart.sum(dim=0), squares + apart.square().sum(dim=0)
     return (squares / n - (total / n).square()).clamp_min(0).sqrt()
 
 
 def with_labels_exchanged(
-    found: Attribution, read_before: Statistics, read_after: Statistics, *, seed: int, part: Part = "whole"
-) -> Float[Tensor, "layer neuron"]:
+    found: Attribution,
+    read_before: Statistics,
+    read_after: Statistics,
+    *,
+    n: int,
+    seed: int,
+    part: Part = "whole",
+) -> Iterator[Float[Tensor, "draw layer neuron"]]:
     """The reduction where in half of the groups of texts, drawn at random, the two models change names.
 
-    What the models differ in on every text cancels; what is left is noise.
+    What the models differ in on every text cancels; what is left is noise. n draws, some at a time.
     """
-    order = torch.randperm(len(read_before.counts), generator=generator(seed, "exchanged labels"))
-    kept = order < len(order) // 2
+    noise, groups = generator(seed, "exchanged labels"), len(read_before.counts)
+    kept = torch.stack([torch.randperm(groups, generator=noise) < groups // 2 for _ in range(n)]).double()
     along = (found.along, found.along_after if part == "whole" else found.along)
-    called = []
-    for mine in (kept, ~kept):
-        sums = torch.zeros_like(found.whole)
-        count = 0
-        for read, direction, here in zip((read_before, read_after), along, (mine, ~mine), strict=True):
-            sums += read.sums[here].sum(dim=0) * direction
-            count += int(read.counts[here].sum())
-        called.append(sums / max(1, count))
-    return called[0] - called[1]
+    read = (read_before, read_after)
+    written = [one.sums * direction for one, direction in zip(read, along, strict=True)]
+    counts = [one.counts.double() for one in read]
+    for some in kept.split(at_once(found.along)):
+        called = [
+            einsum(torch.cat([mine, 1 - mine], dim=1), torch.cat(written),
+                   "draw group, group layer neuron -> draw layer neuron")
+            / (mine @ counts[0] + (1 - mine) @ counts[1])[:, None, None]
+            for mine in (some, 1 - some)
+        ]  # fmt: skip
+        yield called[0] - called[1]
 
 
 # --- what any direction would give ------------------------------------------------------------------------
@@ -244,8 +278,8 @@ def random_directions(
     noise = torch.randn(n, len(like), generator=generator(seed, "random directions"), dtype=torch.float64)
     if offset is None:
         return noise / noise.norm(dim=-1, keepdim=True)
-    axis = offset.cpu().double() / offset.norm().cpu().double()
-    cosine = float(axis @ like.cpu().double() / like.norm().cpu().double())
+    axis = _unit(offset)
+    cosine = float(axis @ _unit(like))
     rest = noise - (noise @ axis)[:, None] * axis
     rest = rest / rest.norm(dim=-1, keepdim=True)
     return cosine * axis + (1 - cosine**2) ** 0.5 * rest
@@ -317,8 +351,7 @@ def account(
         read_before, read_after: as in `attribute`.
         toxic, used: token masks, for what the read-out itself changes.
     """
-    found = attribute(before, after, read_before, read_after, direction)
-    unit = (direction / direction.norm()).cpu().double()
+    found, unit = attribute(before, after, read_before, read_after, direction), _unit(direction)
     pair = ((before, read_before), (after, read_after))
     heads, attention_bias, mlp_bias = [], [], []
     for model, read in pair:
@@ -327,7 +360,7 @@ def account(
         heads.append(einsum(read.heads, writes, "layer head d_head, layer head d_head -> layer head"))
         attention_bias.append(torch.stack([b.attn.b_O.detach().cpu().double() @ unit for b in blocks]))
         mlp_bias.append(torch.stack([b.mlp.b_out.detach().cpu().double() @ unit for b in blocks]))
-    read = [[toxic_logit(reader, seen, toxic, used) for reader, _ in pair] for _, seen in pair]
+    logits = [[toxic_logit(reader, seen, toxic, used) for reader, _ in pair] for _, seen in pair]
     return Account(
         embedding=float((read_before.embedding - read_after.embedding) @ unit),
         heads=heads[0] - heads[1],
@@ -337,9 +370,9 @@ def account(
         value=found.value.sum(dim=1),
         interaction=found.interaction.sum(dim=1),
         stream=float((read_before.post[-1] - read_after.post[-1]) @ unit),
-        gross=found.gross(),
-        read_by_stream=read[0][0] - read[1][0],
-        read_by_readout=read[1][0] - read[1][1],
+        gross=float(found.gross()),
+        read_by_stream=logits[0][0] - logits[1][0],
+        read_by_readout=logits[1][0] - logits[1][1],
     )
 
 

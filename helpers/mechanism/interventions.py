@@ -2,9 +2,8 @@
 
 Each is a context manager. Inside it every forward pass of the model is edited at every position: the prompt,
 each cached step of generation, each window of text. On leaving it, also by an exception, the model is what it
-was, bit
-by bit: weights are never touched. Interventions nest; where two edit the same activation, the outer acts
-first.
+was, bit by bit: weights are never touched. Interventions nest; where two edit the same activation, the outer
+acts first.
 
     with subtract_direction(model, probe.direction, 20.0, layer=-1):
         steered = evaluate(model, bench)

@@ -80,7 +80,7 @@ class LockStep:
     """
 
     def __init__(self, model: LanguageModel, source: LanguageModel, masks: dict[str, Bool[Tensor, "*entry"]]):
-        for what in ("n_layers", "d_mlp", "vocab_size", "context", "device"):
+        for what in ("n_layers", "d_model", "d_mlp", "vocab_size", "context", "device"):
             if getattr(model, what) != getattr(source, what):
                 raise ValueError(
                     f"{source.name} cannot be patched into {model.name}: {what} is {getattr(source, what)} "

@@ -69,13 +69,26 @@ def divergences(
     """KL(after ‖ before) of the next token, in nats, at each counted position; NaN at all others."""
     found = torch.full(counted.shape, torch.nan)
     for start in range(0, len(tokens), batch_size):
-        rows = tokens[start : start + batch_size].to(before.device)
-        where = counted[start : start + batch_size]
+        some = slice(start, start + batch_size)
         old, new = (
-            model.logits(rows)[where.to(rows.mask.device)].log_softmax(-1) for model in (before, after)
+            log_probabilities(model, tokens[some], counted[some], batch_size=batch_size)
+            for model in (before, after)
         )
-        found[start : start + batch_size][where] = (new.exp() * (new - old)).sum(dim=-1).cpu()
+        found[some][counted[some]] = (new.exp() * (new - old)).sum(dim=-1)
     return found
+
+
+@torch.no_grad()
+def log_probabilities(
+    model: LanguageModel, tokens: Tokens, counted: Bool[Tensor, "text pos"], *, batch_size: int = 32
+) -> Float[Tensor, "position vocab"]:
+    """The log-probability of every next token at each counted position, text by text, on the CPU."""
+    found = [torch.empty(0, model.vocab_size)]
+    for start in range(0, len(tokens), batch_size):
+        rows = tokens[start : start + batch_size].to(model.device)
+        where = counted[start : start + batch_size].to(model.device)
+        found.append(model.logits(rows)[where].log_softmax(-1).cpu())
+    return torch.cat(found)
 
 
 @torch.no_grad()

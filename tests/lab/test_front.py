@@ -61,6 +61,14 @@ def test_the_probe_is_the_profiles_own(lab):
     assert lab.measures.fit_probe().direction.norm().item() == pytest.approx(1, abs=1e-5)
 
 
+def test_guesses_are_kept_in_the_readers_own_folder(lab, tmp_path):
+    lab.guess("01.1", "How much?", low=0, high=1, value=0.5)
+    lab.answer("01.1", torch.tensor(0.4))
+    kept = list((tmp_path / "build" / "guesses").rglob("*.json"))
+    assert [path.name for path in kept] == ["01_toxicity_probe.json"]
+    assert "Numbers: 1 guessed; half of them are off by 25% or less" in lab.calibration().text
+
+
 def test_what_is_measured_near_a_direction_is_what_its_claims_ask_for(lab):
     direction, values = lab.measures.fit_probe().direction, lab.base.value_vectors
     found = lab.measures.measure_nearest(direction, draws=3)

@@ -233,7 +233,9 @@ def keys(profile: Profile, folder: Path) -> dict[str, str]:
         LOOKS: ",".join(looks),
         JUDGED: WORTH.fingerprint(at),
         INSIDE: STATISTICS.fingerprint(at, at.base, written),
-        TRIALS: ",".join(TRIAL.fingerprint(at, at.base, *unalign.looks.reads(split)) for split in ("dev", "eval")),
+        TRIALS: ",".join(
+            TRIAL.fingerprint(at, at.base, *unalign.looks.reads(split)) for split in ("dev", "eval")
+        ),
         BACK: TUNED.fingerprint(
             at, profile.model, "digest", unalign.examples("toxic", 2), profile.unalignment.steps, profile.seed
         ),

@@ -82,6 +82,61 @@ def hf_neurons(
             handle.remove()
 
 
+@contextlib.contextmanager
+def hf_outputs(hf: GPT2LMHeadModel, site: str, rows: Tensor, *, add: bool) -> Iterator[None]:
+    """Every layer's attention or MLP writes one vector, or one more than it would."""
+    handles = []
+    for block, row in zip(hf.transformer.h, rows, strict=True):
+
+        def change(output: Tensor, row: Tensor = row) -> Tensor:
+            return output + row if add else row.expand_as(output)
+
+        module = block.attn if site == "attn_out" else block.mlp
+        handles.append(module.register_forward_hook(on_output(change)))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+@contextlib.contextmanager
+def hf_outputs_of(hf: GPT2LMHeadModel, source: GPT2LMHeadModel, outputs: Sequence[str]) -> Iterator[None]:
+    """Outputs of another model, which reads the whole text anew before each (uncached) forward pass."""
+    recorded: dict[tuple[str, int], Tensor] = {}
+    handles = []
+
+    def follow(module, args, kwargs):
+        with torch.no_grad():
+            source(*args, **kwargs)
+
+    def keep(key: tuple[str, int]) -> Callable[[Tensor], Tensor]:
+        def note(output: Tensor) -> Tensor:
+            recorded[key] = output
+            return output
+
+        return note
+
+    handles.append(hf.register_forward_pre_hook(follow, with_kwargs=True))
+    for layer in range(len(hf.transformer.h)):
+        for model in (source, hf):
+            block = model.transformer.h[layer]
+            for name, module in {"attention": block.attn, "mlp": block.mlp}.items():
+                if name in outputs:
+                    key = (name, layer)
+                    edit = keep(key) if model is source else (lambda output, key=key: recorded[key])
+                    handles.append(module.register_forward_hook(on_output(edit)))
+    if "embeddings" in outputs:
+        key = ("embeddings", 0)
+        handles.append(source.transformer.h[0].register_forward_pre_hook(on_input(keep(key))))
+        handles.append(hf.transformer.h[0].register_forward_pre_hook(on_input(lambda _: recorded[key])))
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
 @torch.no_grad()
 def slow_continuation(hf: GPT2LMHeadModel, ids: Sequence[int], steps: int) -> list[int]:
     """Greedy, one token at a time, without cache or padding: the obvious version."""

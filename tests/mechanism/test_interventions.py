@@ -21,13 +21,22 @@ from helpers.mechanism.interventions import (
     project_out,
     scale_activations,
     scale_keys,
+    set_outputs,
+    shift_activations,
     subtract_direction,
 )
-from helpers.mechanism.patching import patch_per_token
+from helpers.mechanism.patching import patch_outputs_per_token, patch_per_token
 from helpers.profiles import Decoding
 from tests.language.builders import tiny_tokenizer
 from tests.language.lively import lively_hf
-from tests.mechanism.hf_edits import hf_direction, hf_neurons, hf_projection, slow_continuation
+from tests.mechanism.hf_edits import (
+    hf_direction,
+    hf_neurons,
+    hf_outputs,
+    hf_outputs_of,
+    hf_projection,
+    slow_continuation,
+)
 
 PROMPTS = [[5, 9, 100, 31], [200, 17], [40, 41, 42, 43, 44, 45, 46], [300]]
 GREEDY = Decoding(method="greedy", temperature=1.0, new_tokens=6, max_prompt_tokens=32)
@@ -64,6 +73,7 @@ def bias(hf, number):
 
 
 DIRECTION = torch.linspace(-1, 1, 32)
+ROWS = torch.linspace(-1, 1, 96).reshape(3, 32).sin()
 KINDS = {
     **{
         f"add at {site} of layer {layer}": (
@@ -96,6 +106,18 @@ KINDS = {
             before_gelu=False,
         ),
     ),
+    "shift activations": (
+        lambda model: shift_activations(model, NEURONS, VALUES),
+        lambda hf: hf_neurons(hf, NEURONS, lambda value, number: value + VALUES[number], before_gelu=False),
+    ),
+    **{
+        f"{'add to' if add else 'set'} every {site}": (
+            lambda model, site=site, add=add: set_outputs(model, site, ROWS, add=add),
+            lambda hf, site=site, add=add: hf_outputs(hf, site, ROWS, add=add),
+        )
+        for site in ("attn_out", "mlp_out")
+        for add in (True, False)
+    },
     "scale activations": (
         lambda model: scale_activations(model, NEURONS, VALUES),
         lambda hf: hf_neurons(hf, NEURONS, lambda value, number: value * VALUES[number], before_gelu=False),
@@ -242,7 +264,10 @@ def test_neutral_edits_change_no_bit(pair):
         add_direction(model, DIRECTION, 0.0, layer=1),
         scale_activations(model, NEURONS, 1.0),
         scale_keys(model, NEURONS, 1.0),
+        shift_activations(model, NEURONS, torch.zeros(4)),
+        set_outputs(model, "mlp_out", torch.zeros(3, 32), add=True),
         patch_per_token(model, NEURONS, model),
+        patch_outputs_per_token(model, ["embeddings", "attention", "mlp"], model),
     ):
         with neutral:
             assert torch.equal(model.bridge(ids), before)
@@ -348,6 +373,55 @@ def test_per_token_patch_refuses_a_cache_begun_outside(pair, other):
     assert not source.bridge.original_model._forward_pre_hooks
 
 
+OUTPUTS = [["mlp"], ["attention"], ["attention", "mlp"], ["embeddings"], ["embeddings", "attention", "mlp"]]
+
+
+@pytest.mark.parametrize("outputs", OUTPUTS, ids="+".join)
+@torch.no_grad()
+def test_patched_outputs_equal_plain_hooks_and_leave_no_trace(pair, other, outputs):
+    (model, hf), (source, hf_source) = pair, other
+    ids = torch.tensor([[5, 9, 100, 31, 17]])
+    tokens = torch.arange(45) * 7 % 320
+    before = model.bridge(ids), source.bridge(ids)
+    with hf_outputs_of(hf, hf_source, outputs):
+        expected = hf(ids).logits
+        texts = [slow_continuation(hf, row, GREEDY.new_tokens) for row in PROMPTS]
+        windows = [
+            F.cross_entropy(hf(w[None]).logits[0, :-1], w[1:], reduction="sum") for w in tokens.split(20)
+        ]
+    assert (expected - before[0]).abs().max() > 1e-2
+    with patch_outputs_per_token(model, outputs, source):
+        torch.testing.assert_close(model.bridge(ids), expected, rtol=1e-4, atol=1e-4)
+        got = continue_ids(model, PROMPTS, list("abcd"), GREEDY, seed=0, batch_size=3)
+        ppl = perplexity(model, tokens, window=20, batch_size=2)
+    assert got.tolist() == texts
+    assert ppl.value == pytest.approx((torch.stack(windows).sum() / 42).exp().item(), rel=1e-4)
+    assert torch.equal(model.bridge(ids), before[0]) and torch.equal(source.bridge(ids), before[1])
+
+
+@torch.no_grad()
+def test_with_every_output_patched_the_stream_is_the_sources_and_only_the_readout_differs(pair, other):
+    (model, hf), (source, _) = pair, other
+    ids, last = torch.tensor([[5, 9, 100, 31, 17]]), "blocks.2.hook_resid_post"
+    _, wanted = source.bridge.run_with_cache(ids, names_filter=last)
+    with patch_outputs_per_token(model, ["embeddings", "attention", "mlp"], source):
+        logits, got = model.bridge.run_with_cache(ids, names_filter=last)
+    assert (got[last] - wanted[last]).abs().max() < 1e-5 * wanted[last].abs().max()
+    read = hf.lm_head(hf.transformer.ln_f(wanted[last]))
+    torch.testing.assert_close(logits, read, rtol=1e-4, atol=1e-4)
+    assert (logits - source.bridge(ids)).abs().max() > 1e-2
+
+
+def test_patched_outputs_are_named_and_of_one_shape(pair):
+    model, _ = pair
+    for wrong in ([], ["neurons"]):
+        with pytest.raises(ValueError, match="There is no output"):
+            patch_outputs_per_token(model, wrong, model)
+    small = boot(lively_hf(layers=2), tiny_tokenizer(), name="small")
+    with pytest.raises(ValueError, match="small cannot be patched into tiny: n_layers is 2"):
+        patch_outputs_per_token(model, ["mlp"], small)
+
+
 # --- bad input
 # -----------------------------------------------------------------------------------------------
 
@@ -364,6 +438,8 @@ BAD = {
     "named twice": lambda m: ablate(m, [Unit(0, 1), Unit(0, 1)]),
     "values holds NaN": lambda m: patch_constant(m, [Unit(0, 1)], torch.tensor([torch.nan])),
     "one number for each of 2": lambda m: patch_constant(m, [Unit(0, 1), Unit(0, 2)], torch.ones(3)),
+    "Wanted \"attn_out\" or \"mlp_out\"": lambda m: set_outputs(m, "resid_post", ROWS),
+    "3 vectors of 32": lambda m: set_outputs(m, "mlp_out", ROWS[:2]),
     "factor holds NaN": lambda m: scale_activations(m, [Unit(0, 1)], float("nan")),
 }
 

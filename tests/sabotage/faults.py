@@ -338,9 +338,9 @@ FAULTS = [
     ),
     Fault(
         "an attack that breaks the text is priced",
-        "helpers/lab/unalign.py",
-        'return kept["perplexity"] <= PERPLEXITY_ROOM and',
-        'return kept["perplexity"] <= PERPLEXITY_ROOM or',
+        "helpers/lab/looks.py",
+        'return kept["perplexity"] <= room and',
+        'return kept["perplexity"] <= room or',
         "tests/lab/test_unalign.py::test_either_bound_alone_rules_an_attack_out",
     ),
     Fault(
@@ -357,5 +357,12 @@ FAULTS = [
         "if folder.is_file():",
         "tests/alignment/test_unalign.py::"
         "test_an_export_equals_the_hooks_carries_a_card_and_is_never_written_over",
+    ),
+    Fault(
+        "a verdict that one seed lacks passes for the same",
+        "helpers/lab/verdicts.py",
+        "if key in each else NOT_RUN",
+        'if key in each else "agrees"',
+        "tests/lab/test_verdicts.py::test_verdicts_that_differ_are_counted_and_named",
     ),
 ]

@@ -15,6 +15,7 @@ from helpers.teaching.claims import (
     published,
 )
 from helpers.teaching.claims.ledger import Measurement
+from helpers.teaching.claims.registry import find_claim
 
 SHARE = "share of neurons"
 NULL = {"activation_matched": 0.6, "beyond_noise": 0.7, "fine_tuned": 0.5, "activation_before": 3,
@@ -115,3 +116,37 @@ def test_what_was_judged_by_other_rules_or_is_damaged_is_left_out(found, tmp_pat
     (tmp_path / "replication.json").write_text(text.replace(*damage))
     with pytest.warns(LedgerWarning, match="no current replication.*Run `make replicate` again"):
         assert Replication.read(tmp_path / "replication.json") is None
+
+
+def any_row(folder: Path, model: str, claim: str, value: float, **details: float) -> dict:
+    """A made-up row of any claim: its first part, on the first policy, with all that its rule needs."""
+    found = find_claim(claim)
+    part = found.parts[0]
+    told = dict.fromkeys(part.rule.needs, 0.5) | details
+    measured = Measurement(value, (value, value), part.unit, 0.1, (0.0, 0.2), told)
+    ledger = Ledger(folder / model / claim, f"{found.notebook}_x", model)
+    return asdict(ledger.record(claim, measured, part=part.name, policy=found.policy_names[0]))
+
+
+def test_claims_of_the_explaining_notebooks_and_of_our_own_have_their_rows(tmp_path):
+    values = {claim: (0.6, 0.6, 0.6) for claim in ("B1", "B2", "B3", "B4", "B5", "B7", "B8", "N2")}
+    values |= {"B6": (0.6, 0.3, 0.3), "N1": (0.0, 0.0, 1.0), "N5": (0, 1, 2), "N6": (0, 0, 1)}
+    details = {"N5": {"seeds": 3, "verdicts": 30}, "N6": {"second_scorer_auroc_low": 0.9, "verdicts": 9}}
+    models = ("pocket", "pocket-1", "pocket-2")
+    rows = [
+        any_row(tmp_path, model, claim, each[seed], **details.get(claim, {}))
+        for claim, each in values.items()
+        for seed, model in enumerate(models)
+    ]
+    seeds = over_training_seeds(rows)
+    assert seeds.details["verdicts"] == 8 and seeds.value == 1, "B1 to B8 are compared, N's own are not"
+    rows.append(asdict(Ledger(tmp_path, "replicate", "pocket").record("N7", seeds)))
+    found = Replication("2 CPU cores", tuple(Column(one, one, 7.0) for one in models), tuple(rows))
+    lines = {line.split(" | ")[0].strip("| "): line for line in found.table().splitlines()[3:]}
+    assert [name.split()[0] for name in lines] == [
+        "B1", "B2", "B3", "B4", "B5", "B6", "B7", "B8", "N1", "N2", "N5", "N6", "N7",
+    ]  # fmt: skip
+    for name, line in lines.items():
+        differs = name.split()[0] in ("B6", "N1", "N5", "N6")
+        assert name == "N7" or line.endswith("| differs |" if differs else "| same |"), line
+    assert "direction only" in lines["N5"] and "1 of 8 differ" in lines["N7"]

@@ -95,6 +95,35 @@ class Measurement:
         """Upper end of the interval (the value itself where there is none)."""
         return self.value if self.interval is None else self.interval[1]
 
+    def is_like(self, other: Measurement, *, within: float = 1e-3) -> bool:
+        """Whether two measurements give the same numbers but for rounding; details that one lacks aside.
+
+        Example: `assert by_hand.is_like(lab.drops.measure_steering()["A4", "W"])`
+        """
+        ours, theirs = (
+            {
+                "value": one.value,
+                "control": one.control,
+                **{f"interval {end}": number for end, number in enumerate(one.interval or ())},
+                **{f"band {end}": number for end, number in enumerate(one.control_interval or ())},
+                **{f"details {name}": number for name, number in one.details.items()},
+            }
+            for one in (self, other)
+        )
+        apart = ours.keys() ^ theirs.keys()
+        if self.unit != other.unit or any(not name.startswith("details ") for name in apart):
+            return False
+        return all(
+            number == theirs[name]
+            or (
+                number is not None
+                and theirs[name] is not None
+                and math.isclose(number, theirs[name], rel_tol=within, abs_tol=within)
+            )
+            for name, number in ours.items()
+            if name in theirs
+        )
+
 
 def _finite(name: str, number: Number) -> float:
     if not math.isfinite(number):

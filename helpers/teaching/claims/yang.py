@@ -188,11 +188,8 @@ B6 = Claim(
     "same number of random neurons, with perplexity ≤ DPO's × 1.08, fluency ≤ base samples × 1.5 and half of "
     "the divergence of DPO from base explained; direction only when the point is ≥ .5",
     given=("interval", "control"),
-    needs=(
-        "TP", "TN", "AP", "AN", "all_neurons", "random_direction", "perplexity_ratio", "fluency_ratio",
-        "divergence_explained",
-    ),
-)  # fmt: skip
+    needs=("random_direction", "perplexity_ratio", "fluency_ratio", "divergence_explained"),
+)
 def groups_reproduce(m: Measurement) -> Verdict:
     found = m.details
     whole = found["perplexity_ratio"] <= 1.08 and found["fluency_ratio"] <= 1.5
