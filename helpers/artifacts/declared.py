@@ -44,6 +44,10 @@ class Declared:
         """Tensors and data: read from the store, made first if they are not there."""
         return store.get(self.kind, self.ingredients(*given), lambda: self.make(*given))
 
+    def is_there(self, store: Store, *given: Any) -> bool:
+        """Whether the store has it; nothing is made, and its checksums are not looked at."""
+        return store.holds(self.kind, self.ingredients(*given))
+
     def folder(self, store: Store, *given: Any) -> Path:
         """A folder of files: found in the store, made first if it is not there."""
         return store.folder(self.kind, self.ingredients(*given), lambda place: self.make(place, *given))

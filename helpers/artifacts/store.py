@@ -105,6 +105,10 @@ class Store:
 
         return self._entry(kind, ingredients, write, lambda entry: entry / "files")
 
+    def holds(self, kind: str, ingredients: Mapping) -> bool:
+        """Whether there is an entry of these ingredients, intact or not."""
+        return (self.root / kind / fingerprint(ingredients)).is_dir()
+
     def work_folder(self, kind: str, ingredients: Mapping) -> Path:
         """The private folder of long work, where an interrupted one is found again. Its user removes it."""
         return self.root / "work" / f"{kind}-{fingerprint(ingredients)}"

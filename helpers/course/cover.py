@@ -1,8 +1,9 @@
-"""The picture on the README's first screen: one stored figure of the series, with its title and alt text."""
+"""The picture on the README's first screen: the explorer's page, or else one stored figure of the series."""
 
 from __future__ import annotations
 
 import base64
+import json
 from pathlib import Path
 
 from nbformat import NotebookNode
@@ -28,3 +29,17 @@ def cover(notebook: NotebookNode, folder: Path) -> str:
                     f"*From [notebook 03]({where}): subtracting a direction, toxicity against perplexity.*"
                 )
     raise ValueError(f"{SOURCE} stores no picture whose alt text begins with {MARK!r}; execute it first.")
+
+
+def explorer_picture(folder: Path) -> str:
+    """Markdown for the explorer's picture as `STORE=1 make browser` left it, with its date; "" for none."""
+    picture, result = folder / "explorer.png", folder / "explorer.json"
+    if not (picture.is_file() and result.is_file()):
+        return ""
+    record = json.loads(result.read_text(encoding="utf-8"))
+    alt = "The neuron explorer: what one neuron writes and where it points, before and after tuning."
+    return (
+        f"![{alt}]({folder.name}/{picture.name})\n\n"
+        f"*The neuron explorer, `build/html/explorer.html` after `make run`; checked in a browser "
+        f"on {record['date']} (`make browser`; [what was measured]({folder.name}/{result.name})).*"
+    )

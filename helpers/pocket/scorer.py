@@ -18,6 +18,9 @@ _THREAT = re.compile(
     re.IGNORECASE,
 )
 
+PATTERNS = (_WORD.pattern, _THREAT.pattern)
+"""What makes a text toxic, in any case of letters: a word, or a threat."""
+
 
 @dataclass(frozen=True)
 class Span:

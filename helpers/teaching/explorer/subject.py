@@ -1,0 +1,36 @@
+"""What the explorer asks of the lab that it is handed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from helpers.language.models import LanguageModel
+from helpers.language.scoring import Scorer
+from helpers.language.texts import Texts
+from helpers.profiles import Profile
+from helpers.teaching.display.display import Display
+
+
+@runtime_checkable
+class Subject(Protocol):
+    """A started lab: two models, their statistics on texts, and the means to measure a text."""
+
+    build: Path
+    show: Display
+    measures: Any
+    statistics: Any
+    attribution: Any
+    looks: Any
+
+    @property
+    def profile(self) -> Profile: ...
+
+    @property
+    def base(self) -> LanguageModel: ...
+
+    @property
+    def texts(self) -> Texts: ...
+
+    @property
+    def scorers(self) -> tuple[Scorer, Scorer]: ...
