@@ -9,6 +9,7 @@ import re
 
 import jaxtyping
 import numpy as np
+import pandas as pd
 import pytest
 import scipy
 import torch
@@ -175,6 +176,53 @@ def bounded_sorted(toxicity, perplexity, fluency, aligned, base):
     return kept[0] if len(kept) else torch.tensor(-1)
 
 
+def delta(m, n, a, b):
+    return m * a - n * b
+
+
+def toxic_share(m, n, a, b, inside=None, reduction=None):
+    reduction = delta(m, n, a, b) if reduction is None else reduction
+    inside = (m > 0) & (a > 0) if inside is None else inside
+    return (torch.relu(reduction) * inside).sum() / torch.relu(reduction).sum()
+
+
+def toxic_share_numpy(m, n, a, b):
+    whole = (m * a - n * b).double().numpy()
+    return whole[(whole > 0) & (m.numpy() > 0) & (a.numpy() > 0)].sum() / whole[whole > 0].sum()
+
+
+def neurons_for(reduction, goals, order=None):
+    largest = reduction.sort(descending=True).values if order is None else reduction[order]
+    return [next(k for k in range(1, 99) if largest[:k].sum() >= goal) for goal in goals]
+
+
+def halves(reduction):
+    return reduction.sum() / 2, torch.relu(reduction).sum() / 2
+
+
+def neurons_for_numpy(reduction):
+    largest = np.sort(reduction.double().numpy())[::-1]
+    climb = np.cumsum(largest[largest > 0])
+    return np.array([np.searchsorted(climb, goal) + 1 for goal in (largest.sum() / 2, climb[-1] / 2)])
+
+
+def as_near(noise, offset, cosine):
+    along = cosine * unit(offset)
+    rest = noise - unit(offset) * (noise @ unit(offset))
+    return along + math.sqrt(1 - cosine**2) * unit(rest)
+
+
+def as_near_scaled(noise, offset, cosine):
+    rest = noise - torch.outer(offset, offset) @ noise / (offset @ offset)
+    return unit(unit(rest) + cosine / math.sqrt(1 - cosine**2) * unit(offset))
+
+
+def as_near_qr(noise, offset, cosine):
+    found = np.linalg.qr(torch.stack([offset, noise], dim=1).double().numpy())
+    axes = found.Q * np.sign(np.diag(found.R))
+    return axes @ np.array([cosine, (1 - cosine**2) ** 0.5])
+
+
 def with_norms_in_place(weights, direction):
     weights.W_out.div_(weights.W_out.norm(dim=-1, keepdim=True))
     return weights.W_out @ unit(direction)
@@ -270,6 +318,34 @@ def first_share_by_power(offsets):
     return (offsets @ first).square().sum() / offsets.norm() ** 2
 
 
+def recovered_share(base, edited, aligned):
+    return (base.sum() - edited.sum()) / (base.sum() - aligned.sum())
+
+
+def constant_and_shift(x, before, after, chosen):
+    return torch.stack([torch.where(chosen, after, x), x + chosen * (after - before)])
+
+
+def constant_and_shift_in_copies(x, before, after, chosen):
+    constant, shifted = x.clone(), x.clone()
+    constant[:, chosen], shifted[:, chosen] = after[chosen], shifted[:, chosen] + (after - before)[chosen]
+    return constant, shifted
+
+
+def kl(p, q):
+    return (p.softmax(-1) * (p.log_softmax(-1) - q.log_softmax(-1))).sum(-1)
+
+
+def divergence_explained(base, edited, policy):
+    return 1 - kl(policy, edited).mean() / kl(policy, base).mean()
+
+
+def kl_of_torch(logits, policy):
+    return torch.nn.functional.kl_div(
+        logits.log_softmax(-1), policy.log_softmax(-1), log_target=True, reduction="batchmean"
+    )
+
+
 ALL = {name: getattr(ex, name) for name in ex.__all__}
 
 
@@ -283,6 +359,23 @@ def in_notebook(name):
                 exec(cell[: called.start()], scope)
                 return path.stem[:2], scope[called[1]]
     raise LookupError(name)
+
+
+def before(activation, following, least, k, how="mean"):
+    """The tokens before which a neuron is strongest, of those that follow often enough."""
+    rows = {int(t): activation[following == t] for t in following.unique()}
+    kept = {t: float(getattr(values, how)()) for t, values in rows.items() if len(values) >= least}
+    return sorted(kept, key=kept.__getitem__, reverse=True)[:k]
+
+
+def before_pandas(activation, following, least, k):
+    found = pd.Series(activation.numpy()).groupby(following.numpy()).agg(["mean", "size"])
+    return found[found["size"] >= least]["mean"].nlargest(k).index.tolist()
+
+
+def innocent(whole, share):
+    kept = [i for i in range(len(whole)) if share[i] == 0 and whole[i] > 0]
+    return max(kept, key=lambda i: whole[i], default=-1)
 
 
 RIGHT = [
@@ -400,6 +493,38 @@ RIGHT = [
         torch.linalg.eigvalsh(offsets @ offsets.T)[-1] / (offsets @ offsets.T).trace()), "products of texts"),
     (ex.check_first_direction_share, lambda offsets: torch.linalg.matrix_norm(
         offsets, 2) ** 2 / offsets.square().sum(), "spectral norm"),
+    (ex.check_toxic_share, toxic_share, "relu"),
+    (ex.check_toxic_share, toxic_share_numpy, "numpy"),
+    (ex.check_toxic_share, lambda m, n, a, b: delta(m, n, a, b)[
+        (delta(m, n, a, b) > 0) & (m > 0) & (a > 0)].double().sum() / delta(m, n, a, b).clamp_min(0).sum(),
+     "one mask, float64"),
+    (ex.check_neurons_for_half, lambda r: neurons_for(r, halves(r)), "the first that reaches it, a list"),
+    (ex.check_neurons_for_half, neurons_for_numpy, "searchsorted, numpy"),
+    (ex.check_neurons_for_half, lambda r: torch.stack([
+        (torch.relu(r).sort(descending=True).values.cumsum(0) >= goal).int().argmax() + 1
+        for goal in halves(r)]), "argmax, a tensor"),
+    (ex.check_as_near, as_near, "einsum-free"),
+    (ex.check_as_near, as_near_scaled, "scaled at the end"),
+    (ex.check_as_near, as_near_qr, "QR, numpy"),
+    (ex.check_recovered_share, recovered_share, "sums, a tensor"),
+    (ex.check_recovered_share, lambda b, e, a: (b - e).mean() / (b - a).mean(), "means of differences"),
+    (ex.check_recovered_share, lambda b, e, a: float(
+        np.subtract(b, e).sum() / np.subtract(b, a).sum()), "numpy"),
+    (ex.check_recovered_share, lambda b, e, a: 1 - (e - a).double().mean() / (b - a).double().mean(),
+     "what is left, off 1"),
+    (ex.check_constant_and_shift, constant_and_shift, "where, and a product"),
+    (ex.check_constant_and_shift, constant_and_shift_in_copies, "in copies, a tuple"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: np.stack([
+        np.where(c, a, x), np.where(c, x + a - b, x)]), "numpy"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: torch.stack([
+        x.lerp(a.expand_as(x), c.float()), x.addcmul(c.float(), a - b)]), "lerp"),
+    (ex.check_divergence_explained, divergence_explained, "a tensor"),
+    (ex.check_divergence_explained, lambda b, e, p: (
+        kl(p, b).sum() - kl(p, e).sum()) / kl(p, b).sum(), "sums"),
+    (ex.check_divergence_explained, lambda b, e, p: 1 - kl_of_torch(e, p) / kl_of_torch(b, p), "kl_div"),
+    (ex.check_divergence_explained, lambda b, e, p: 1 - (
+        scipy.stats.entropy(p.softmax(-1).numpy(), e.softmax(-1).numpy(), axis=-1).mean()
+        / scipy.stats.entropy(p.softmax(-1).numpy(), b.softmax(-1).numpy(), axis=-1).mean()), "scipy"),
     (ex.check_scaled_pre, louder, "where"),
     (ex.check_scaled_pre, louder_in_a_copy, "in a copy, the other form"),
     (ex.check_scaled_pre, lambda pre, bias, chosen, factor: (lambda by: by * pre + (1 - by) * bias)(
@@ -409,6 +534,16 @@ RIGHT = [
     (ex.check_strongest_setting, bounded, "max with a key"),
     (ex.check_strongest_setting, bounded_numpy, "sorted, numpy"),
     (ex.check_strongest_setting, bounded_sorted, "sorted, a tensor"),
+    (ex.check_fires_before, before, "index_add"),
+    (ex.check_fires_before, before_pandas, "pandas"),
+    (ex.check_fires_before, lambda a, f, least, k: torch.tensor(sorted(
+        (int(t) for t in f.unique() if int((f == t).sum()) >= least),
+        key=lambda t: -float(a[f == t].double().mean()))[:k]), "sorted, a tensor"),
+    (ex.check_unexpected_neuron, innocent, "max with a key"),
+    (ex.check_unexpected_neuron, lambda whole, share: torch.cat(
+        [torch.zeros(1), torch.where(share == 0, whole, -torch.inf)]).argmax() - 1, "a zero in front"),
+    (ex.check_unexpected_neuron, lambda whole, share: next((
+        int(i) for i in np.argsort(-whole.numpy()) if share[i] == 0 and whole[i] > 0), -1), "numpy"),
 ]  # fmt: skip
 
 WRONG = [
@@ -737,6 +872,121 @@ WRONG = [
     (ex.check_first_direction_share, lambda o: cosine_similarity(o, o.mean(0), dim=-1).mean(),
      "off by up to"),
     (ex.check_first_direction_share, lambda o: first_share(o.div_(2)), "in place"),
+    (ex.check_toxic_share, lambda *a: toxic_share(*a) * torch.relu(delta(*a)).sum() / delta(*a).sum(),
+     "divided by the \\*net"),
+    (ex.check_toxic_share, lambda m, n, a, b: delta(m, n, a, b)[(m > 0) & (a > 0)].sum() / torch.relu(
+        delta(m, n, a, b)).sum(), "whole quadrant was summed"),
+    (ex.check_toxic_share, lambda m, n, a, b: delta(m, n, a, b)[(m > 0) & (a > 0)].sum() / delta(
+        m, n, a, b).sum(), "quadrant's share of the net"),
+    (ex.check_toxic_share, lambda m, n, a, b: (lambda v1: delta(m, n, a, b)[v1 & (m > 0) & (a > 0)].sum()
+                                               / delta(m, n, a, b)[v1].sum())((m - n) * a > 0),
+     "first version's definition"),
+    (ex.check_toxic_share, lambda m, n, a, b: delta(m, n, a, b)[(m > 0) & (a > 0) & (n < m)].sum()
+     / torch.relu(delta(m, n, a, b)).sum(), "its activation's fall"),
+    (ex.check_toxic_share, lambda m, n, a, b: toxic_share(m, n, a, a), "value vectors have moved"),
+    (ex.check_toxic_share, lambda m, n, a, b: toxic_share(m, n, a, b, (n > 0) & (b > 0)),
+     "\\*after\\* tuning"),
+    (ex.check_toxic_share, lambda m, n, a, b: toxic_share(m, n, a, b, a > 0), "also asks for a positive"),
+    (ex.check_toxic_share, lambda m, n, a, b: toxic_share(m, n, a, b, m > 0), "also asks for a value vector"),
+    (ex.check_toxic_share, lambda m, n, a, b: toxic_share(m, n, a, b, reduction=-delta(m, n, a, b)),
+     "before minus after"),
+    (ex.check_toxic_share, lambda m, n, a, b: toxic_share(m, n, a, b, reduction=(
+        delta(m, n, a, b) > 0).float()), "neurons were counted"),
+    (ex.check_toxic_share, lambda m, n, a, b: toxic_share(m, n, a, b, reduction=delta(m, n, a, b).abs()),
+     "absolute values"),
+    (ex.check_toxic_share, lambda *a: toxic_share(*a) * torch.relu(delta(*a)).sum(), "Divide by the gross"),
+    (ex.check_toxic_share, lambda *a: 100 * toxic_share(*a), "in per cent"),
+    (ex.check_toxic_share, lambda *a: 1 - toxic_share(*a), "all the others"),
+    (ex.check_toxic_share, lambda m, n, a, b: toxic_share(m, n, a, b, (m < 0) & (a < 0)), "off by up to"),
+    (ex.check_toxic_share, lambda m, n, a, b: toxic_share(m.abs_(), n, a, b), "in place"),
+    (ex.check_neurons_for_half, lambda r: [int((r.sort(descending=True).values.cumsum(0) < goal).sum()) + 1
+                                           for goal in halves(r)], "falls below the half of gross"),
+    (ex.check_neurons_for_half, lambda r: neurons_for(r, [halves(r)[0]] * 2), "are for the net"),
+    (ex.check_neurons_for_half, lambda r: neurons_for(r, [halves(r)[1]] * 2), "are for the gross"),
+    (ex.check_neurons_for_half, lambda r: neurons_for(r, halves(r)[::-1]), "changed places"),
+    (ex.check_neurons_for_half, lambda r: [k - 1 for k in neurons_for(r, halves(r))], "counts as well"),
+    (ex.check_neurons_for_half, lambda r: [k + 1 for k in neurons_for(r, halves(r))], "one neuron too many"),
+    (ex.check_neurons_for_half, lambda r: neurons_for(torch.relu(r), [0.99999 * 2 * h for h in halves(r)]),
+     "whole sum|off by up to"),
+    (ex.check_neurons_for_half, lambda r: neurons_for(r.abs(), halves(r)), "as if they were reductions"),
+    (ex.check_neurons_for_half, lambda r: neurons_for(torch.relu(r), halves(r), torch.arange(30)),
+     "in the order given"),
+    (ex.check_neurons_for_half, lambda r: neurons_for(torch.relu(r), halves(r), r.argsort()), "smallest"),
+    (ex.check_neurons_for_half, lambda r: [k / 30 for k in neurons_for(r, halves(r))], "shares of all"),
+    (ex.check_neurons_for_half, lambda r: neurons_for(r, halves(r))[0], "returned shape"),
+    (ex.check_as_near, lambda n, o, c: c * unit(o) + (1 - c**2) ** 0.5 * unit(n), "something along the"),
+    (ex.check_as_near, lambda n, o, c: c * unit(o) + (1 - c**2) ** 0.5 * (n - unit(o) * (n @ unit(o))),
+     "not of length one before"),
+    (ex.check_as_near, lambda n, o, c: c * unit(o) + (1 - c) * as_near(n, o, 0.0), "c and 1 − c"),
+    (ex.check_as_near, lambda n, o, c: c * unit(o) + (1 - c**2) * as_near(n, o, 0.0), "square root"),
+    (ex.check_as_near, lambda n, o, c: c * o + (1 - c**2) ** 0.5 * as_near(n, o, 0.0), "not brought to"),
+    (ex.check_as_near, lambda n, o, c: (1 - c**2) ** 0.5 * unit(o) + c * as_near(n, o, 0.0), "two weights"),
+    (ex.check_as_near, lambda n, o, c: unit(c * unit(o) + as_near(n, o, 0.0)), "weighed before"),
+    (ex.check_as_near, lambda n, o, c: as_near(-n, o, c), "points away"),
+    (ex.check_as_near, lambda n, o, c: as_near(n, o, -c), "wrong sign"),
+    (ex.check_as_near, lambda n, o, c: c * unit(o) + n - unit(o) * (n @ unit(o)), "was not scaled"),
+    (ex.check_as_near, lambda n, o, c: as_near(n, o, 0.0), "part along it is missing"),
+    (ex.check_as_near, lambda n, o, c: o.norm() * as_near(n, o, c), "length is the offset's"),
+    (ex.check_as_near, lambda n, o, c: as_near(n, o, 0.5), "off by up to"),
+    (ex.check_as_near, lambda n, o, c: as_near(n, o.div_(2), c), "in place"),
+    (ex.check_recovered_share, lambda b, e, a: ((b - e) / (b - a)).mean(), "single prompts were averaged"),
+    (ex.check_recovered_share, lambda b, e, a: 1 - e.mean() / b.mean(), "as a share of base's toxicity"),
+    (ex.check_recovered_share, lambda b, e, a: recovered_share(a, e, b), "what is left to do"),
+    (ex.check_recovered_share, lambda b, e, a: -recovered_share(b, e, a), "sign is turned"),
+    (ex.check_recovered_share, lambda b, e, a: 1 / recovered_share(b, e, a), "upside down"),
+    (ex.check_recovered_share, lambda b, e, a: (b - e).mean(), "drop itself"),
+    (ex.check_recovered_share, lambda b, e, a: (b - e).clamp_min(0).mean() / (b - a).mean(), "left out"),
+    (ex.check_recovered_share, lambda b, e, a: ((b - e) / (b - a)).clamp(0, 1).mean(), "were cut"),
+    (ex.check_recovered_share, lambda b, e, a: recovered_share(*(
+        one.median() for one in (b, e, a))), "medians"),
+    (ex.check_recovered_share, lambda b, e, a: a.mean() / e.mean(), "where base stood"),
+    (ex.check_recovered_share, lambda b, e, a: (b - e) / (b - a), "returned shape"),
+    (ex.check_recovered_share, lambda b, e, a: 100 * recovered_share(b, e, a), "off by up to"),
+    (ex.check_recovered_share, lambda b, e, a: min(1, recovered_share(b, e, a) * 0.9), "off by up to"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: torch.stack([
+        torch.where(c, a, x), torch.where(c, x + a, x)]), "missing its start"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: torch.stack([
+        torch.where(c, a, x), torch.where(c, x + b - a, x)]), "goes the wrong way"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: constant_and_shift(x, x.mean(0), a, c),
+     "this text's own mean"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: torch.stack([
+        torch.where(c, a, x), torch.where(c, x * a / b, x)]), "was scaled"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: torch.stack([
+        torch.where(c, b, x), constant_and_shift(x, b, a, c)[1]]), "base's own mean"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: torch.stack([
+        torch.where(c, a - b, x), constant_and_shift(x, b, a, c)[1]]), "difference of the means"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: constant_and_shift(
+        x, b, a, torch.ones_like(c)), "every neuron was patched"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: constant_and_shift(x, b, a, ~c), "all others patched"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: constant_and_shift(x, b, a, c).flip(0), "wrong order"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: constant_and_shift(x, b, a, c) * c, "are silent"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: constant_and_shift(x, b, a, c).mean(1),
+     "positions were averaged"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: constant_and_shift(x, b, a, c)[1], "returned shape"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: constant_and_shift(x, b, a, c)[..., c],
+     "returned shape"),
+    (ex.check_constant_and_shift, lambda x, b, a, c: constant_and_shift(x, a, b, c), "off by up to"),
+    (ex.check_divergence_explained, lambda b, e, p: 1 - kl(e, p).mean() / kl(b, p).mean(),
+     "runs the other way"),
+    (ex.check_divergence_explained, lambda b, e, p: kl(p, e).mean() / kl(p, b).mean(), "share that is left"),
+    (ex.check_divergence_explained, lambda b, e, p: (1 - kl(p, e) / kl(p, b)).mean(),
+     "single positions were averaged"),
+    (ex.check_divergence_explained, lambda b, e, p: 1 - (
+        p.softmax(-1) * e.log_softmax(-1)).mean() / (p.softmax(-1) * b.log_softmax(-1)).mean(),
+     "cross-entropy"),
+    (ex.check_divergence_explained, lambda b, e, p: kl(b, e).mean() / kl(b, p).mean(), "away from base"),
+    (ex.check_divergence_explained, lambda b, e, p: 1 - kl(p, b).mean() / kl(p, e).mean(), "are swapped"),
+    (ex.check_divergence_explained, lambda b, e, p: (kl(p, b) - kl(p, e)).mean(), "in nats"),
+    (ex.check_divergence_explained, lambda b, e, p: 1 - (p - e).square().sum() / (p - b).square().sum(),
+     "logits were compared"),
+    (ex.check_divergence_explained, lambda b, e, p: divergence_explained(b[-1:], e[-1:], p[-1:]),
+     "only the last position"),
+    (ex.check_divergence_explained, lambda b, e, p: 1 - (p.softmax(-1) - e.softmax(-1)).abs().mean() / (
+        p.softmax(-1) - b.softmax(-1)).abs().mean(), "differences of probabilities"),
+    (ex.check_divergence_explained, lambda b, e, p: 1 - kl(p, e) / kl(p, b), "returned shape"),
+    (ex.check_divergence_explained, lambda b, e, p: divergence_explained(b.T, e.T, p.T), "off by up to"),
+    (ex.check_divergence_explained, lambda b, e, p: 1 - (
+        p.softmax(-1) * (p - e)).sum() / (p.softmax(-1) * (p - b)).sum(), "off by up to"),
     (ex.check_scaled_pre, lambda p, b, m, c: torch.where(m, c * p, p), "bias was multiplied too"),
     (ex.check_scaled_pre, lambda p, b, m, c: torch.where(m, c * (p - b), p), "missing afterwards"),
     (ex.check_scaled_pre, lambda p, b, m, c: torch.where(m, c * p + b, p), "held it already"),
@@ -768,6 +1018,30 @@ WRONG = [
     (ex.check_strongest_setting, lambda t, *s: t[bounded(t, *s)], "off by up to"),
     (ex.check_strongest_setting, lambda *s: [bounded(*s)], "returned shape"),
     (ex.check_strongest_setting, lambda *s: bounded(*s, room=1.1), "off by up to|bounds|ignored"),
+    (ex.check_fires_before, lambda a, f, least, k: before(a, f, 1, k), "rare tokens were kept"),
+    (ex.check_fires_before, lambda a, f, least, k: before(a, f, least + 1, k), "It is enough"),
+    (ex.check_fires_before, lambda a, f, least, k: before(a, f, least, k, "sum"), "frequent tokens win"),
+    (ex.check_fires_before, lambda a, f, least, k: before(a, f, least, k, "amax"), "one outlier decides"),
+    (ex.check_fires_before, lambda a, f, least, k: before(a.abs(), f, least, k), "signs were dropped"),
+    (ex.check_fires_before, lambda a, f, least, k: before(-a, f, least, k), "weakest"),
+    (ex.check_fires_before, lambda a, f, least, k: before(a, f, least, k)[::-1], "order is turned"),
+    (ex.check_fires_before, lambda a, f, least, k: before(a, f, least, 99), "Return the first k"),
+    (ex.check_fires_before, lambda a, f, least, k: before(a, f, least, k)[0], "returned shape"),
+    (ex.check_fires_before, lambda a, f, least, k: before(a, f, 3, k), "is enough|rare|off by up to"),
+    (ex.check_fires_before, lambda a, f, least, k: f[a.topk(k).indices], "single positions"),
+    (ex.check_fires_before, lambda a, f, least, k: f.bincount().topk(k).indices, "most frequent tokens"),
+    (ex.check_unexpected_neuron, lambda w, s: int(w.argmax()), "its name was not looked at"),
+    (ex.check_unexpected_neuron, lambda w, s: int(w[s == 0].argmax()), "among the neurons that were kept"),
+    (ex.check_unexpected_neuron, lambda w, s: int((w * (s == 0)).argmax()), "off by up to|return −1"),
+    (ex.check_unexpected_neuron, lambda w, s: int((w - 99 * (s > 0)).argmax()), "return −1"),
+    (ex.check_unexpected_neuron, lambda w, s: int((w.abs() * (s == 0)).argmax()), "sign was dropped"),
+    (ex.check_unexpected_neuron, lambda w, s: int((w - 99 * (s > 0.1)).argmax()), "One toxic word|one toxic"),
+    (ex.check_unexpected_neuron, lambda w, s: int((w - 99 * (s > 0.5)).argmax()), "half toxic"),
+    (ex.check_unexpected_neuron, lambda w, s: int((w * (s > 0)).argmax()), "largest \\*with\\*"),
+    (ex.check_unexpected_neuron, lambda w, s: int(s.argmin()), "name alone"),
+    (ex.check_unexpected_neuron, lambda w, s: float(w[innocent(w, s)]), "Return which neuron"),
+    (ex.check_unexpected_neuron, lambda w, s: [innocent(w, s)], "returned shape"),
+    (ex.check_unexpected_neuron, lambda w, s: (w > 0) & (s == 0), "Return the one"),
 ]  # fmt: skip
 
 

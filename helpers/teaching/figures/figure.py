@@ -8,6 +8,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 from functools import cache
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
@@ -63,14 +64,24 @@ class Figure:
 
     def to_png(self, scale: float = PNG_SCALE) -> bytes:
         """The figure as PNG at `scale` × its size. Raises RuntimeError where no Chromium is installed."""
+        return self._drawn(format="png", scale=scale)
+
+    def to_svg(self) -> str:
+        """The figure as SVG, whose title is its alternative text. Raises RuntimeError as `to_png` does."""
+        drawn = self._drawn(format="svg").decode()
+        said = escape(self.alt)
+        head, rest = drawn.split(">", 1)
+        return f'{head} role="img"><title>{said}</title>{rest}'
+
+    def _drawn(self, **options: Any) -> bytes:
         if browser() is None:
             raise RuntimeError(
-                "A PNG of a figure needs the package kaleido and an installed Chromium or Chrome. "
+                "A picture of a figure needs the package kaleido and an installed Chromium or Chrome. "
                 "Install them, or unset TOXICITY_LAB_PNG: the interactive figure needs neither."
             )
         kaleido = _png_server()
         layout = self.figure.layout
-        options = {"format": "png", "width": layout.width, "height": layout.height, "scale": scale}
+        options |= {"width": layout.width, "height": layout.height}
         return bytes(kaleido.calc_fig_sync(json.loads(self.figure.to_json()), opts=options))
 
     def _repr_mimebundle_(

@@ -13,6 +13,7 @@ from helpers.intervals import Interval
 from helpers.language.words import mask
 from helpers.teaching.figures.figure import HEIGHT, WIDTH
 from helpers.teaching.figures.palette import INK
+from helpers.teaching.guesses import YOURS, Guess
 
 Number = SupportsFloat  # plain numbers, numpy's and tensors of one element
 Values = ArrayLike | Sequence[float | None]
@@ -104,3 +105,15 @@ def reference_lines(
                 names[-1]["yanchor"] = "top"
     longest = max((len(shown(name, unmask)) for name in reference or {}), default=0)
     return {"shapes": lines, "annotations": names, "margin": {"r": round(20 + LETTER * longest)}}
+
+
+def guessed_number(guess: Guess | Number | str | None) -> dict[str, Number]:
+    """A guessed number as a named line; none where there is no guess, or where a choice was guessed."""
+    value = guess.value if isinstance(guess, Guess) else guess
+    return {} if value is None or isinstance(value, str) else {YOURS: value}
+
+
+def guessed_name(name: str, guess: Guess | Number | str | None) -> str:
+    """A series' or a bar's name, which says so where it is what the reader chose."""
+    value = guess.value if isinstance(guess, Guess) else guess
+    return f"{name} ({YOURS})" if isinstance(value, str) and value == name else name

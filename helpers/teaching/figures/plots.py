@@ -16,6 +16,8 @@ from helpers.teaching.figures.parts import (
     Values,
     colour_bar,
     density,
+    guessed_name,
+    guessed_number,
     named_ticks,
     numbers,
     pair,
@@ -24,6 +26,7 @@ from helpers.teaching.figures.parts import (
     taken_apart,
     tidy,
 )
+from helpers.teaching.guesses import Guess
 
 # More points than this hide each other: they become a density.
 MOST_POINTS = 3000
@@ -42,6 +45,7 @@ def line(
     reference: Mapping[str, Number] | None = None,
     limits: Mapping[str, Number] | None = None,
     points: Collection[str] = (),
+    guess: Guess | Number | str | None = None,
     log_x: bool = False,
     log_y: bool = False,
     unmask: bool = False,
@@ -55,6 +59,7 @@ def line(
         reference: name → height of a thin horizontal line (a baseline or a published figure).
         limits: name → position of a thin vertical line (a budget, a chosen strength).
         points: series drawn as markers without a line between them.
+        guess: the reader's: a number becomes a line at its height, a chosen name says that it is theirs.
         log_y: heights on a logarithmic axis, for ratios; a height of 0 has no place there and is left out.
 
     Example:
@@ -70,13 +75,14 @@ def line(
                 x=across + across[::-1], y=high + low[::-1], fill="toself", fillcolor=look.translucent(0.18),
                 line={"width": 0}, hoverinfo="skip", showlegend=False, mode="lines"))  # fmt: skip
         traces.append(go.Scatter(
-            x=across, y=up, name=shown(name, unmask), mode=_mode(len(across), name in points),
+            x=across, y=up, name=shown(guessed_name(name, guess), unmask),
+            mode=_mode(len(across), name in points),
             line={"color": look.colour, "dash": look.dash, "width": 2.5},
             marker={"symbol": look.marker, "size": 8, "color": look.colour}))  # fmt: skip
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
         legend=len(series) > 1,
-        layout=reference_lines(reference, unmask, limits=limits)
+        layout=reference_lines({**(reference or {}), **guessed_number(guess)}, unmask, limits=limits)
         | {"xaxis": _ticks(x, log_x), "yaxis": {"type": "log"} if log_y else {}},
     )  # fmt: skip
 
@@ -154,6 +160,7 @@ def bar(
     y_label: str,
     alt: str,
     reference: Mapping[str, Number] | None = None,
+    guess: Guess | Number | str | None = None,
     unmask: bool = False,
 ) -> Figure:
     """Bars side by side, with error bars where their values are 95 % intervals.
@@ -162,11 +169,12 @@ def bar(
         categories: what stands under the bars.
         series: name → one value or interval per category.
         reference: name → height of a thin horizontal line.
+        guess: the reader's: a number becomes a line at its height, a chosen name says that it is theirs.
     """
     if len(set(categories)) < len(categories):
         raise ValueError("Two categories have the same name, so their bars would be drawn over each other.")
     patterns = ("", "|", "-", "+", ".")  # lines along the pixels keep stored pictures small
-    names = ["<br>".join(shown(name, unmask).split("\n")) for name in categories]
+    names = ["<br>".join(shown(guessed_name(name, guess), unmask).split("\n")) for name in categories]
     traces = []
     for place, (name, look) in enumerate(styles(list(series)).items()):
         values, ends = taken_apart(series[name])
@@ -177,10 +185,11 @@ def bar(
             errors = {"type": "data", "array": numbers(high - heights), "arrayminus": numbers(heights - low),
                       "color": INK, "thickness": 1.6, "width": 5}  # fmt: skip
         traces.append(go.Bar(
-            x=names, y=heights, name=shown(name, unmask), error_y=errors,
+            x=names, y=heights, name=shown(guessed_name(name, guess), unmask), error_y=errors,
             marker={"color": look.colour, "pattern": {"shape": patterns[place], "fgcolor": "#ffffff",
                     "bgcolor": look.colour, "size": 7}}))  # fmt: skip
-    layout = {"barmode": "group", "bargap": 0.35, **reference_lines(reference, unmask)}
+    lines = reference_lines({**(reference or {}), **guessed_number(guess)}, unmask)
+    layout = {"barmode": "group", "bargap": 0.35, **lines}
     layout["yaxis"] = {"zeroline": True, "zerolinecolor": INK}
     layout["xaxis"] = {"type": "category"}  # names such as "0" would be read as numbers
     return finish(
@@ -242,6 +251,7 @@ def histogram(
     bins: int = 60,
     log_y: bool = False,
     marks: Mapping[str, Number] | None = None,
+    guess: Guess | Number | str | None = None,
     unmask: bool = False,
 ) -> Figure:
     """Distributions over common bins, overlaid as densities, with labelled values on the axis.
@@ -250,6 +260,7 @@ def histogram(
         groups: name → values; each curve has area 1.
         log_y: counts on a logarithmic axis instead (state it in `y_label`), which shows thin tails.
         marks: label → value, at most a dozen (outliers, a cut-off, the mean).
+        guess: the reader's: a number becomes a mark on the axis, a chosen name says that it is theirs.
     """
     arrays = {name: np.asarray(values, dtype=float).ravel() for name, values in groups.items()}
     if any(array.size == 0 or not np.isfinite(array).all() for array in arrays.values()):
@@ -262,14 +273,15 @@ def histogram(
         # On a log axis an empty bin lies on the ground, so that a lone one beyond it can be seen.
         drawn = numbers(np.where(heights > 0, heights.astype(float), 10**GROUND if log_y else 0.0))
         traces.append(go.Scatter(
-            x=numbers(edges), y=[*drawn, drawn[-1]], name=shown(name, unmask), mode="lines",
-            line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.2}, connectgaps=False,
+            x=numbers(edges), y=[*drawn, drawn[-1]], name=shown(guessed_name(name, guess), unmask),
+            mode="lines", connectgaps=False,
+            line={"shape": "hv", "color": look.colour, "dash": look.dash, "width": 2.2},
             fill=None if log_y else "tozeroy", fillcolor=look.translucent(0.15)))  # fmt: skip
     height: dict[str, Any] = {"rangemode": "tozero"}
     if log_y:
         reach = [GROUND, float(np.log10(top)) + 0.3]
         height = {"type": "log", "range": reach, "dtick": 1, "tickformat": ",d"}
-    labels = axis_marks(marks or {}, float(edges[0]), float(edges[-1]), unmask)
+    labels = axis_marks({**(marks or {}), **guessed_number(guess)}, float(edges[0]), float(edges[-1]), unmask)
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
         legend=len(groups) > 1, layout={"annotations": labels, "yaxis": height},
