@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
@@ -74,6 +75,24 @@ def imported_before(before: Mapping[str, str], after: Mapping[str, str], modules
     return sorted(name for name in changed if name.lower().replace("-", "_") in modules)
 
 
+def said_of(before: Mapping[str, str], after: Mapping[str, str], seconds: float) -> str:
+    """What an installation changed, in a line or two, and that PyTorch and NumPy are what they were.
+
+    >>> said_of({"torch": "2.6", "trl": "1.0"}, {"torch": "2.6", "trl": "1.1", "fancy": "3"}, 41.2)
+    'Done in 41 s. New: fancy 3. Replaced: trl 1.0 by 1.1. Kept: torch 2.6.'
+    """
+    new = [f"{name} {after[name]}" for name in sorted(set(after) - set(before))]
+    other = [
+        f"{name} {before[name]} by {after[name]}"
+        for name in sorted(set(before) & set(after))
+        if before[name] != after[name]
+    ]
+    kept = [f"{name} {after[name]}" for name in ("torch", "numpy") if before.get(name) == after.get(name, "")]
+    parts = {"New": new, "Replaced": other, "Kept": kept}
+    lines = [f"{what}: {', '.join(names)}." for what, names in parts.items() if names]
+    return " ".join([f"Done in {seconds:.0f} s.", *lines])
+
+
 def installed_versions() -> dict[str, str]:
     """The versions of all installed distributions by name."""
     found = [(distribution.name, distribution.version) for distribution in metadata.distributions()]
@@ -93,6 +112,7 @@ def install_missing() -> None:
     if not todo.install:
         return
     print(f"Installing {', '.join(todo.install)}; this takes about a minute.")
+    began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("\n".join(todo.constraints) + "\n", encoding="utf-8")
@@ -107,7 +127,9 @@ def install_missing() -> None:
             "Change runtime type, which has recent versions of PyTorch and NumPy."
         )
     importlib.invalidate_caches()
-    stale = imported_before(before, installed_versions(), sys.modules)
+    after = installed_versions()
+    print(said_of(before, after, time.monotonic() - began))
+    stale = imported_before(before, after, sys.modules)
     if stale:
         raise RuntimeError(
             f"{', '.join(stale)} had been imported before the installation replaced it. Choose Runtime > "

@@ -98,7 +98,9 @@ class TestInstall:
         ((command, held),) = runtime
         assert command[:4] == [sys.executable, "-m", "pip", "install"] and command[-1] == "trl>=1.16"
         assert {"torch==2.14.0+cu130", "numpy==2.0.2"} <= set(held)
-        assert "numpy 2.0.2 (made for >=3)" in capsys.readouterr().out
+        said = capsys.readouterr().out
+        assert "numpy 2.0.2 (made for >=3)" in said
+        assert "New: trl 1.16.0. Kept: torch 2.14.0+cu130, numpy 2.0.2." in said
 
     def test_a_failing_pip_is_an_error_with_its_last_words(self, runtime, monkeypatch):
         failed = subprocess.CompletedProcess([], 1, "", "noise\n" * 40 + "ERROR: No matching distribution")
