@@ -11,15 +11,37 @@ import sys
 from helpers.course import setup
 
 PYTEST = "pytest -p tests.notebooks.session -p no:benchmark -n 2 --dist loadfile --no-loadscope-reorder "
-PYTEST += "--nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks tests"
+PYTEST += "--nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks tests "
+PYTEST += "--ignore notebooks/student"  # their cells are the worked ones': tests/course/test_editions.py
 COMMANDS = {  # name: (what it does, the module that does it with its arguments)
     "setup": ("make .venv and install what the notebooks import", ""),
     "run": ("execute all notebooks; pages in build/html, claims in build/claims.json", "helpers.course.run"),
+    "estimate": (
+        "measure in two minutes what a profile will cost here (ON=T4: by a machine's figures)",
+        "helpers.course.estimate",
+    ),
+    "rehearse": (
+        "every notebook at a profile's true shape, with random weights and the fewest of everything",
+        "helpers.course.rehearse",
+    ),
     "test": ("run the tests, and every notebook once on a temporary cache", PYTEST),
     "lab": ("open the notebooks in JupyterLab", "jupyterlab notebooks/00_start_here.ipynb"),
+    "book": ("the pages of the stored notebooks as a site, in build/book; executes nothing",
+             "helpers.course.book.make"),
+    "figures": ("every figure of the pages as SVG, in build/figures (wants a Chromium)",
+                "helpers.course.book.figures"),
+    "pdf": ("the pages as one PDF, build/toxicity-lab.pdf (wants a Chromium)", "helpers.course.book.paper"),
+    "bundle": ("one archive with packages, repository, weights and pages, for a room without network",
+               "helpers.course.bundle"),
     "notebooks": (
         "authors: execute notebooks/py, store outputs, claims and README's tables",
         "helpers.course.publish",
+    ),
+    "browser": ("drive the explorer's page in headless Chromium (STORE=1 keeps its picture)",
+                "helpers.course.browser"),
+    "editions": (
+        "authors: the students' copies in notebooks/student, the instructor's in build/instructor",
+        "helpers.course.editions",
     ),
     "bench": ("measure speed (pytest-benchmark)", "pytest tests/benchmarks --benchmark-only"),
     "pocket": ("train the embedded model again from its corpus (SEED=1: a member of its family)",
@@ -37,6 +59,7 @@ COMMANDS = {  # name: (what it does, the module that does it with its arguments)
 }
 EXAMPLES = """
   PROFILE=gpt2-medium make run      the subject of the papers (wants a GPU; downloads weights and data)
+  PROFILE=gpt2-medium make estimate minutes, memory, disk and download of it, before you start
   PROFILE=path/to/mine.toml make run   your own model or texts
   ONLY="01 02" make run             only these notebooks (also for make notebooks)
   JOBS=1 make run                   one notebook at a time, on all cores

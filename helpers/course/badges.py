@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from helpers.course.editions import write_students
 from helpers.course.pairing import update_text
 from helpers.course.series import NOTEBOOKS, SOURCES, running_order
 from helpers.course.tables import colab_badge, repository, rewrite, with_badge
@@ -17,6 +18,7 @@ def main() -> int:
             changed += 1
         if executed.is_file():
             update_text(source, executed)
+    write_students(NOTEBOOKS)
     print(
         f"Badges for {address}: {changed} notebooks changed."
         if address

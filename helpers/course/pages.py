@@ -6,31 +6,45 @@ import copy
 import html
 import json
 import re
-import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from string import Template
 from typing import Any
 
-import nbformat
 from jinja2 import pass_context
 from jinja2.runtime import Context
 from nbconvert import HTMLExporter
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbformat import NotebookNode
-from nbformat.reader import NotJSONError
+from nbformat.v4 import new_markdown_cell
 from plotly.offline import get_plotlyjs
 from pygments.formatters import HtmlFormatter
 
 from helpers.artifacts import write_whole
+from helpers.course.book import glossary
+from helpers.course.book.glossary import Marker, Term
 from helpers.course.mathml import to_mathml
 from helpers.course.outputs import PLOTLY, PNG, WIDGET, alt_text
-from helpers.course.series import heading, running_order
+from helpers.course.series import NOTEBOOKS, heading
 from helpers.course.tables import rewrite
-from helpers.teaching.claims import Replication, render_table
 
 HERE = Path(__file__).parent
 PLOTLY_SCRIPT = "plotly.min.js"
+EXPLORER = "explorer.html"
+RECORDS = re.compile(r"claims\.record\(\s*[\"']([ABN]\d+)[\"']")
+"""A cell that settles claims says so by this call."""
+
+NAMED = re.compile(r"\b[ABN]\d+\b")
+"""In a cell that records claims in a loop, those that it names anywhere."""
+
+
+def claims_of(source: str) -> list[str]:
+    """The claims that a code cell settles, in its order."""
+    if "claims.record(" not in source:
+        return []
+    calls = RECORDS.findall(source)
+    by_name = len(calls) == source.count("claims.record(")
+    return list(dict.fromkeys(calls if by_name else NAMED.findall(source)))
 
 
 class Renderer(IPythonRenderer):
@@ -62,14 +76,25 @@ class Renderer(IPythonRenderer):
 class PageExporter(HTMLExporter):
     """nbconvert's bare template with our Markdown renderer: no theme, no script, nothing from a network."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, terms: Sequence[Term] = (), **options: Any) -> None:
         super().__init__(template_name="basic", **options)
+        self.marker = Marker(terms, inline)
 
     @pass_context
     def markdown2html(self, context: Context, source: str) -> str:
         """The template's filter for Markdown cells and outputs."""
         attachments = context.get("cell", {}).get("attachments", {})
-        return MarkdownWithMath(renderer=Renderer(escape=False, attachments=attachments)).render(source)
+        return self.marker.mark(markdown(source, attachments=attachments))
+
+
+def markdown(source: str, **options: Any) -> str:
+    """Markdown as HTML, with the book's equations, headings and links."""
+    return str(MarkdownWithMath(renderer=Renderer(escape=False, **options)).render(source))
+
+
+def inline(source: str) -> str:
+    """A line of Markdown as HTML that fits into a sentence."""
+    return markdown(source).strip().removeprefix("<p>").removesuffix("</p>")
 
 
 def figure_html(figure: Mapping[str, Any], alt: str, name: str) -> str:
@@ -84,9 +109,14 @@ def figure_html(figure: Mapping[str, Any], alt: str, name: str) -> str:
 
 
 def for_page(notebook: NotebookNode) -> NotebookNode:
-    """A copy with outputs that a plain page can show: figures as data, equations as MathML, no widgets."""
+    """A copy with outputs that a plain page can show: figures as data, equations as MathML, no widgets.
+
+    Above a cell that records claims stands a line that names them, with an anchor each ("claim-A7").
+    """
     shown, number = copy.deepcopy(notebook), 0
     shown.metadata.pop("widgets", None)
+    seen = set[str]()
+    shown.cells = [cell for one in shown.cells for cell in (*settled(one, seen), one)]
     for cell in shown.cells:
         for output in cell.get("outputs", []):
             data = output.get("data", {})
@@ -108,6 +138,15 @@ def for_page(notebook: NotebookNode) -> NotebookNode:
     return shown
 
 
+def settled(cell: NotebookNode, seen: set[str]) -> list[NotebookNode]:
+    """The line above a cell that records claims, else nothing; the first to record one is its anchor."""
+    ids = claims_of(cell.source) if cell.cell_type == "code" else []
+    anchors = {one: "" if one in seen else f'id="claim-{one}" ' for one in ids}
+    links = ", ".join(f'<a {anchors[one]}href="claims.html#{one}">{one}</a>' for one in ids)
+    seen.update(ids)
+    return [new_markdown_cell(f'<p class="settles">This cell settles {links}</p>')] if ids else []
+
+
 def style() -> str:
     """The page's own rules, and the colours of code for light and for dark."""
     light = HtmlFormatter(style="default").get_style_defs(".highlight")
@@ -125,74 +164,29 @@ def page(title: str, body: str, navigation: str, scripts: str = "") -> str:
     )
 
 
-def notebook_page(notebook: NotebookNode, name: str) -> str:
-    """One notebook as a document that needs `plotly.min.js` beside it if it has figures."""
-    body, _ = PageExporter().from_notebook_node(for_page(notebook))
-    scripts = ""
-    if 'class="plot"' in body:
-        own = (HERE / "figures.js").read_text(encoding="utf-8")
-        scripts = f'<script src="{PLOTLY_SCRIPT}"></script>\n<script>{own}</script>'
-    return page(heading(notebook, name).title, body, '<a href="index.html">All notebooks</a>', scripts)
+def scripts_for(body: str) -> str:
+    """What draws the figures of a page; nothing where it has none."""
+    if 'class="plot"' not in body:
+        return ""
+    own = (HERE / "figures.js").read_text(encoding="utf-8")
+    return f'<script src="{PLOTLY_SCRIPT}"></script>\n<script>{own}</script>'
+
+
+def notebook_page(notebook: NotebookNode, name: str, terms: Sequence[Term] = ()) -> str:
+    """One notebook as a document that needs `plotly.min.js` beside it if it has figures.
+
+    Args:
+        terms: what the glossary explains; each is marked where the page first uses it.
+    """
+    body, _ = PageExporter(terms).from_notebook_node(for_page(notebook))
+    said = heading(notebook, name).title
+    return page(said, body, '<a href="index.html">All notebooks</a>', scripts_for(body))
 
 
 def write_page(notebook: NotebookNode, name: str, folder: Path) -> Path:
-    """Writes `name`.html, and the shared script once."""
+    """Writes `name`.html, and the shared script once; `bind` puts it into the book."""
     rewrite(folder / PLOTLY_SCRIPT, get_plotlyjs())
     target = folder / f"{name}.html"
-    write_whole(target, notebook_page(notebook, name))
-    return target
-
-
-def write_index(build: Path, model: str) -> Path:
-    """The notebooks with measured minutes and memory, and all claims, from what a run left in `build`."""
-    record = json.loads((build / "timings.json").read_text(encoding="utf-8"))
-    rows = []
-    for path in sorted(running_order(build / "notebooks")):
-        if not (build / "html" / f"{path.stem}.html").is_file():
-            continue  # interrupted before its page was made
-        try:
-            said = heading(nbformat.read(path, as_version=4), path.stem)
-        except NotJSONError:
-            warnings.warn(f"{path.name} in {path.parent} is damaged: run it again.", stacklevel=2)
-            continue
-        timing = record["notebooks"].get(path.stem, {})
-        failed = "" if timing.get("finished", True) else ' <span class="failed">(a cell failed)</span>'
-        rows.append(
-            f'<tr><td class="num">{path.stem[:2]}</td>'
-            f'<td><a href="{path.stem}.html">{html.escape(said.title)}</a>{failed}<br>'
-            f'{html.escape(said.question)}</td><td class="num">{timing.get("minutes", 0):.1f}</td>'
-            f'<td class="num">{timing.get("peak_gb", 0):.1f}</td></tr>'
-        )
-    entries = json.loads((build / "claims.json").read_text(encoding="utf-8"))
-    family = ""
-    if found := Replication.read(build / "replication.json"):
-        where = write_replication(found, build).name
-        family = f'<p><a href="{where}">The same claims over several models</a></p>'
-    body = (
-        "<h1>Toxicity Lab</h1>"
-        f"<p>All figures on these pages come from one model, <strong>{html.escape(model)}</strong>, "
-        f"run on {html.escape(record['machine'])}.</p>"
-        "<table><thead><tr><th></th><th>notebook</th><th>minutes</th><th>GB at peak</th></tr></thead>"
-        f"<tbody>{''.join(rows)}</tbody></table>"
-        f"<h2>The claims of the papers</h2>{render_table(entries, format='html')}{family}"
-    )
-    target = build / "html" / "index.html"
-    write_whole(target, page("Toxicity Lab", body, "<strong>Toxicity Lab</strong>"))
-    return target
-
-
-def write_replication(found: Replication, build: Path) -> Path:
-    """The claims over several models, with links to the pages of each one's run."""
-    members = "".join(
-        f'<li><a href="../replicate/{column.profile}/html/index.html">{html.escape(column.model)}</a></li>'
-        for column in found.columns
-        if column.minutes is not None
-    )
-    body = (
-        "<h1>Which verdicts survive the training seed</h1>"
-        f"<p>Each model ran the whole series, on {html.escape(found.machine)}. Their own pages:</p>"
-        f"<ul>{members}</ul>{found.table('html')}"
-    )
-    target = build / "html" / "replication.html"
-    write_whole(target, page("Over the training seeds", body, '<a href="index.html">All notebooks</a>'))
+    terms = glossary.read(NOTEBOOKS / "00_start_here.ipynb")
+    write_whole(target, notebook_page(notebook, name, terms))
     return target

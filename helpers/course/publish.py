@@ -16,12 +16,16 @@ from nbformat import NotebookNode
 
 from helpers.artifacts import write_json
 from helpers.course.cover import SOURCE as COVER
-from helpers.course.cover import cover
+from helpers.course.cover import cover, explorer_picture
+from helpers.course.editions import EditionError, write_students
 from helpers.course.execute import Interrupted, execute, write
 from helpers.course.holding import Busy, hold
 from helpers.course.outputs import machine_paths
 from helpers.course.pairing import read_source, update_text
 from helpers.course.pictures import PictureError, add_pictures, check_browser
+from helpers.course.rates import readme_table as estimates
+from helpers.course.rates import short_table
+from helpers.course.rehearse import table as rehearsals
 from helpers.course.run import Screen, read_timings, show_failure, timing, write_timings
 from helpers.course.series import NOTEBOOKS, ROOT, SOURCES, heading, running_order
 from helpers.course.tables import between, notebook_table, repository, rewrite
@@ -116,6 +120,7 @@ def publish(only: str) -> int:
 def stored() -> dict[Path, bytes]:
     """What this command may change, as it is."""
     found = [ROOT / "README.md", *NOTEBOOKS.glob("*.*"), *SOURCES.glob("*.py")]
+    found += NOTEBOOKS.glob("student/*.ipynb")
     return {path: path.read_bytes() for path in found if path.is_file()}
 
 
@@ -133,7 +138,14 @@ def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
             seeds = [row for row in found.rows if row["id"] == SEEDS_CLAIM]
             entries = [row for row in entries if row["id"] != SEEDS_CLAIM] + seeds
         text = between(text, "claims", render_table(entries, by="claim"))
-        if (shown := NOTEBOOKS / f"{COVER}.ipynb").is_file():
+        for name, table in (("estimate", estimates), ("rehearsal", rehearsals)):
+            if (found_there := NOTEBOOKS / f"{name}.json").is_file():
+                text = between(text, name, table(json.loads(found_there.read_text(encoding="utf-8"))))
+        if "<!-- short:begin -->" in text:
+            text = between(text, "short", short_table())
+        if picture := explorer_picture(NOTEBOOKS):
+            text = between(text, "picture", picture)
+        elif (shown := NOTEBOOKS / f"{COVER}.ipynb").is_file():
             text = between(text, "picture", cover(nbformat.read(shown, as_version=4), NOTEBOOKS))
         rewrite(readme, text)
     source = SOURCES / f"{START}.py"
@@ -159,9 +171,10 @@ def main() -> int:
             try:
                 return publish(os.environ.get("ONLY", ""))
             finally:
+                write_students(NOTEBOOKS)
                 changed = [path for path, content in stored().items() if before.get(path) != content]
                 names = sorted(path.relative_to(ROOT).as_posix() for path in changed)
                 print(f"Written: {', '.join(names) or 'nothing'}")
-    except (Busy, PictureError, PublishError, ValueError) as error:
+    except (Busy, EditionError, PictureError, PublishError, ValueError) as error:
         print(f"\nmake notebooks: {error}", file=sys.stderr)
         return 1

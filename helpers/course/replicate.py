@@ -13,7 +13,8 @@ from pathlib import Path
 import nbformat
 
 from helpers.artifacts import fingerprint, write_json
-from helpers.course import pages, publish
+from helpers.course import publish
+from helpers.course.book.bind import write_replication
 from helpers.course.holding import Busy, hold
 from helpers.course.outputs import MACHINE_PATH, code_cells
 from helpers.course.run import Request, machine, read_left, read_request, read_timings, run, shown
@@ -154,7 +155,7 @@ def render(build: Path, columns: Sequence[Column], requests: Mapping[str, Reques
     seeds = ledger.record("N7", over_training_seeds(rows))
     found = Replication(machine(), tuple(columns), (*rows, asdict(seeds)))
     found.write(build / "replication.json")
-    page = pages.write_replication(found, build)
+    page = write_replication(found, build / "html")
     for column in columns:
         print(f"{column.model}: {column.state}")
     print(f"{seeds}\nThe table is in {shown(page)}.")

@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import time
 import warnings
@@ -22,9 +23,11 @@ import psutil
 
 from helpers.artifacts import write_json
 from helpers.course import pages
+from helpers.course.book.bind import bind, read_run
 from helpers.course.execute import Begin, Done, Execution, Failure, Interrupted, Outcome, execute_all, write
 from helpers.course.holding import Busy, hold
 from helpers.course.mathml import EquationError
+from helpers.course.neuron_links import link_pages
 from helpers.course.series import NOTEBOOKS, ROOT, running_order
 from helpers.language.checks import check_profile
 from helpers.language.hub import HubError
@@ -256,9 +259,32 @@ def _run(request: Request, source: Path, paths: Sequence[Path]) -> int:
             print(f"\n    {name} has no page: {error}\n", file=sys.stderr)
     entries = merge(build / "claims", mark)
     write_json(build / "claims.json", entries)
-    pages.write_index(build, request.profile.label)
+    explored = "" if interrupted or failures else make_explorer(request)
+    bind(read_run(build, request.profile.label), build / "html")
+    if (build / "html" / pages.EXPLORER).is_file():
+        link_pages(build / "html", pages.EXPLORER)
     report(entries, request, failures, time.monotonic() - begin)
+    if explored:
+        print(explored)
     return 130 if interrupted else int(bool(failures))
+
+
+EXPLORED = ("06", "07", "08", "09", "10")
+"""Notebooks after any of which a cache holds the policy and the statistics that the explorer's page shows."""
+
+
+def make_explorer(request: Request) -> str:
+    """Makes the explorer's page in a process of its own, as notebooks are; returns what is to be said of it.
+
+    A page that an earlier run left is of the same profile, and stays where no such notebook has run.
+    """
+    executed = (request.build / "notebooks").glob("*.ipynb")
+    if not any(path.stem.startswith(EXPLORED) for path in executed):
+        return f"{pages.EXPLORER} is made once one of the notebooks {', '.join(EXPLORED)} has run."
+    command = [sys.executable, "-m", "helpers.course.explorer_page", str(request.build / "html")]
+    done = subprocess.run(command, env=request.env, capture_output=True, text=True, cwd=ROOT)
+    said = (done.stdout if done.returncode == 0 else done.stderr).strip().splitlines()
+    return said[-1] if said else f"{pages.EXPLORER} was not made, and nothing was said why."
 
 
 def shared_out(env: Mapping[str, str], at_once: int) -> dict[str, str]:

@@ -3,7 +3,9 @@
 # Kept to the syntax of Python 3.6, so that an old `python3` says what is wrong instead of failing to parse.
 import contextlib
 import hashlib
+import json
 import os
+import platform
 import subprocess
 import sys
 import time
@@ -115,8 +117,14 @@ def install(python):
 
     uv's choice of PyTorch's index is by the machine's GPU: the build for the CPU where there is none. Where
     that index does not answer, pip brings PyTorch, and all else where uv cannot: it may know a mirror.
+    Where `make bundle` put the packages beside us, they are installed from there, and nobody is asked.
     """
     pip, limits = [python, "-m", "pip", "install", "--disable-pip-version-check"], ["-c", "constraints.txt"]
+    wheels = os.path.join(ROOT, "wheels")
+    if os.path.isdir(wheels):
+        check_bundle(wheels, python)
+        run(pip + ["--no-index", "--find-links", wheels, "--quiet", "-r", "requirements.txt"] + limits)
+        return
     run(pip + ["--quiet", UV])
     uv, build = [python, "-m", "uv", "pip", "install", "--python", python], ["--torch-backend", "auto"]
     if not answers(uv + build + ["--dry-run", "torch"] + limits):
@@ -124,6 +132,25 @@ def install(python):
         run(pip + ["--no-compile", "torch"] + limits)
         build = []
     run(uv + build + ["-r", "requirements.txt"] + limits, pip + ["-r", "requirements.txt"] + limits)
+
+
+def kind_of_machine():
+    """System and processor, as wheels tell them apart: "linux-x86_64"."""
+    return ("%s-%s" % (platform.system(), platform.machine())).lower()
+
+
+def check_bundle(wheels, python):
+    """Raises SetupError where the packages of a bundle are not for this Python or this kind of machine."""
+    made = json.loads(read(wheels, "bundle.json").decode() or "{}")
+    here = {"python": "%d.%d" % as_numbers(ask_version(python)), "platform": kind_of_machine()}
+    if made != here:
+        raise SetupError(
+            "the packages in the folder `wheels` are for Python %s on %s; this is Python %s on %s.\n"
+            "Name that Python (PYTHON=python%s make run), take the bundle for this machine, or remove the "
+            "folder: then they come from the network."
+            % (made.get("python", "?"), made.get("platform", "?"), here["python"], here["platform"],
+               made.get("python", "3.11"))
+        )  # fmt: skip
 
 
 def prepare(root, wanted=""):

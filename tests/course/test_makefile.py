@@ -15,9 +15,17 @@ from helpers.course.__main__ import COMMANDS
 ROOT = Path(__file__).resolve().parents[2]
 TARGETS = {
     "run": "-m helpers.course run",
+    "estimate": "-m helpers.course estimate",
+    "rehearse": "-m helpers.course rehearse",
     "test": "-m pytest -p tests.notebooks.session",
     "lab": "-m jupyterlab notebooks/",
+    "book": "-m helpers.course book",
+    "figures": "-m helpers.course figures",
+    "pdf": "-m helpers.course pdf",
+    "bundle": "-m helpers.course bundle",
     "notebooks": "-m helpers.course notebooks",
+    "browser": "-m helpers.course browser",
+    "editions": "-m helpers.course editions",
     "bench": "-m pytest tests/benchmarks",
     "pocket": "-m helpers.pocket.train",
     "replicate": "-m helpers.course replicate",
@@ -144,7 +152,7 @@ def test_without_make_a_bare_python_does_the_same(project: Path, target: str) ->
 
 
 def test_arguments_for_the_tests_may_stand_in_a_variable(project: Path) -> None:
-    assert " tests -k one\n" in make("test", "TEST_ARGS=-k 'one'", cwd=project).stdout
+    assert " -k one\n" in make("test", "TEST_ARGS=-k 'one'", cwd=project).stdout
 
 
 def test_old_pythons_can_read_it_and_it_needs_nothing_installed() -> None:

@@ -169,8 +169,10 @@ def test_it_names_what_it_wrote_and_what_has_no_minutes(
     assert publish.main() == 0
     said = capsys.readouterr().out
     assert "90_toy: minutes read “–”" in said
-    written = ["README.md", *(f"notebooks/{name}" for name in ("00_start_here.ipynb", "90_toy.ipynb"))]
-    assert f"Written: {', '.join(written)}, notebooks/py/00_start_here.py\n" in said
+    new = ("00_start_here.ipynb", "90_toy.ipynb")
+    written = ["README.md", *(f"notebooks/{name}" for name in new), "notebooks/py/00_start_here.py"]
+    written += [f"notebooks/student/{name}" for name in new]
+    assert f"Written: {', '.join(written)}\n" in said
     simulate(monkeypatch, failed="90")
     assert publish.main() == 1 and "Written: nothing" in capsys.readouterr().out
 
@@ -184,6 +186,8 @@ def test_badges_follow_the_address(project: Path, monkeypatch: pytest.MonkeyPatc
     first = stored(project, "01_one").cells[0].source
     assert first.startswith("# 01 · Title 01\n\n[![Open in Colab]") and "/notebooks/01_one.ipynb" in first
     assert stored(project, "01_one").cells[-1].outputs[0].text == "01"
+    handed_out = stored(project, "student/01_one").cells[0].source
+    assert "(student edition)" in handed_out and "/notebooks/student/01_one.ipynb" in handed_out
     monkeypatch.setattr(badges, "repository", lambda: "")
     badges.main()
     assert {path: path.read_text() for path in before} == before
