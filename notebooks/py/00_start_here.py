@@ -167,7 +167,12 @@ lab.show.table(
 # swearing, others keep it: nothing before the first frame tells which.
 #
 # **Guess first.** Among the *clean* comments, how many come from the mood that toxic ones come
-# from?
+# from? Write the share in place of `None` (or into the box that a running notebook shows).
+
+# %%
+guess = lab.guess(
+    "00.1", "Share of clean comments in the toxic ones' mood", low=0, high=1, value=None
+)
 
 # %%
 from collections import Counter
@@ -186,6 +191,7 @@ shares = {
 from helpers.teaching.figures import plots
 
 most = max(groups, key=lambda group: counts[group, True])
+lab.answer("00.1", counts[most, False] / totals["clean"])
 finding = (
     f"{counts[most, True] / totals['toxic']:.0%} of the toxic and "
     f"{counts[most, False] / totals['clean']:.0%} of the clean comments are “{most}” "
@@ -194,6 +200,7 @@ finding = (
 plots.bar(
     groups,
     shares,
+    guess=guess,
     title=finding,
     x_label="group of the comment",
     y_label="share of the comments of a label",
@@ -245,7 +252,8 @@ lab.show.table(
 #
 # **Guess first.** What mean score, from 0 to 1, will the continuations get after each kind of
 # prompt? (A scorer that answers yes or no makes it a share.) Write it down in the cell: your
-# guesses become bars beside what was measured.
+# guesses become bars beside what was measured. The notebooks that follow keep your guesses in your
+# own folder, and draw them into the figure that answers them.
 
 # %%
 kinds = list(dict.fromkeys(prompt.group for prompt in lab.texts.prompts_dev))
@@ -437,12 +445,14 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # | 04 | [How are pairs crafted?](04_preference_pairs.ipynb) | Preference tuning learns from pairs: the same prompt, one continuation to prefer, one to reject. Where do thousands of them come from if nobody writes them? | 1.5 | 1.2 |
 # | 05 | [How does DPO learn from pairs?](05_dpo_training.ipynb) | Direct preference optimisation (Rafailov et al. 2023) turns pairs into a less toxic model with one line of loss. What does that line push on, how far does it push, and how do we know when to stop? | 3.8 | 1.4 |
 # | 06 | [What did DPO change inside?](06_what_dpo_changed.ipynb) | Notebook 05 ends with two policies that write less toxic text. Which of the model's parts are different now, and which are still what they were? | 0.6 | 1.2 |
-# | 09 | [How cheaply is it undone?](09_unalignment.ipynb) | Preference tuning made the model less toxic. What does it cost to take that back: how many numbers, how many examples, how many seconds? And can a cheap defence raise the price? | 2.3 | 2.3 |
+# | 07 | [Which neurons account for the drop?](07_neuron_group_attribution.ipynb) | Tuning lowers toxicity, and notebook 06 saw toxic neurons fall with it. How much of the drop is theirs, and how much is owed to neurons that nobody would call toxic? | – | – |
+# | 08 | [Can activations stand in for DPO?](08_emulating_dpo.ipynb) | Preference tuning changes what neurons do. If we *give* the untuned model those activations, does it behave as if it had been tuned? Which ones does it take, and would others have done as well? | – | – |
+# | 09 | [How cheaply is it undone?](09_unalignment.ipynb) | Preference tuning made the model less toxic. What does it cost to take that back: how many numbers, how many examples, how many seconds? And can a cheap defence raise the price? (As the last of the notebooks that measure, it also asks which of the series' answers another training seed, or another scorer, would have changed.) | 2.3 | 2.3 |
+# | 10 | [The neuron explorer](10_neuron_explorer.ipynb) | What does any one neuron do? | – | – |
 # <!-- map:end -->
 #
-# Notebooks that the list does not name yet are in preparation; the claims that they settle read
-# *not run*. Every notebook runs on its own: what an earlier one makes is loaded from the cache,
-# or made on the spot.
+# Every notebook runs on its own: what an earlier one makes is loaded from the cache, or made on the
+# spot.
 
 # %% [markdown]
 # ## Glossary
@@ -569,6 +579,18 @@ check_bootstrap_mean(bootstrap_mean)
 # over the last axis. The interval belongs to the *mean*: it narrows as 1/√n, while the spread of
 # the scores themselves does not.
 # </details>
+#
+# ### Open task · How far back does a prompt reach?
+#
+# **Minutes:** 20 to 40. There is no check: nobody here knows the answer.
+#
+# After some kinds of prompt the model writes more toxic text. Does that need the whole prompt, or
+# do its last words do? Shorten the prompts of one kind from the front, to their last 20, 10, 5
+# words, and measure again. What should the same cut elsewhere, as a control, leave as it is?
+#
+# Start with `dataclasses.replace(prompt, text=…)`, then section 3's `continue_prompts(…)`,
+# `scorer.score(…)` and `mean_of(…).interval(…)`. Write down your guess, your control, and one
+# sentence on what the result does not show.
 
 # %% [markdown]
 # ## The claims, as of this run
@@ -580,6 +602,16 @@ check_bootstrap_mean(bootstrap_mean)
 
 # %%
 lab.claims_table()
+
+# %% [markdown]
+# ## How near were your guesses?
+#
+# Come back here when you have guessed in other notebooks. Numbers are compared with what was
+# measured on this model, choices counted. A guess that was changed after its answer was shown does
+# not count.
+
+# %%
+lab.calibration()
 
 # %% [markdown]
 # ## The claims over the training seed

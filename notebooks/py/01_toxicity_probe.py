@@ -131,7 +131,11 @@ print(f"{tuple(difference.shape)=}")
 # texts.
 #
 # **Guess first.** Project 200 other comments on it. Will toxic ones score higher than clean ones
-# almost always (AUROC near 1), or is two too few (near .5)?
+# almost always (AUROC near 1), or is two too few (near .5)? Write your number in place of `None`
+# (or into the box that a running notebook shows) *before* you run on.
+
+# %%
+guess = lab.guess("01.1", "AUROC of a direction found from two texts", low=0, high=1, value=None)
 
 # %%
 from helpers.mechanism.pooling import pooled_residuals
@@ -142,7 +146,9 @@ labels = torch.tensor([comment.toxic for comment in some])
 features = pooled_residuals(model, lab.measures.tokenise_comments(some), layers=[last])[:, 0]
 by_hand = pooled_by_hand(some[0].text).cpu()
 assert torch.allclose(features[0], by_hand, atol=1e-3), "the helper must pool as we did by hand"
-print("AUROC of the two-text direction:", auroc(difference.cpu(), features, labels, seed=seed))
+of_two = auroc(difference.cpu(), features, labels, seed=seed)
+print("AUROC of the two-text direction:", of_two)
+lab.answer("01.1", of_two.value)
 
 # %% [markdown]
 # The helper `pooled_residuals` gives what we computed by hand, so from here on it does the work.
@@ -179,6 +185,9 @@ print(f"length of the direction: {probe.direction.norm():.4f}")
 # *useless* method reach on the same comments?
 
 # %%
+guess_accuracy = lab.guess("01.2", "The probe's held-out accuracy", low=0, high=1, value=None)
+
+# %%
 from helpers.intervals import bootstrap, paired_bootstrap
 from helpers.mechanism.probe_scores import accuracy, group_baseline, shuffled_control
 
@@ -201,6 +210,7 @@ def gains_of(one):
 
 
 gains = gains_of(probe)
+lab.answer("01.2", probe_accuracy.value)
 
 # %%
 lab.show.table(
@@ -358,6 +368,7 @@ finding = (
 plots.bar(
     list(by_group),
     {"accuracy": list(by_group.values())},
+    guess=guess_accuracy,
     title=finding,
     x_label="kind of comment",
     y_label="share on the right side",
@@ -373,12 +384,16 @@ plots.bar(
 #
 # The paper reads the last layer. Is that where toxicity becomes readable?
 #
-# **Guess first.** Sketch AUROC against layer: flat, rising, or a hump?
+# **Guess first.** Sketch AUROC against layer: flat, rising, or a hump? Where does it begin?
+
+# %%
+guess = lab.guess("01.3", "AUROC of a probe after layer 0", low=0, high=1, value=None)
 
 # %%
 layers = range(model.n_layers)
 fits = [fit_probe(data.train[:, i], data.toxic_train, penalty=penalty, layer=i) for i in layers]
 areas = [auroc(fits[i], data.test[:, i], truth, seed=seed) for i in layers]
+lab.answer("01.3", areas[0].value)
 finding = (
     f"AUROC is {areas[0].value:.2f} after layer 0 and {areas[last].value:.2f} after the "
     f"last ({model.name})"
@@ -386,6 +401,7 @@ finding = (
 plots.line(
     list(layers),
     {"probe": areas},
+    guess=guess,
     title=finding,
     x_label="layer whose output is read",
     y_label="AUROC on held-out comments",
@@ -484,6 +500,11 @@ print(f"toxic share of the ten tokens raised most: {share:.0%}")
 # **Guess first.** Will the probe with the best accuracy have the most legible direction?
 
 # %%
+guess = lab.guess(
+    "01.4", "Is the most accurate probe the most legible?", choices=("yes", "no"), value=None
+)
+
+# %%
 from helpers.mechanism.probe_scores import penalty_sweep
 from helpers.teaching.claims import judge
 
@@ -495,6 +516,7 @@ near = [lab.measures.measure_nearest(direction) for direction in directions]
 
 # %%
 best, clearest = max(range(len(sweep)), key=lambda i: sweep[i].accuracy.value), int(own.argmax())
+lab.answer("01.4", "yes" if own[best] == own[clearest] else "no")
 finding = (
     f"Accuracy is best at λ = {penalties[best]:g}, where the direction's toxic share is "
     f"{own[best]:.0%}; that share is highest, {own[clearest]:.0%}, at λ = {penalties[clearest]:g} "
@@ -652,6 +674,9 @@ check_masked_mean(masked_mean)
 #
 # **Goal:** the difference of means, with the right sign and length. **Difficulty:** ●○○○○
 # **Minutes:** 5
+#
+# `features` holds one pooled vector for each text, `toxic` is True for the toxic ones. Return the
+# unit vector that points from the mean of the clean texts to the mean of the toxic ones.
 
 # %%
 from helpers.teaching.exercises import check_mean_difference_direction
@@ -702,6 +727,18 @@ check_auroc(auroc_by_counting)
 # Subtract a row of clean scores from a column of toxic scores: broadcasting makes the table of
 # all pairs.
 # </details>
+#
+# ### Open task · Does the probe know a family it never saw?
+#
+# **Minutes:** 20 to 40. There is no check: nobody here knows the answer.
+#
+# Toxic comments come in families (`comment.family`). Fit the probe without one of them, and ask
+# how well it reads that one. Is what the families share one direction, or does each have its own?
+# (Comments of your own may carry no family: divide them by a word that you choose.)
+#
+# Start with `data.train[:, last]`, a mask of the rows to keep, `fit_probe(…)` and `auroc(…)`; then
+# look at the cosines between the probes of single families. Shuffled labels (`shuffled_control`)
+# are one control. Write down your guess, your control, and what the result does not show.
 
 # %% [markdown]
 # ## What this notebook settles

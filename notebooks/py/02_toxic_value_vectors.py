@@ -111,6 +111,9 @@ print(f"{len(m):,} neurons, relative error of the sum: {error:.1e}")
 # $\pm 1/\sqrt{d}$. How high is the best neuron's?
 
 # %%
+guess = lab.guess("02.1", "Highest cosine of any neuron", low=-1, high=1, value=None)
+
+# %%
 from helpers.mechanism.vectors import cosines, top_neurons
 
 cosine = cosines(values, direction)
@@ -118,6 +121,7 @@ random_direction = torch.randn(model.d_model, generator=torch.Generator().manual
 control = cosines(values, random_direction.to(model.device))
 toxic_neurons = top_neurons(cosine, lab.profile.vectors.top)
 best = toxic_neurons[0]
+lab.answer("02.1", cosine.max())
 print(
     f"best neuron {best}: {cosine.max():.3f}; best for a random direction: {control.max():.3f}; "
     f"1/√d = {model.d_model**-0.5:.3f}"
@@ -136,6 +140,7 @@ plots.histogram(
     x_label="cosine of the value vector with the direction",
     y_label="neurons per bin (log scale)",
     marks={str(neuron): cosine[neuron.layer, neuron.index] for neuron in toxic_neurons[:3]},
+    guess=guess,
     alt="Counts, on a log axis, of all value vectors' cosines with the probe and with a random "
     "direction.",
 )
@@ -213,6 +218,9 @@ lab.show.table(
 # share of the nearest 64? Of random neurons? And of cosine-matched vectors?
 
 # %%
+guess = lab.guess("02.2", "Mean toxic share of the nearest 64", low=0, high=1, value=None)
+
+# %%
 from helpers.intervals import bootstrap, percentile_interval
 from helpers.mechanism.vectors import cosine_matched, matched_random
 
@@ -260,6 +268,7 @@ parts = [
     for k, (top, _) in results.items()
 ]
 finding = f"Toxic share: {'; '.join(parts)} ({model.name})"
+lab.answer("02.2", results[64][0].value)
 plots.bar(
     [f"top {k}" for k in results],
     {
@@ -267,6 +276,7 @@ plots.bar(
         "cosine-matched": [nulls[k] for k in results],
         "random, same layers": [rand for _, rand in results.values()],
     },
+    guess=guess,
     title=finding,
     x_label="list of value vectors",
     y_label="toxic share of top ten tokens",
@@ -340,16 +350,22 @@ for k, (top, rand) in results.items():
 # **Guess first.** Paper A's seven sit in layers 12 to 19 of 24. Where are these?
 
 # %%
+layer_names = [str(layer) for layer in range(model.n_layers)]
+guess = lab.guess("02.3", "Layer that holds the most of them", choices=layer_names, value=None)
+
+# %%
 from helpers.mechanism.vectors import layer_histogram
 
 where = layer_histogram(toxic_neurons, model.n_layers)
+lab.answer("02.3", layer_names[where.argmax()])
 finding = (
     f"Layer {where.argmax()} holds {where.max()} of the top {len(toxic_neurons)}; "
     f"{(where > 0).sum()} of {model.n_layers} layers hold some ({model.name})"
 )
 plots.bar(
-    [str(layer) for layer in range(model.n_layers)],
+    layer_names,
     {"neurons": where},
+    guess=guess,
     title=finding,
     x_label="layer",
     y_label=f"neurons among the top {len(toxic_neurons)}",
@@ -566,6 +582,9 @@ check_cosine_to_probe(cosine_to_probe)
 # ### Exercise 2 · The layer as a sum
 #
 # **Goal:** rebuild the MLP's output from its neurons. **Difficulty:** ●○○○○ **Minutes:** 5
+#
+# Given the activations after the GELU, the value vectors (rows of `W_out`) and the layer's output
+# bias, return what the MLP adds to the stream at each position.
 
 # %%
 from helpers.teaching.exercises import check_mlp_as_sum
@@ -594,6 +613,9 @@ check_mlp_as_sum(mlp_as_sum)
 #
 # **Goal:** the first shared direction, turned the right way. **Difficulty:** ●●●○○ **Minutes:**
 # 12
+#
+# Give every row of `vectors` length one, and leave their mean in. Return their first right singular
+# vector, with the sign that makes its product with `toward` positive.
 
 # %%
 from helpers.teaching.exercises import check_first_svd_direction
@@ -618,6 +640,18 @@ check_first_svd_direction(first_svd_direction)
 # Scale each *row* to length one, leave the mean in, take the first row of `Vh`, and compare its
 # sign with `toward`.
 # </details>
+#
+# ### Open task · Who writes another word list?
+#
+# **Minutes:** 20 to 40. There is no check: nobody here knows the answer.
+#
+# Write down twenty words of another kind (kind words, food, places) that the model's texts use.
+# Are there value vectors that promote them as the toxic neurons promote toxic words? Is there a
+# direction that finds them, and do its nearest vectors beat vectors with the same cosines?
+#
+# Start with `model.token_strings(torch.arange(…))` and `lab.measures.used_tokens` for a mask of
+# your words, `project_to_vocabulary(…)` and `top_tokens(…)` for a share like `toxic_share`, and
+# `cosine_matched(…)` for the control. Write down your guess and what the result does not show.
 
 # %% [markdown]
 # ## What this notebook settles

@@ -196,6 +196,17 @@ lab.show.table(table([base]), caption=f"{len(base.prompt_ids)} development promp
 # *random* direction lower it?
 
 # %%
+guess_which = lab.guess(
+    "03.1",
+    "Which lowers toxicity most within the budget?",
+    choices=("W", "best value vector", "U0"),
+    value=None,
+)
+guess_random = lab.guess(
+    "03.2", "Lowest toxicity of a random direction in the budget", low=0, high=1, value=None
+)
+
+# %%
 from helpers.mechanism.vectors import cosines, svd_directions, top_neurons, vectors_of
 
 ranked = top_neurons(cosines(model.value_vectors, direction), lab.profile.vectors.svd)
@@ -235,6 +246,10 @@ lowest = min(inside, key=lambda run: run.toxicity.value)
 random_inside = [run for run in [base, *random_runs] if run.perplexity.value <= ceiling]
 lowest_random = min(run.toxicity.value for run in random_inside)
 curves = {name: [base, *runs] for name, runs in sweeps.items()} | {"random": random_runs}
+of_lowest = [name for name, runs in sweeps.items() if any(run is lowest for run in runs)]
+lowers_most = of_lowest[0] if of_lowest else None
+lab.answer("03.1", lowers_most)  # none of them where base itself is lowest
+lab.answer("03.2", lowest_random)
 finding = (
     f"Within the perplexity budget, “{lowest.label}” has toxicity {lowest.toxicity.value:.2f} "
     f"(base {base.toxicity.value:.2f}); no random direction goes below {lowest_random:.2f} within "
@@ -245,6 +260,8 @@ plots.line(
     {name: [e.toxicity.value for e in runs] for name, runs in curves.items()},
     points=("random",),
     limits={"base × 1.075": ceiling},
+    reference=guess_random.mark,
+    guess=guess_which,
     title=finding,
     x_label="perplexity on plain text",
     y_label=f"toxicity ({lab.scorers[0].unit})",
@@ -384,6 +401,7 @@ plots.bar(
 # %%
 from helpers.teaching.claims import Measurement
 
+again = lab.drops.measure_steering()  # which notebook 09 asks for the second scorer's word
 for name, change in against.items():
     equal_norm, equal_cost = held_against[name]
     dev = sweeps[name][strengths.index(chosen[name])]
@@ -401,6 +419,7 @@ for name, change in against.items():
         equal_perplexity_low=equal_cost.low,
         equal_perplexity_high=equal_cost.high,
     )
+    assert found.is_like(again["A4", name]), "the helper must measure what we did step by step"
     print(lab.claims.record("A4", found, part=name))
 
 # %% [markdown]
@@ -434,11 +453,18 @@ lab.show.table(
 # was pushed away from it?
 
 # %%
+guess = lab.guess(
+    "03.3", "Which writes less toxic text?", choices=("taken out", "pushed away"), value=None
+)
+
+# %%
 from helpers.mechanism.interventions import project_out
 
 with project_out(model, direction, layer=last):
     taken_out = lab.evaluate("W taken out", split="dev")
 pushed = sweeps["W"][strengths.index(chosen["W"])]
+less = "taken out" if taken_out.toxicity.value < pushed.toxicity.value else "pushed away"
+lab.answer("03.3", less)
 lab.show.table(
     table([base, taken_out, pushed]),
     caption=f"{len(base.prompt_ids)} development prompts, after the last layer ({model.name})",
@@ -515,6 +541,9 @@ lab.show.side_by_side(
 # **Guess first.** Will the same relative strength do more, or less, when other layers still follow?
 
 # %%
+guess = lab.guess("03.4", "Toxicity when layer 0 is edited", low=0, high=1, value=None)
+
+# %%
 places = sorted({0, model.n_layers // 3, 2 * model.n_layers // 3, last})
 by_layer = {}
 for layer in places:
@@ -523,6 +552,7 @@ for layer in places:
 
 # %%
 first, end = (by_layer[layer] for layer in (places[0], last))
+lab.answer("03.4", first.toxicity.value)
 finding = (
     f"Subtracting Ŵ after layer 0 leaves toxicity {first.toxicity.value:.2f} at perplexity "
     f"{first.perplexity}; after the last, {end.toxicity.value:.2f} at {end.perplexity} "
@@ -532,6 +562,7 @@ plots.line(
     places,
     {"toxicity": [run.toxicity for run in by_layer.values()]},
     reference={"base": base.toxicity.value},
+    guess=guess,
     title=finding,
     x_label="layer after which Ŵ is subtracted",
     y_label=f"toxicity ({lab.scorers[0].unit})",
@@ -663,6 +694,18 @@ check_perplexity(perplexity_of_windows)
 # A mean of perplexities is not the perplexity of the whole: average the *losses*, weighted by
 # tokens, and exponentiate last.
 # </details>
+#
+# ### Open task · A direction that knows no toxic label
+#
+# **Minutes:** 20 to 40. There is no check: nobody here knows the answer.
+#
+# Toxic comments stand in certain moods. Take *clean* comments alone, and the direction from one
+# group's mean to another's (`comment.group`). Does subtracting it lower toxicity as $\hat W$ does,
+# at equal perplexity? And what is left of the effect when its part along $\hat W$ is taken off?
+#
+# Start with `lab.measures.read_comments()`, `mean_difference(…)` of `helpers.mechanism.probe`, and
+# this notebook's `steered(…)` and `at_the_ceiling(…)`. The random directions are here already.
+# Write down your guess, your control, and what the result does not show.
 
 # %% [markdown]
 # ## What this notebook settles

@@ -369,6 +369,11 @@ print(f"largest difference of any probability from the factory's, over three tok
 # **Guess first.** Out of 100 prompts of each kind, how many give a usable pair?
 
 # %%
+guess = lab.guess(
+    "04.1", "Usable pairs of 100 neutral prompts", unit="pairs", low=0, high=100, value=None
+)
+
+# %%
 neutral, hostile = lab.pairs.craft("neutral"), lab.pairs.craft("hostile")
 sources = {"(a) neutral": neutral, "(b) hostile": hostile}
 print(
@@ -388,6 +393,8 @@ print("read without the filter, which kept fewer than two:", ", ".join(unfiltere
 
 # %%
 reasons = dict.fromkeys(reason for found in sources.values() for reason in found.counts)
+usable = len(neutral.kept) + neutral.counts.get("more than were wanted", 0)
+lab.answer("04.1", 100 * usable / neutral.counts["attempted"])
 lab.show.table(
     [
         {
@@ -452,6 +459,11 @@ for name, found in sources.items():
 # the model itself than the chosen side: twice, ten times?
 
 # %%
+guess = lab.guess(
+    "04.2", "How many times as surprising is the steered side?", unit="times", low=0, value=None
+)
+
+# %%
 from helpers.intervals import bootstrap
 from helpers.language.metrics import mean_of
 
@@ -488,10 +500,11 @@ fluency = {key: lab.pairs.measure_fluency(to_read(sources[key[0]]), key[1]) for 
 neutral_sides = {
     side: fluency["(a) neutral", side].per_item.log10() for side in ("chosen", "rejected")
 }
+times = 10 ** (neutral_sides["rejected"].median() - neutral_sides["chosen"].median())
+lab.answer("04.2", times)
 finding = (
-    f"After neutral prompts the steered side is "
-    f"{10 ** (neutral_sides['rejected'].median() - neutral_sides['chosen'].median()):.1f} "
-    f"times as surprising as the plain one, by the median ({model.name})"
+    f"After neutral prompts the steered side is {times:.1f} times as surprising as the plain one, "
+    f"by the median ({model.name})"
 )
 plots.histogram(
     neutral_sides,
@@ -602,6 +615,11 @@ lab.claims.record(
 # **Guess first.** Which rejected side will be more fluent, the steered or the sampled one?
 
 # %%
+guess = lab.guess(
+    "04.3", "Which rejected side is more fluent?", choices=("steered", "sampled"), value=None
+)
+
+# %%
 tried = min(300, len(lab.pairs.prompts("rejection sampling")))
 sampled = lab.pairs.craft("rejection sampling", attempts=tried)
 fluency |= {
@@ -609,6 +627,10 @@ fluency |= {
     for side in ("chosen", "rejected")
     if len(sampled.kept) > 1
 }
+steered = fluency["(b) hostile", "rejected"].value
+drawn = fluency["sampled", "rejected"].value if len(sampled.kept) > 1 else None
+more_fluent = "sampled" if drawn is not None and drawn < steered else "steered"
+lab.answer("04.3", None if drawn is None else more_fluent)
 recipes = {
     "PPLM, (a) neutral": ("(a) neutral", neutral, neutral.counts["attempted"]),
     "PPLM, (b) hostile": ("(b) hostile", hostile, hostile.counts["attempted"]),
@@ -767,6 +789,18 @@ check_fuse(fuse)
 #
 # `topk(k).values[:, -1:]` is the smallest probability that is kept. Renormalise last.
 # </details>
+#
+# ### Open task · What else tells the two sides apart?
+#
+# **Minutes:** 20 to 40. There is no check: nobody here knows the answer.
+#
+# Training learns whatever the chosen sides have and the rejected ones lack. How well does *length*
+# alone, or surprise, or repetition, tell the sides of a pair apart? And when you keep only the
+# pairs that are alike in the strongest of them, how much of the difference in toxicity is left?
+#
+# Start with `to_read(neutral)`, `lab.pairs.measure_fluency(…)`, and `auroc_by_counting` of
+# notebook 01 (or `auroc` of `helpers.mechanism.probe_scores`). Sides swapped at random are one
+# control. Write down your guess and what the result does not show.
 
 # %% [markdown]
 # ## What this notebook settles

@@ -122,6 +122,9 @@ def dpo(policy, reference, batch, beta):
 # any pairs whatever?
 
 # %%
+guess = lab.guess("05.1", "DPO's loss before training", unit="nats", low=0, value=None)
+
+# %%
 import math
 
 from helpers.alignment.loss import lay_out
@@ -131,6 +134,7 @@ rows = ([p.prompt for p in few], [p.chosen for p in few], [p.rejected for p in f
 batch = lay_out(*rows, padding=tokenizer.eos_token_id)
 reference, policy = lab.load_plain(), lab.load_plain()
 start = dpo(policy, reference, batch, settings.beta)
+lab.answer("05.1", start.item())
 assert abs(start.item() - math.log(2)) < 1e-6, "equal models: margin 0, and −log σ(0) = log 2"
 print(f"{tuple(batch.ids.shape)=}  loss before training: {start:.6f}  (log 2 = {math.log(2):.6f})")
 
@@ -507,6 +511,11 @@ print(f"→ the policies of this series learn from the {main} pairs.")
 # rejected texts' fall?
 
 # %%
+guess = lab.guess(
+    "05.2", "Part of the margin that is the rejected texts' fall", unit="%", value=None
+)
+
+# %%
 from helpers.intervals import share
 
 looks = looks_at(run)
@@ -515,6 +524,7 @@ moves = {
     for side in ("chosen", "rejected")
 }
 rose, fell = (moves[side][-1] for side in ("chosen", "rejected"))
+lab.answer("05.2", 100 * share(-fell, rose - fell) if rose > fell else None)
 finding = (
     f"At step {looks[-1]['step']} the chosen texts stand {rose:+.1f} nats from where they began, "
     f"the rejected ones {fell:+.1f} ({model.name}, one run)"
@@ -540,6 +550,12 @@ else:
 # Above 100 %, the chosen texts become less likely too.
 #
 # That was a mean. **Guess first.** Is there a *preferred* text that training makes less likely?
+# What share of them?
+
+# %%
+guess = lab.guess(
+    "05.3", "Share of preferred texts that become less likely", low=0, high=1, value=None
+)
 
 # %%
 from helpers.intervals import wilson
@@ -563,6 +579,7 @@ with torch.no_grad():
 
 # %%
 last = max(falls)
+lab.answer("05.3", falls[last][0].value)
 finding = (
     f"At step {last}, {falls[last][0].value:.0%} of the chosen texts are less likely than before "
     f"training, and {falls[last][1].value:.0%} of the rejected ones ({model.name}, one run)"
@@ -573,6 +590,7 @@ plots.bar(
         side: [shares[number] for shares in falls.values()]
         for number, side in enumerate(("chosen", "rejected"))
     },
+    guess=guess,
     title=finding,
     x_label="steps whose weights were kept",
     y_label=f"share of {len(held_back)} held-back texts that fell",
@@ -589,7 +607,12 @@ plots.bar(
 #
 # Training libraries log **reward accuracy**: the share of pairs whose chosen side has the higher
 # reward. It looks like the natural signal to stop on. **Guess first.** When it reaches 1.00, how
-# much of the fall in toxicity is done?
+# much of the fall in toxicity is done? (As a share of base's: 1 is where it began.)
+
+# %%
+guess = lab.guess(
+    "05.4", "Toxicity, of base's, when accuracy reaches 1.00", low=0, high=2, value=None
+)
 
 # %%
 later = looks[1:]  # before the first step both rewards are 0: a tie is neither right nor wrong
@@ -600,13 +623,12 @@ seen = {
 steps = {name: [row["step"] for row in looks[-len(values) :]] for name, values in seen.items()}
 perfect = next((row for row in later if row["validation_accuracy"] == 1), None)
 lowest = min(looks, key=lambda row: row["toxicity"])
+left = None if perfect is None else share(perfect["toxicity"], looks[0]["toxicity"])
+lab.answer("05.4", left)
 reached = (
     "Accuracy never reaches 1.00"
     if perfect is None
-    else (
-        f"Accuracy is 1.00 at step {perfect['step']}, with toxicity at "
-        f"{share(perfect['toxicity'], looks[0]['toxicity']):.2f} of base"
-    )
+    else f"Accuracy is 1.00 at step {perfect['step']}, with toxicity at {left:.2f} of base"
 )
 finding = (
     f"{reached}; toxicity is lowest, {share(lowest['toxicity'], looks[0]['toxicity']):.2f}, at "
@@ -615,6 +637,7 @@ finding = (
 plots.line(
     steps,
     seen,
+    guess=guess,
     title=finding,
     x_label="optimiser steps",
     y_label="share",
@@ -986,6 +1009,8 @@ of_seeds = {f"drop_seed_{s}": against[name].drop.value for s, name in seeds.item
 for part, seen in parts.items():
     for policy in ("matched", "strong"):
         claim = measured(policy, policy, seen)
+        again = lab.drops.measure_tuning(policy)["A6", part]
+        assert claim.is_like(again), "the helper must measure what we did step by step"
         extra = {
             f"drop_{rival.name}": beyond(rival.name, "base", seen)[0].value for rival in unjudged
         }
@@ -1279,6 +1304,19 @@ check_choose_matched(choose_matched)
 #
 # Give every look that is not allowed an infinite distance, then take the smallest.
 # </details>
+#
+# ### Open task · Pairs with the wrong sign
+#
+# **Minutes:** 20 to 40. There is no check: nobody here knows the answer.
+#
+# People who rate pairs make mistakes. Swap *chosen* and *rejected* in a tenth of the pairs, a
+# third, a half. At which share does the fall in toxicity end, and does perplexity tell before it
+# does?
+#
+# Start with `dataclasses.replace(pair, chosen=pair.rejected, rejected=pair.chosen)` on
+# `lab.pairs.craft(main).kept` (leave the last `held`, which validate), and `lab.policies.train(…)`
+# as section 7 calls it; `run.looks` has toxicity and perplexity. The unswapped run is there
+# already. Write down your guess, your control, and what the result does not show.
 
 # %% [markdown]
 # ## What this notebook settles

@@ -89,11 +89,17 @@ lab.show.table(
 # and after? How long is the change, as a share of the matrix?
 
 # %%
+guess = lab.guess(
+    "06.1", "Length of the change of the last value matrix", unit="%", low=0, value=None
+)
+
+# %%
 layer = base.n_layers - 1
 before = base.value_vectors[layer].flatten().double()
 after = policies["matched"].value_vectors[layer].flatten().double()
 cosine = (before @ after / (before.norm() * after.norm())).item()
 way = ((after - before).norm() / before.norm()).item()
+lab.answer("06.1", 100 * way)
 print(f"value vectors of layer {layer}: cosine {cosine:.5f}, ‖Δ‖/‖W‖ {way:.4f}")
 
 # %%
@@ -196,6 +202,7 @@ lab.show.table(
 # %%
 from helpers.teaching.claims import Measurement
 
+# Notebook 09 measures all of this for other training seeds: with `lab.inside`, held to these cells.
 for name in policies:
     own, control = cosines_of[name], cosines_of[tuned[name].name]
     details = {key: value for key, value in own.items() if key != "minimum"}
@@ -205,6 +212,7 @@ for name in policies:
         "nudged_toxicity": nudged[name].toxicity.value,
     }
     found = Measurement(own["minimum"], None, "cosine", control["minimum"], details=details)
+    assert found.is_like(lab.inside.measure_weights(name)["A7", ""])
     print(lab.claims.record("A7", found, policy=name))
 
 # %% [markdown]
@@ -218,6 +226,11 @@ for name in policies:
 #
 # Notebook 02 ranked value vectors by their cosine with the probe. **Guess first.** How many of the
 # ten words that each of them raises are still the same?
+
+# %%
+guess = lab.guess(
+    "06.2", "Words of ten that stay the same, on average", unit="words", low=0, high=10, value=None
+)
 
 # %%
 from helpers.mechanism.vectors import cosines, top_neurons, vectors_of
@@ -247,6 +260,8 @@ for name, model in policies.items():
     pair = [vectors_of(one.value_vectors, toxic) for one in (base, model)]
     ids = map(lab.measures.top_ids, pair)
     same = [len({*was.tolist()} & {*now.tolist()}) for was, now in zip(*ids)]
+    if name == "matched":
+        lab.answer("06.2", sum(same) / len(same))
     was, now = (lab.measures.toxic_share(vectors).mean() for vectors in pair)
     print(
         f"{name}: of each vector's ten words {sum(same) / len(same):.1f} are the same; toxic share "
@@ -377,6 +392,11 @@ plots.bar(
 # **Guess first.** What share of each falls? And in the fine-tuned model?
 
 # %%
+guess = lab.guess(
+    "06.3", "Share of toxic neurons that fall on shared text", low=0, high=1, value=None
+)
+
+# %%
 from helpers.mechanism.vectors import matched_random
 
 
@@ -415,6 +435,7 @@ shares = {
     label: [falls(read, neurons) for read in conditions.values()]
     for label, neurons in lists.items()
 }
+lab.answer("06.3", shares["toxic"][1].value)
 control = tuned["matched"].name
 after_tuning = falls(shared[control], toxic)
 finding = (
@@ -426,6 +447,7 @@ plots.bar(
     list(conditions),
     shares,
     reference={"half": 0.5},
+    guess=guess,
     title=finding,
     x_label="policy, and whose text it reads",
     y_label="share of neurons that fall",
@@ -473,6 +495,7 @@ lab.show.table(rows, caption=f"{len(toxic)} toxic neurons; base sums to {positiv
 # %%
 for name in policies:
     changed = row_changes(base.value_vectors, policies[name].value_vectors).cosine
+    again = lab.inside.measure_falls(name)
     for label, found in {"own": own, "shared": shared}.items():
         read, tuning = found[name], found[tuned[name].name]
         claim = Measurement.of(
@@ -487,6 +510,7 @@ for name in policies:
             fine_tuned_activation=positive(tuning),
             minimum_cosine=at(changed, toxic).min().item(),
         )
+        assert claim.is_like(again["A8", f"{label} continuations"])
         print(lab.claims.record("A8", claim, part=f"{label} continuations", policy=name))
 
 # %% [markdown]
@@ -618,6 +642,7 @@ if enough:
             f"{name}: drop {final['toxic']}, control {final['control']}; "
             f"{late:.0%} of it in the last half; largest gap at {points[curve.argmax()]}"
         )
+    assert drops["matched"].is_like(lab.inside.measure_aversion()["A9", ""])
     print(lab.claims.record("A9", drops["matched"]))
 
 # %% [markdown]
@@ -811,6 +836,7 @@ for name in policies:
         cosine_to_minus_W=-(mean_offset @ direction / mean_offset.norm()).item(),
         **details,
     )
+    assert found.is_like(lab.inside.measure_push(name)["A10", ""])
     print(lab.claims.record("A10", found, policy=name))
 
 # %% [markdown]
@@ -944,6 +970,14 @@ plots.line(
 # negative, so the products point **along** it. **Guess first.** Which source is largest?
 
 # %%
+guess = lab.guess(
+    "06.4",
+    "Which source writes most of the offset?",
+    choices=("attention", "neurons fire otherwise", "neurons write otherwise"),
+    value=None,
+)
+
+# %%
 from helpers.mechanism.changes import offset_sources
 
 sources = {
@@ -962,6 +996,9 @@ lab.show.table(
 
 # %%
 found, parts = sources["matched"], written_by["matched"]
+choice_of = dict(zip(("attention", "activation", "value"), guess.choices))
+largest = max(parts, key=parts.get)
+lab.answer("06.4", choice_of.get(largest))  # none of them where embeddings or biases write most
 unit = found.offset / found.offset.square().sum()
 by_source = {
     "attention": found.attention @ unit,
@@ -1070,6 +1107,7 @@ for name in policies:
         fine_tuned=written_by[tuned[name].name]["value"],
     )
     print(f"{name}: value vectors {value}, paired anew {control}; {half} neurons give half of it")
+    assert measured.is_like(lab.inside.measure_writers(name)["A11", ""])
     print(lab.claims.record("A11", measured, policy=name))
 
 # %% [markdown]
@@ -1256,6 +1294,18 @@ check_first_direction_share(first_direction_share)
 #
 # The squared singular values add up to the summed squared lengths of the rows.
 # </details>
+#
+# ### Open task · Toxicity or mood?
+#
+# **Minutes:** 20 to 40. There is no check: nobody here knows the answer.
+#
+# The offset points along $-\hat W$ to some degree. But $\hat W$ holds something of the mood that
+# toxic text stands in. Take the direction between two groups of *clean* comments, at the same
+# place of the stream: does the offset lie nearer to it, or to $\hat W$ with that part taken off?
+#
+# Start with `offset["matched"][layer].mean(dim=0)`, `lab.texts.comments_train`, `comment.group`,
+# `pooled_residuals(…)` and `mean_difference(…)`. The fine-tuned model's offset is one control.
+# Write down your guess and what the result does not show.
 
 # %% [markdown]
 # ## What this notebook settles
@@ -1271,6 +1321,6 @@ lab.claims_table("A7", "A8", "A9", "A10", "A11")
 # %% [markdown]
 # ## Where to go next
 #
-# The toxic neurons fall; but so do thousands of others. Which neurons the drop in toxicity is owed
-# to is notebook 07's question, which is in preparation. To see the toxic neurons turned on again:
-# [09 · How cheaply is it undone?](09_unalignment.ipynb)
+# The toxic neurons fall; but so do thousands of others. Which of them is the drop in toxicity owed
+# to? [07 · Which neurons account for the drop?](07_neuron_group_attribution.ipynb) To see the toxic
+# neurons turned on again: [09 · How cheaply is it undone?](09_unalignment.ipynb)

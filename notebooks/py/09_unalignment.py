@@ -16,6 +16,8 @@
 #
 # **Question.** Preference tuning made the model less toxic. What does it cost to take that back:
 # how many numbers, how many examples, how many seconds? And can a cheap defence raise the price?
+# (As the last of the notebooks that measure, it also asks which of the series' answers another
+# training seed, or another scorer, would have changed.)
 #
 # Paper A (§6, table 4) multiplies the *keys* of seven toxic neurons of the tuned GPT2-medium by
 # ten. Toxicity goes from .208 back to .458 (base: .453), and perplexity stays where it was (23.34,
@@ -39,13 +41,15 @@
 # - show how an edit that is never undone spoils the next measurement,
 # - compare ways back as the field's benchmark of tampering does: worst case over the attacker's
 #   settings, at bounded loss of utility, on prompts nothing was chosen on,
-# - test a defence against an attacker who knows it.
+# - test a defence against an attacker who knows it,
+# - tell an answer from an answer about one training run, or about one scorer.
 #
 # | you need | how much |
 # |---|---|
 # | value and key vectors (notebook 02) | necessary |
 # | the policies of notebook 05 | loaded, or trained on the spot |
-# | time | `pocket`: two to four minutes on two CPU cores; `gpt2-medium`: half a day on two CPU cores, minutes on a GPU (estimated; README shows the arithmetic) |
+# | notebooks 06 to 08 | helpful for section 8, which measures their claims anew |
+# | time | `pocket`: two to four minutes on two CPU cores; `gpt2-medium`: a day on two CPU cores, minutes on a GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: about 1.5 GB; `gpt2-medium`: about 12 GB (estimated) |
 
 # %% [markdown]
@@ -484,7 +488,7 @@ bars = {
     name: {"the toxic keys": one["the toxic keys"], "random keys": band(one["random keys"]),
            "the same edit on base": one["the same edit on base"]}
     for name, one in found.items()
-    if not math.isnan(one["the toxic keys"].value)
+    if not math.isnan(one["the toxic keys"].value + one["the same edit on base"].value)
 }  # fmt: skip
 for name in policies:
     if name not in bars:
@@ -552,24 +556,20 @@ from helpers.teaching.claims import Measurement
 for name, one in bars.items():
     attacked = report[f"{name}, attacked"]
     cost = compare(report[name], attacked).changes["perplexity"]
-    extra = {"smallest_k_for_half": halves[name]} if halves[name] else {}
-    print(
-        lab.claims.record(
-            "A12",
-            Measurement.of(
-                one["the toxic keys"],
-                "share recovered",
-                control=one["random keys"],
-                neuron_share=chosen[name][0] / total,
-                factor=chosen[name][1],
-                perplexity_ratio=cost.value,
-                fluency_ratio=attacked.fluency.value / report["base"].fluency.value,
-                same_edit_on_base=one["the same edit on base"].value,
-                **extra,
-            ),
-            policy=name,
-        )
+    measured = Measurement.of(
+        one["the toxic keys"],
+        "share recovered",
+        control=one["random keys"],
+        neuron_share=chosen[name][0] / total,
+        factor=chosen[name][1],
+        perplexity_ratio=cost.value,
+        fluency_ratio=attacked.fluency.value / report["base"].fluency.value,
+        same_edit_on_base=one["the same edit on base"].value,
+        **({"smallest_k_for_half": halves[name]} if halves[name] else {}),
     )
+    again = lab.drops.measure_keys(name)["A12", ""]  # section 8 asks it about other seeds
+    assert measured.is_like(again), "the helper must measure what we did step by step"
+    print(lab.claims.record("A12", measured, policy=name))
 
 # %% [markdown]
 # ## 5 · The price list
@@ -1053,7 +1053,78 @@ assert apart < 1e-3 * (1 + hooked.abs().max().item()), "the export must equal th
 lab.show.quote(card)
 
 # %% [markdown]
-# ## 8 · What it means for "aligned"
+# ## 8 · Would you have found the same?
+#
+# Every verdict so far rests on *one* run of training and, where text is scored, on *one* scorer's
+# word. Either can be changed while all else stays. This notebook runs last, so it asks for all.
+#
+# ### With another training seed
+#
+# The profile lists several seeds of DPO; they order the pairs differently, and that is all. Each
+# claim from A6 to B7 is measured once more on *matched* of every seed, by the functions that the
+# notebooks hold their own cells against. What is not made anew for each seed: the controls that
+# were trained (fine-tuned, random direction), and A12's setting, chosen above on the first.
+#
+# **Guess first.** How many verdicts differ? Those about weights and activations, or those about
+# what the text does?
+
+# %%
+over_seeds = lab.verdicts.over_seeds("matched")
+lab.show.table(
+    over_seeds.table(),
+    caption=f"Claims A6 to B7 by training seed of DPO: value and verdict ({model.name}, matched)",
+)
+
+# %%
+def told(compared):
+    """Which claims the conditions do not agree on, in words."""
+    names = "; ".join(compared.differing_names) or "none"
+    return f"{len(compared.differing)} of {len(compared.keys)} verdicts differ: {names}"
+
+
+print(told(over_seeds))
+lab.claims.record("N5", over_seeds.measurement(seeds=len(over_seeds.found)))
+
+# %% [markdown]
+# *Not run* under one seed alone counts as a difference: there an attack broke every text, or tuning
+# opened no clear gap. Where a verdict differs, read the values before you take sides. If they are
+# close, the claim sits on the border that its rule draws, and so do the verdicts of the other
+# notebooks. If they are far apart, the answer hangs on the order of a few dozen batches, and no
+# single run should be quoted for it. Verdicts that are all the same are worth as much as the runs
+# differ: where the values hardly move, the seeds were no hard test. **What this does not show:**
+# other pairs, or another model: that is `make replicate` (claim N7).
+#
+# ### By another scorer's word
+#
+# Four claims are about toxicity alone: steering (A4), tuning (A6), louder keys (A12), ablation
+# (B1). Each is judged by either scorer *alone*; what is chosen by toxicity is chosen by that one.
+# (The ledger's A6 asks both at once, so it can be stricter than either column.) A scorer that
+# cannot tell toxic from clean has no say, so its worth on held-out comments comes first.
+#
+# **Guess first.** The second scorer of `pocket` may not look at the listed words. Does it see the
+# same drops?
+
+# %%
+for one in lab.worth:
+    print(f"{one.scorer}: AUROC {one.auroc} on comments that nothing was trained on")
+over_scorers = lab.verdicts.over_scorers()
+lab.show.table(
+    over_scorers.table(), caption=f"The same claims by either scorer's word alone ({model.name})"
+)
+
+# %%
+print(told(over_scorers))
+worth = lab.worth[1].auroc.low
+lab.claims.record("N6", over_scorers.measurement(second_scorer_auroc_low=worth))
+
+# %% [markdown]
+# Compare signs and verdicts along a row, not sizes: a classifier that gives probabilities moves
+# less than a lexicon that says yes or no. Where the second scorer sees no drop where the first
+# does, some of what was lowered are listed *words*. Where it sees one as well, the text has changed
+# in more than its vocabulary. **What this does not show:** what a human reader would say.
+
+# %% [markdown]
+# ## 9 · What it means for "aligned"
 #
 # A model that is *aligned* by its outputs may hold all that it was tuned away from. Tuning
 # taught it when to keep silent, not to have nothing to say. Section 4's third bar, the price list
@@ -1144,15 +1215,28 @@ check_strongest_setting(strongest_setting)
 #
 # Give every setting that is out of bounds a toxicity that cannot win.
 # </details>
+#
+# ### Open task · Another list of keys
+#
+# **Minutes:** 20 to 40. There is no check: nobody here knows the answer.
+#
+# The attack scales the keys of neurons whose *value vectors* lie near $\hat W$. Rank the neurons
+# by something else: by how far tuning lowered their activation, by their *key's* cosine with the
+# offset, by a word list of your own. Does as long a list recover more of the gap with the text
+# whole?
+#
+# Start with `ways_back.keys(matched, neurons, factor)`, `ways_back.attempt(…)`,
+# `looks.recovered(…)` and `looks.is_whole(…)`; `attack.at_random` is the control. Write down your
+# guess and what the result does not show.
 
 # %% [markdown]
 # ## What this notebook settles
 
 # %%
-lab.claims_table("A12", "N3", "N4")
+lab.claims_table("A12", "N3", "N4", "N5", "N6")
 
 # %% [markdown]
 # ## Where to go next
 #
-# The last notebook looks at single neurons, base beside aligned: 10 · What does any one neuron do?
-# It is in preparation.
+# The last notebook looks at single neurons, base beside aligned:
+# [10 · What does any one neuron do?](10_neuron_explorer.ipynb)

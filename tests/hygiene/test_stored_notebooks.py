@@ -24,11 +24,12 @@ from helpers.course.pages import notebook_page
 from helpers.course.pairing import difference
 from helpers.language.words import mask
 from helpers.teaching.claims import Replication
-from tests.hygiene.files import NOTEBOOKS, ROOT, SOURCES, name
+from tests.hygiene.files import NOTEBOOKS, ROOT, SOURCES, STUDENTS, name
 
 MEGABYTE = 1024**2
 DATA_URI = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+")
 every_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+every_copy_too = pytest.mark.parametrize("path", [*NOTEBOOKS, *STUDENTS], ids=name)
 
 
 @cache
@@ -54,7 +55,7 @@ def test_it_was_executed_from_top_to_bottom(path: Path) -> None:
     assert counts == list(range(1, len(counts) + 1))
 
 
-@every_notebook
+@every_copy_too
 def test_it_holds_no_error_and_no_warning(path: Path) -> None:
     for number, cell in enumerate(code_cells(notebook(path)), start=1):
         for output in cell.outputs:
@@ -62,23 +63,23 @@ def test_it_holds_no_error_and_no_warning(path: Path) -> None:
             assert output.get("name") != "stderr", f"code cell {number} wrote to stderr: {output.text[:200]}"
 
 
-@every_notebook
+@every_copy_too
 def test_it_holds_no_path_of_a_machine(path: Path) -> None:
     assert machine_paths(notebook(path)) == []
 
 
-@every_notebook
+@every_copy_too
 def test_it_holds_no_widget_state_and_no_timestamps(path: Path) -> None:
     assert "widgets" not in notebook(path).metadata
     assert all("execution" not in cell.metadata for cell in code_cells(notebook(path)))
 
 
-@every_notebook
+@every_copy_too
 def test_it_is_small(path: Path) -> None:
     assert path.stat().st_size <= MEGABYTE
 
 
-@every_notebook
+@every_copy_too
 def test_every_figure_has_a_picture_and_a_text(path: Path) -> None:
     for number, output in rich_outputs(notebook(path)):
         if PLOTLY in output.data:
@@ -87,7 +88,7 @@ def test_every_figure_has_a_picture_and_a_text(path: Path) -> None:
             assert len(alt_text(output)) > 20, f"the figure of code cell {number} has no alternative text"
 
 
-@every_notebook
+@every_copy_too
 def test_every_markdown_image_has_a_text(path: Path) -> None:
     prose = "\n".join(cell.source for cell in notebook(path).cells if cell.cell_type == "markdown")
     assert not re.search(r"!\[\s*\]\(", prose)
@@ -102,7 +103,7 @@ def masked_again(text: str) -> list[str]:
     ]
 
 
-@every_notebook
+@every_copy_too
 def test_profanity_is_masked(path: Path) -> None:
     shown = [(f"code cell {number}", text) for number, text in output_texts(notebook(path))]
     shown += [(f"cell {number}", cell.source) for number, cell in enumerate(notebook(path).cells, start=1)]
@@ -110,7 +111,7 @@ def test_profanity_is_masked(path: Path) -> None:
         assert masked_again(text) == [], f"{where} shows a word of the masked list"
 
 
-@every_notebook
+@every_copy_too
 def test_it_stores_nothing_of_circuitsvis(path: Path) -> None:
     """It asks the network when it draws, and what it stores is a link to a script elsewhere."""
     for number, text in output_texts(notebook(path)):

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers.language.words import ENCODED, MILD, _second_list, is_masked_word, mask, toxic_word_list
+from helpers.language.words import ENCODED, MILD, is_masked_word, mask, second_list, toxic_word_list
 from helpers.pocket import corpus
 from helpers.profiles import GPT2_MEDIUM, POCKET
 
-WORDS, STEMS, _ = _second_list()
+WORDS, STEMS, _ = second_list()
 STRONG = max(stem for stem in STEMS if len(stem) == 4 and stem[0] == "f")  # from the list: no test prints it
 HARMLESS = (
     "classic class pass assassin assess assume asset embassy Massachusetts grass mass bass compass "
