@@ -11,7 +11,7 @@ import sys
 from helpers.course import setup
 
 PYTEST = "pytest -p tests.notebooks.session -p no:benchmark -n 2 --dist loadfile --no-loadscope-reorder "
-PYTEST += "--nbval-lax --nbval-current-env --nbval-cell-timeout 600 notebooks tests "
+PYTEST += "--nbval-lax --nbval-current-env --nbval-cell-timeout 1800 notebooks tests "
 PYTEST += "--ignore notebooks/student"  # their cells are the worked ones': tests/course/test_editions.py
 COMMANDS = {  # name: (what it does, the module that does it with its arguments)
     "setup": ("make .venv and install what the notebooks import", ""),
