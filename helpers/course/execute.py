@@ -108,7 +108,7 @@ def unless_kernel_died(loop: asyncio.AbstractEventLoop, context: dict[str, Any])
 class PeakMemory:
     """Samples the resident memory of a process and its children in the background."""
 
-    def __init__(self, process_id: int, every: float = 0.1) -> None:
+    def __init__(self, process_id: int, every: float = 0.5) -> None:
         self.bytes, self.every, self.process = 0, every, psutil.Process(process_id)
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.sample, daemon=True)

@@ -126,7 +126,9 @@ def install(python):
         run(pip + ["--no-index", "--find-links", wheels, "--quiet", "-r", "requirements.txt"] + limits)
         return
     run(pip + ["--quiet", UV])
-    uv, build = [python, "-m", "uv", "pip", "install", "--python", python], ["--torch-backend", "auto"]
+    # Compiled once here, and not at every start where Python may not write bytecode: that took half a minute.
+    uv = [python, "-m", "uv", "pip", "install", "--python", python, "--compile-bytecode"]
+    build = ["--torch-backend", "auto"]
     if not answers(uv + build + ["--dry-run", "torch"] + limits):
         print("PyTorch's own index does not answer; pip brings its default build", flush=True)
         run(pip + ["--no-compile", "torch"] + limits)

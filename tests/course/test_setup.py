@@ -134,6 +134,7 @@ def test_pip_brings_torch_where_its_index_does_not_answer(
     monkeypatch.setattr(setup, "answers", lambda command: True)
     setup.install("python")
     assert len(called) == 2 and "--torch-backend" in called[1]
+    assert "--compile-bytecode" in called[1], "or every start compiles PyTorch where none may be written"
 
 
 def test_what_fails_is_tried_another_way_then_said(tmp_path: Path) -> None:
