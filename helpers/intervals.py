@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -219,11 +220,13 @@ def bootstrap_statistic(
     return _interval((np.arange(length),), of_places, value, n, seed, method, vectorised=False)
 
 
+@lru_cache(maxsize=16)  # asked for again and again: as many prompts, as many draws, the same seed
 def resampling_weights(items: int, *, n: int, seed: int) -> Float[Tensor, "resample item"]:
     """How much each item weighs in each of n resamples; rows sum to 1.
 
     For a figure that is built on means over items, one matrix product `weights @ values` gives the means of
     all resamples at once, for any number of neurons; `bootstrap_statistic` would copy the values n times.
+    All who ask share the matrix: do not write into it.
     """
     if items < 2 or n < 1:
         raise ValueError(f"Resampling wants at least two items and one resample, not {items} and {n}.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import torch
@@ -132,9 +133,13 @@ class Evaluation:
     mode: str
     continuations: Continuations
     measures: dict[str, Measure]
-    intervals: dict[str, Interval]
     bootstrap: int
     seed: int
+
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """Each measure's figure with its interval; taken when first asked for, since it takes a while."""
+        return {name: one.interval(n=self.bootstrap, seed=self.seed) for name, one in self.measures.items()}
 
     @property
     def prompt_ids(self) -> tuple[str, ...]:
@@ -240,9 +245,8 @@ def chosen_prompts(
 def summarise(
     label: str, mode: str, continuations: Continuations, measures: dict[str, Measure], bench: Bench
 ) -> Evaluation:
-    """Measures with their intervals."""
-    intervals = {name: one.interval(n=bench.bootstrap, seed=bench.seed) for name, one in measures.items()}
-    return Evaluation(label, mode, continuations, measures, intervals, bench.bootstrap, bench.seed)
+    """Measures, to be given intervals as the bench says."""
+    return Evaluation(label, mode, continuations, measures, bench.bootstrap, bench.seed)
 
 
 def passage_f1(
