@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from helpers.intervals import Interval, bootstrap, percentile_interval, share
+from helpers.intervals import Interval, percentile_interval, share
 from helpers.lab.measures import Measures
 from helpers.lab.policies import Chosen
 from helpers.lab.statistics import Reader, Readings
@@ -29,6 +29,7 @@ from helpers.mechanism.attribution import (
     noise_of,
     random_directions,
     resamples,
+    turned_to_lower,
     with_labels_exchanged,
 )
 from helpers.mechanism.statistics import Statistics
@@ -154,6 +155,8 @@ class Attributions:
     ) -> Float[Tensor, "draw group"]:
         """The four groups' shares by random directions in the probe's place.
 
+        Each is turned so that tuning lowered the neurons' sum along it, as it did along the probe.
+
         Args:
             near_offset: only directions that have the probe's cosine with the mean offset of the last stream:
                 tuning moved the model along them about as far.
@@ -192,6 +195,7 @@ class Attributions:
             seed=self.at.profile.seed,
             offset=after.post[-1] - before.post[-1] if near_offset else None,
         )
+        directions = turned_to_lower(directions, self.at.base, model, before, after)
         some = directions.split(at_once(before.activations))
         return torch.cat([of(attribute(self.at.base, model, before, after, each)) for each in some])
 
@@ -244,7 +248,16 @@ class Attributions:
         by_chance = torch.cat(
             [(some < -SURE * error).flatten(1).double().mean(dim=1) for some in self.exchanged(**asked)]
         )
-        raised = bootstrap(sure.flatten(), **self._draws)
+        # Over texts: the neurons are all there are. Drawing texts anew adds their noise once more, which
+        # moves the share as a whole; so the spread is taken around the figure itself.
+        again = torch.cat(
+            [
+                (some.whole < -SURE * error).flatten(1).double().mean(dim=1)
+                for some in resamples(own, *self.readings(**asked), **self._draws)
+            ]
+        )
+        share_of_all = sure.double().mean().item()
+        raised = percentile_interval(share_of_all, share_of_all + again - again.mean())
         return Measurement.of(
             raised,
             "share of neurons",

@@ -125,14 +125,28 @@ class Emulation:
         }
 
     def by_random_direction(
-        self, name: Chosen = "matched", *, seed: int | None = None, draw: int = 0
+        self,
+        name: Chosen = "matched",
+        *,
+        seed: int | None = None,
+        draw: int = 0,
+        near_offset: bool = False,
     ) -> Mask:
         """The four groups' union with a random direction in the probe's place: what helps along that one.
 
         The direction is turned so that tuning lowered the sum along it, as it did along the probe.
+
+        Args:
+            near_offset: one that has the probe's cosine with the mean offset of the last stream.
         """
         direction = self.attribution.direction
-        other = random_directions(1, direction.cpu(), seed=self.at.profile.seed + draw)[0]
+        before, after = self.attribution.readings(name, seed=seed)
+        other = random_directions(
+            1,
+            direction.cpu(),
+            seed=self.at.profile.seed + draw,
+            offset=after.post[-1] - before.post[-1] if near_offset else None,
+        )[0]
         found = self.attribution.attribute(name, seed=seed, direction=other.to(direction))
         return found.whole > 0 if found.net() >= 0 else found.whole < 0
 
@@ -506,7 +520,7 @@ class Emulation:
             null = self.attribution.null(definition="v1", part=part, **asked)[:, GROUPS.index("TP")]
             found["B3", label] = Measurement.of(
                 value,
-                "share of gross",
+                "share of the four groups",
                 control=percentile_interval(null.mean().item(), null),
                 **effects,
                 top_128_share=own.share_of_top(self.at.profile.vectors.top, part),

@@ -285,6 +285,30 @@ def random_directions(
     return cosine * axis + (1 - cosine**2) ** 0.5 * rest
 
 
+def turned_to_lower(
+    directions: Float[Tensor, "n d_model"],
+    base: LanguageModel,
+    aligned: LanguageModel,
+    before: Statistics,
+    after: Statistics,
+) -> Float[Tensor, "n d_model"]:
+    """The directions, those reversed along which tuning raised what all neurons write together.
+
+    A random direction has no sign of its own, and toxicity was chosen as what tuning lowered. Reversing one
+    turns every reduction into an increase.
+    """
+    written, written_after = (
+        einsum(
+            read.activations,
+            model.value_vectors.to(read.activations),
+            "layer neuron, layer neuron d_model -> d_model",
+        )
+        for model, read in ((base, before), (aligned, after))
+    )
+    lowered = directions @ (written - written_after).to(directions)
+    return directions.where(lowered[:, None] >= 0, -directions)
+
+
 def distance_from(
     shares: Float[Tensor, " group"], null: Float[Tensor, "draw group"]
 ) -> tuple[float, Float[Tensor, " draw"]]:

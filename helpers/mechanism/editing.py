@@ -19,10 +19,11 @@ Way = Literal["constant", "live scaling"]
 def edited_neurons(
     means: Float[Tensor, "layer neuron"], cosine: Float[Tensor, "layer neuron"], fraction: float
 ) -> dict[int, Bool[Tensor, "layer neuron"]]:
-    """Which neurons are lowered (−1) and which raised (+1).
+    """Which neurons' means are brought nearer to 0 (−1), and which farther from it (+1).
 
-    TP and AN are multiplied by 1 − α: of TP that lowers what they write along the probe, of AN (a negative
-    mean times an anti-aligned vector) too. AP and TN by 1 + α. As published, but that the released code
+    TP and AN are multiplied by 1 − α: they write along the probe on average (AN by a negative mean times an
+    anti-aligned vector), and then less so. AP and TN, which write against it, by 1 + α. Groups are whole
+    quadrants here: no tuning has said which of their neurons fall. As published, but that the released code
     leaves out GPT-2's fifth of highest mean activation besides.
 
     Args:

@@ -207,7 +207,8 @@ class Explanation(Settings):
         default=256, description="the most toxic neurons, given the policy's activations: a share by effect"
     )
     strengths: tuple[PositiveFloat, ...] = Field(
-        default=(0.5, 1, 1.5), min_length=1, description="how many times the mean offset is added to base"
+        default=(0.5, 1, 1.5, 2), min_length=1,
+        description="how many times the mean offset is added to base",
     )
     alphas: tuple[PositiveFloat, ...] = Field(
         default=(0.05, 0.25, 0.5, 1.0), min_length=1,

@@ -56,8 +56,9 @@ def ran(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
             profile = load_profile(env["TOXICITY_LAB_PROFILE"])
             ledger = Ledger(build / "claims", "02_two", profile.label, mark=mark_of(profile))
             share = 0.9 if build.name == "pocket-1" else 0.6
-            ledger.record("B3", Measurement(share, unit="share of gross", control=0.1, details={
-                "top_128_share": 0.1, "effect_share": 0.2}), part="whole Δ", policy="matched")  # fmt: skip
+            ledger.record("B3", Measurement(share, unit="share of the four groups", control=0.1, details={
+                "final_share": 0.3, "top_128_share": 0.1, "effect_share": 0.2,
+            }), part="whole Δ", policy="matched")  # fmt: skip
         return outcome(notebook, happens)
 
     monkeypatch.setattr(command, "execute_all", execute_all)

@@ -1,6 +1,7 @@
 """Attribution as notebook 07 asks for it: every claim's part gets a verdict, and each figure its interval."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,6 +58,25 @@ def test_the_shares_are_those_of_the_attribution(lab, found):
         assert found["B4", label].value == pytest.approx(min(map(float, own.shares(definition).values())))
     assert found["B6", "whole Δ"].value == pytest.approx(float(own.net() / own.gross()))
     assert found["B5", ""].details["any_below_0"] == pytest.approx((own.whole < 0).double().mean().item())
+
+
+def test_along_every_direction_of_a_null_tuning_lowered_the_sum(lab):
+    for near in (False, True):
+        nets = lab.attribution.over_directions(lambda one: one.net(), near_offset=near)
+        assert (nets >= 0).all() and nets.std() > 0
+
+
+def test_the_raising_share_is_of_all_neurons_and_its_interval_over_texts(lab, found, monkeypatch):
+    own, measured = lab.attribution.attribute(), found["B5", ""]
+    sure = own.whole < -stage.SURE * lab.attribution.noise()
+    assert measured.value == pytest.approx(sure.double().mean().item())
+    assert measured.interval[0] <= measured.value <= measured.interval[1]
+    assert measured.interval[0] < measured.interval[1]
+    # Were all texts alike, no draw of them would differ; over neurons there would be a width still.
+    alike = replace(own, before=own.before.expand(3, -1, -1), after=own.after.expand(3, -1, -1))
+    monkeypatch.setattr(stage, "resamples", lambda *_, **__: iter([alike]))
+    low, high = lab.attribution.measure()["B5", ""].interval
+    assert low == pytest.approx(measured.value) and high == pytest.approx(measured.value)
 
 
 def test_nulls_hold_a_row_for_every_direction_and_are_drawn_once(lab, monkeypatch):

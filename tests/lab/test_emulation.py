@@ -78,6 +78,8 @@ def test_controls_are_as_many_and_others(lab):
     assert not torch.equal(*drawn) and not torch.equal(drawn[0], union)
     turned = [lab.emulation.by_random_direction(draw=draw) for draw in range(2)]
     assert not torch.equal(*turned) and not torch.equal(turned[0], union)
+    near = lab.emulation.by_random_direction(near_offset=True)
+    assert near.any() and not torch.equal(near, turned[0]) and not torch.equal(near, union)
 
 
 @pytest.mark.parametrize("how", get_args(How))

@@ -254,6 +254,14 @@ def test_random_directions_have_length_one_and_the_cosine_asked_for():
     assert not torch.equal(plain, at.random_directions(60, like, seed=2))
 
 
+def test_directions_are_turned_to_where_the_sum_fell(models, read):
+    some = at.random_directions(30, torch.ones(models[0].d_model), seed=3)
+    turned = at.turned_to_lower(some, *models, *read)
+    nets = [float(at.attribute(*models, *read, each).net()) for each in some]
+    signs = (turned * some).sum(dim=1).round()
+    assert signs.tolist() == [1.0 if net >= 0 else -1.0 for net in nets] and 5 < (signs > 0).sum() < 25
+
+
 def test_a_distance_is_what_would_have_to_move():
     null = torch.tensor([[0.4, 0.2, 0.2, 0.2], [0.2, 0.4, 0.2, 0.2]])
     value, spread = at.distance_from(torch.tensor([0.5, 0.3, 0.1, 0.1]), null)

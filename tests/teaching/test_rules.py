@@ -50,6 +50,7 @@ B4 = {"TP": 0.3, "TN": 0.2, "AP": 0.06, "AN": 0.4, "TP_null_high": 0.28, "AN_nul
 B7 = {"TP": 0.2, "TN": 0.1, "AP": 0.1, "AN": 0.2, "all_neurons": 0.9, "random_direction": 0.4,
       "perplexity_ratio": 1.08, "fluency_ratio": 1.5, "divergence_explained": 0.5}  # fmt: skip
 B8 = {"perplexity_ratio": 1.0, "fluency_ratio": 1.5, "random_signs": 0.1}
+B3 = {"final_share": 0.32, "top_128_share": 0.05, "effect_share": 0.2}
 N2 = {"null_80_high": 0.3, "near_offset": 0.2, "near_offset_high": 0.15}
 N3 = {"ways_compared": 2, "first_low": 0.6, "dev_perplexity_ratio": 1.08, "dev_fluency_ratio": 1.5,
       "perplexity_ratio": 1.1, "fluency_ratio": 1.4, "seeds": 3, "seeds_in_order": 3}  # fmt: skip
@@ -144,9 +145,10 @@ CASES = [
     ("B2", "constant", m(0.1, 0.05, 0.2, 0.1, **B2), DIRECTION),
     ("B2", "per token", m(0.1, -0.05, 0.2, 0.2, **B2), DIRECTION),
     ("B2", "constant", m(-0.1, -0.2, 0.05, 0.2, **B2), NOT_REPRODUCED),
-    ("B3", "whole Δ", m(0.3, control=0.25, top_128_share=0.05, effect_share=0.2), AGREES),
-    ("B3", "activation Δ", m(0.3, control=0.25, top_128_share=0.05, effect_share=0.6), DIRECTION),
-    ("B3", "whole Δ", m(0.5, control=0.25, top_128_share=0.05, effect_share=0.2), NOT_REPRODUCED),
+    ("B3", "whole Δ", m(0.3, control=0.25, **B3), AGREES),
+    ("B3", "activation Δ", m(0.3, control=0.25, **(B3 | {"effect_share": 0.6})), DIRECTION),
+    ("B3", "whole Δ", m(0.3, control=0.25, **(B3 | {"final_share": 0.5})), DIRECTION),
+    ("B3", "whole Δ", m(0.5, control=0.25, **B3), NOT_REPRODUCED),
     ("B4", "v1 groups", m(0.06, control=0.1, **B4), AGREES),
     ("B4", "final groups", m(0.06, control=0.1, **(B4 | {"AN_null_high": 0.5})), DIRECTION),
     ("B4", "final groups", m(0.06, control=0.1, **(B4 | {"TP_near_offset_high": 0.3})), DIRECTION),

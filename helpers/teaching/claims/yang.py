@@ -77,30 +77,30 @@ B2 = Claim(
     "agrees when the share is < .5 under every published definition (points); direction only when under"
     " the first",
     given=("control",),
-    needs=("top_128_share", "effect_share"),
+    needs=("final_share", "top_128_share", "effect_share"),
 )
 def minor_share(m: Measurement) -> Verdict:
-    others = max(m.details["top_128_share"], m.details["effect_share"])
-    return grade(direction=m.value < 0.5, agrees=others < 0.5)
+    others = [m.details[name] for name in ("final_share", "top_128_share", "effect_share")]
+    return grade(direction=m.value < 0.5, agrees=max(others) < 0.5)
 
 
 B3 = Claim(
     id="B3",
     source="B abstracts of three versions",
     statement="Dampened toxic neurons account for a minor share.",
-    measured="their share by the first version's definition, by the top 128, and by effect",
+    measured="their share by either definition of groups, by the top 128, and by effect",
     control="random directions instead of W",
     notebook="07",
     policies="both",
     parts=(
         Part(
             "whole Δ",
-            "31.8 % of gross; 4.9 %; 2.5–24 % by effect",
-            "share of gross",
+            "31.8 % of the four groups; 4.9 % of gross; 2.5–24 % by effect",
+            "share of the four groups",
             minor_share,
             0.318,
         ),
-        Part("activation Δ", "not given", "share of gross", minor_share),
+        Part("activation Δ", "not given", "share of the four groups", minor_share),
     ),
 )
 

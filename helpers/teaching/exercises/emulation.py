@@ -136,7 +136,7 @@ check_constant_and_shift = Exercise(
             "positions were averaged. Each keeps its own row.",
         ),
     ),
-    passed="both have the new mean, and only the shift still says what the text says.",
+    passed="over many texts both have the new mean; only the shift still says what this one says.",
 )
 
 
