@@ -93,6 +93,8 @@ def test_every_measurement_follows_the_seed(lab):
         for (claim, part), one in first.items():
             judge(claim, one, part=part)  # has all that the rule needs
             assert one.is_like(again[claim, part]) and not one.is_like(other[claim, part]), claim
+            # The figure itself, not a detail beside it alone.
+            assert (one.value, one.interval) != (other[claim, part].value, other[claim, part].interval), claim
     assert {key[0] for measure in ways for key in measure()} == {"A6", "A7", "A8", "A9", "A10", "A11"}
 
 

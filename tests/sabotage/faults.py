@@ -359,6 +359,13 @@ FAULTS = [
         "test_an_export_equals_the_hooks_carries_a_card_and_is_never_written_over",
     ),
     Fault(
+        "another seed's drop is the first one's",
+        "helpers/lab/drops.py",
+        "policy = self._evaluated(part, name, seed=seed)",
+        "policy = self._evaluated(part, name)",
+        "tests/lab/test_verdicts.py::test_every_measurement_follows_the_seed",
+    ),
+    Fault(
         "a verdict that one seed lacks passes for the same",
         "helpers/lab/verdicts.py",
         "if key in each else NOT_RUN",
