@@ -1,6 +1,8 @@
 """`make notebooks`: refuses early, stores only what succeeded, and renders the tables from what is stored."""
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import nbformat
@@ -35,6 +37,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(publish, "WORK", tmp_path / "build" / "publish")
     monkeypatch.setattr(pictures, "browser", lambda: "/usr/bin/chromium")
     monkeypatch.setattr(Figure, "to_png", lambda self, scale: b"picture")
+    monkeypatch.setattr(pictures, "deflate", lambda png: png)
     monkeypatch.delenv("ONLY", raising=False)
     return tmp_path
 
@@ -200,3 +203,22 @@ def test_pictures_are_not_drawn_twice() -> None:
     notebook.cells[1].outputs = [drawn]
     pictures.add_pictures(notebook)
     assert notebook.cells[1].outputs[0].data[PNG] == "there already"
+
+
+def test_a_picture_takes_fewer_bytes_and_is_the_same() -> None:
+    line = bytes([2, *range(60)])
+    raw, packer = line * 200, zlib.compressobj(1)
+    header = struct.pack(">IIBBBBB", 20, 200, 8, 2, 0, 0, 0)
+    packed = packer.compress(raw) + packer.flush()
+    body = [(b"IHDR", header), (b"IDAT", packed[:40]), (b"IDAT", packed[40:]), (b"IEND", b"")]
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in body
+    )
+    small = pictures.deflate(png)
+    assert len(small) < len(png) and small[:33] == png[:33] and small[-12:] == png[-12:]
+    length = int.from_bytes(small[33:37], "big")
+    data, check = small[41 : 41 + length], small[41 + length : 45 + length]
+    assert small[37:41] == b"IDAT" and zlib.decompress(data) == raw
+    assert check == zlib.crc32(b"IDAT" + data).to_bytes(4, "big")
+    assert pictures.deflate(small) == small

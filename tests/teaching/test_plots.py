@@ -15,9 +15,11 @@ from helpers.intervals import Interval
 from helpers.teaching.figures import labels as plot_labels
 from helpers.teaching.figures import parts, plots
 from helpers.teaching.figures.figure import (
+    AXIS_LETTER,
     HEIGHT,
     PLOTLY_MIME,
     TEMPLATE,
+    TICK_LINE,
     TITLE_CHARACTERS,
     Figure,
     browser,
@@ -245,6 +247,32 @@ def test_bar_errors_reach_from_low_to_high():
     assert figure.layout.shapes[0].y0 == 0.2
     with pytest.raises(ValueError, match="same name"):
         plots.bar(["W", "W"], {"base": [1, 2]}, **WORDS)
+
+
+def test_names_under_bars_stand_upright_where_their_words_have_room():
+    names = ["W, neutral prompts (n = 576)", "random directions, neutral (n = 288)", "base"]
+    figure = plots.bar(names, {"base": [1, 2, 3]}, **WORDS).figure
+    lines = [name.split("<br>") for name in figure.data[0].x]
+    assert [" ".join(name).replace("\u00a0", " ") for name in lines] == names, "no word is lost"
+    assert len(lines[1]) == 2 and lines[2] == ["base"] and "(n\u00a0=\u00a0288)" in lines[1][1]
+    alone = plots.bar(["a", "b", "c"], {"base": [1, 2, 3]}, **WORDS).figure
+    assert figure.layout.height - alone.layout.height == TICK_LINE
+    slanted = plots.bar([f"unbreakable{k}" for k in range(12)], {"base": range(12)}, **WORDS).figure
+    assert "<br>" not in slanted.data[0].x[0] and slanted.layout.height > alone.layout.height
+
+
+def test_the_title_of_an_axis_is_no_longer_than_the_axis():
+    words = {**WORDS, "y_label": "a share of the base and aligned gap " * 4}
+    layout = plots.bar(["a"], {"base": [1]}, **words).figure.layout
+    length = layout.height - layout.margin.t - layout.margin.b
+    assert all(len(line) * AXIS_LETTER <= length for line in layout.yaxis.title.text.split("<br>"))
+
+
+def test_on_a_logarithmic_axis_a_line_and_its_name_are_at_one_place():
+    drawn = {"log_x": True, "log_y": True, "reference": {"r": 100.0, "0": 0.0}, "limits": {"l": 10.0}}
+    layout = plots.line([1, 10, 100], {"base": [1, 10, 100]}, **drawn, **WORDS).figure.layout
+    assert [line.y0 for line in layout.shapes] == [100.0, 0] and len(layout.annotations) == 2
+    assert [layout.annotations[0].y, layout.annotations[1].x] == [2, 1], "texts count in powers of ten"
 
 
 def test_heatmap_is_centred_and_keeps_repeated_tokens():

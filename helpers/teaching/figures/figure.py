@@ -18,7 +18,8 @@ from helpers.teaching.figures.palette import FAINT, INK, PALETTE, PAPER
 
 WIDTH, HEIGHT = 720, 420
 PNG_SCALE = 1.5  # sharp on a projector, about 80 kB a figure
-TITLE_CHARACTERS, AXIS_CHARACTERS = 74, 44
+TITLE_CHARACTERS = 74
+AXIS_LETTER, TICK_LINE = 7.8, 18  # the width of a letter of an axis title, the height of a line of ticks
 PLOTLY_MIME = "application/vnd.plotly.v1+json"
 _AXIS = {"gridcolor": FAINT, "linecolor": INK, "ticks": "outside", "zeroline": False, "automargin": True,
          "title": {"standoff": 12, "font": {"size": 16}}}  # fmt: skip
@@ -133,9 +134,13 @@ def finish(
     alt: str,
     unmask: bool = False,
     legend: bool = False,
+    tick_lines: int = 1,
     layout: dict[str, Any] | None = None,
 ) -> Figure:
     """Puts traces under a wrapped title, labelled axes and a legend that keeps clear of the data.
+
+    Args:
+        tick_lines: how many lines the names below the axis take; the figure grows by them.
 
     Raises:
         ValueError: title, a label or the alternative text is empty.
@@ -150,7 +155,9 @@ def finish(
     names = [trace.name for trace in traces if legend and trace.name]
     rows = -(-sum(8.5 * len(name) + 60 for name in names) // (WIDTH - 60))
     lines = heading.count("<br>") + 1
-    height = HEIGHT + 24 * (lines - 1)
+    height = HEIGHT + 24 * (lines - 1) + TICK_LINE * (tick_lines - 1)
+    top, bottom = 30 + 24 * lines, 58 + 20 * across.count("<br>") + 26 * rows + TICK_LINE * (tick_lines - 1)
+    beside = int((height - top - bottom) / AXIS_LETTER)  # no longer than the axis, or it meets the title
     place = {"y": 1 - (14 + 11 * (lines - 1)) / height, "yanchor": "top", "yref": "container"}
     # The template has to be there from the start: plotly would merge a later one into its own.
     figure = go.Figure(list(traces), layout={"template": TEMPLATE})
@@ -158,9 +165,9 @@ def finish(
         width=WIDTH,
         height=height,
         title={"text": heading, **place},
-        margin={"l": 76, "r": 24, "t": 30 + 24 * lines, "b": 58 + 20 * across.count("<br>") + 26 * rows},
+        margin={"l": 76, "r": 24, "t": top, "b": bottom},
         xaxis={"title": {"text": across}},
-        yaxis={"title": {"text": wrap(y_label, AXIS_CHARACTERS, unmask)}},
+        yaxis={"title": {"text": wrap(y_label, beside, unmask)}},
         showlegend=bool(names),
     )
     figure.update_layout(layout or {})

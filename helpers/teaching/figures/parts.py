@@ -2,6 +2,7 @@
 
 import html
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, SupportsFloat
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from helpers.intervals import Interval
 from helpers.language.words import mask
-from helpers.teaching.figures.figure import HEIGHT, WIDTH
+from helpers.teaching.figures.figure import HEIGHT, TICK_LINE, WIDTH
 from helpers.teaching.figures.palette import INK
 from helpers.teaching.guesses import YOURS, Guess
 
@@ -55,7 +56,7 @@ def taken_apart(values: Values | Sequence[Interval]) -> tuple[Any, tuple[Any, An
     return values, None
 
 
-def density(x: Sequence[float | None], y: Sequence[float | None]) -> go.Heatmap:
+def density(x: Sequence[float | None], y: Sequence[float | None], counted: str) -> go.Heatmap:
     """Counts of points on a grid, on a logarithmic grey scale so that single points remain visible."""
     counts, across, up = np.histogram2d(np.asarray(x, float), np.asarray(y, float), bins=(90, 60))
     logs = np.log10(np.where(counts > 0, counts, np.nan)).T
@@ -64,7 +65,7 @@ def density(x: Sequence[float | None], y: Sequence[float | None]) -> go.Heatmap:
         x=numbers((across[1:] + across[:-1]) / 2), y=numbers((up[1:] + up[:-1]) / 2),
         z=[numbers(row) for row in logs], colorscale=[[0, "#c9c9c9"], [1, "#222222"]],
         hoverinfo="skip",
-        colorbar=colour_bar("points") | {"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks]},
+        colorbar=colour_bar(counted) | {"tickvals": ticks, "ticktext": [f"{10**tick:,}" for tick in ticks]},
     )  # fmt: skip
 
 
@@ -86,10 +87,37 @@ def named_ticks(names: Sequence[str | int] | None, length: int, most: int, unmas
     return {"tickvals": places, "ticktext": [shown(str(names[place]), unmask) for place in places]}
 
 
+def in_lines(names: Sequence[str], beside: Sequence[str]) -> tuple[list[str], int]:
+    """Names under bars, in as many lines as keep them upright, and the most lines that one takes.
+
+    Where a word has no room they stay as they are: plotly slants them, and they take as much height as that.
+
+    Args:
+        beside: names of lines in the right margin, which take their width from the bars.
+    """
+    given = ["<br>".join(name.split("\n")).replace(" = ", "\u00a0=\u00a0") for name in names]
+    width = AREA_WIDTH - LETTER * max(map(len, beside), default=0)
+    room = int(width / LETTER / len(names)) if names else 0
+    if any(len(word) > room for name in given for word in name.replace("<br>", " ").split()):
+        slanted = max(map(len, given)) * LETTER * math.sin(math.radians(30))
+        return given, math.ceil(slanted / TICK_LINE)
+    made = ["<br>".join(line for part in name.split("<br>") for line in textwrap.wrap(part, room) or [""])
+            for name in given]  # fmt: skip
+    return made, max((name.count("<br>") + 1 for name in made), default=1)
+
+
 def reference_lines(
-    reference: Mapping[str, Number] | None, unmask: bool, *, limits: Mapping[str, Number] | None = None
+    reference: Mapping[str, Number] | None,
+    unmask: bool,
+    *,
+    limits: Mapping[str, Number] | None = None,
+    log: str = "",
 ) -> dict[str, Any]:
-    """Layout of thin named lines: horizontal ones named in the right margin, vertical ones at their top."""
+    """Layout of thin named lines: horizontal ones named in the right margin, vertical ones at their top.
+
+    Args:
+        log: the axes that are logarithmic ("x", "y" or "xy"); what is not above 0 has no place on them.
+    """
     if not reference and not limits:
         return {}
     look = {"type": "line", "line": {"color": INK, "width": 1.6, "dash": "dot"}}
@@ -98,9 +126,13 @@ def reference_lines(
     for along, across, marks in (("x", "y", reference), ("y", "x", limits)):
         for name, place in (marks or {}).items():
             text, at = shown(name, unmask), tidy(place)
+            if across in log and (at is None or at <= 0):
+                continue
             whole = {f"{along}ref": "paper", f"{along}0": 0, f"{along}1": 1}
             lines.append({**look, **whole, f"{across}0": at, f"{across}1": at})
-            names.append({**font, f"{along}ref": "paper", along: 1, across: at, "text": text})
+            # Plotly takes a line's place as it is, and that of a text as the axis counts: in powers of ten.
+            written = math.log10(at) if across in log and at else at
+            names.append({**font, f"{along}ref": "paper", along: 1, across: written, "text": text})
             if along == "y":
                 names[-1]["yanchor"] = "top"
     longest = max((len(shown(name, unmask)) for name in reference or {}), default=0)

@@ -18,6 +18,7 @@ from helpers.teaching.figures.parts import (
     density,
     guessed_name,
     guessed_number,
+    in_lines,
     named_ticks,
     numbers,
     pair,
@@ -82,16 +83,18 @@ def line(
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
         legend=len(series) > 1,
-        layout=reference_lines({**(reference or {}), **guessed_number(guess)}, unmask, limits=limits)
+        layout=reference_lines({**(reference or {}), **guessed_number(guess)}, unmask, limits=limits,
+                               log="x" * log_x + "y" * log_y)
         | {"xaxis": _ticks(x, log_x), "yaxis": {"type": "log"} if log_y else {}},
     )  # fmt: skip
 
 
 def _ticks(x: Values | Mapping[str, Values], log_x: bool) -> dict[str, Any]:
     """A logarithmic axis names its points; one of few whole numbers (layers, say) has no ticks between."""
-    if isinstance(x, Mapping):
+    if isinstance(x, Mapping) and not log_x:
         return {}
-    places = numbers(x)
+    several = x.values() if isinstance(x, Mapping) else [x]
+    places = list(dict.fromkeys(place for each in several for place in numbers(each)))
     if log_x:
         return {"type": "log", "tickvals": places, "ticktext": [f"{place:g}" for place in places]}
     steps = [place for place in places if place is not None and float(place).is_integer()]
@@ -132,7 +135,7 @@ def scatter(
     traces: list[Any] = []
     for name, (across, up) in pairs.items():
         if name in crowded:
-            traces.insert(0, density(across, up))
+            traces.insert(0, density(across, up, shown(name, unmask)))
             continue
         look = looks[name]
         traces.append(go.Scatter(
@@ -174,7 +177,8 @@ def bar(
     if len(set(categories)) < len(categories):
         raise ValueError("Two categories have the same name, so their bars would be drawn over each other.")
     patterns = ("", "|", "-", "+", ".")  # lines along the pixels keep stored pictures small
-    names = ["<br>".join(shown(guessed_name(name, guess), unmask).split("\n")) for name in categories]
+    marks = {**(reference or {}), **guessed_number(guess)}
+    names, tick_lines = in_lines([shown(guessed_name(name, guess), unmask) for name in categories], [*marks])
     traces = []
     for place, (name, look) in enumerate(styles(list(series)).items()):
         values, ends = taken_apart(series[name])
@@ -188,13 +192,13 @@ def bar(
             x=names, y=heights, name=shown(guessed_name(name, guess), unmask), error_y=errors,
             marker={"color": look.colour, "pattern": {"shape": patterns[place], "fgcolor": "#ffffff",
                     "bgcolor": look.colour, "size": 7}}))  # fmt: skip
-    lines = reference_lines({**(reference or {}), **guessed_number(guess)}, unmask)
+    lines = reference_lines(marks, unmask)
     layout = {"barmode": "group", "bargap": 0.35, **lines}
     layout["yaxis"] = {"zeroline": True, "zerolinecolor": INK}
     layout["xaxis"] = {"type": "category"}  # names such as "0" would be read as numbers
     return finish(
         traces, title=title, x_label=x_label, y_label=y_label, alt=alt, unmask=unmask,
-        legend=len(series) > 1, layout=layout,
+        legend=len(series) > 1, tick_lines=tick_lines, layout=layout,
     )  # fmt: skip
 
 
