@@ -26,6 +26,7 @@ from helpers.course.chromium import BrowserError, Page, browse
 from helpers.course.explorer_page import EXPLORER, POLICY, NoPage, write_explorer
 from helpers.course.notebook_browser import check_notebook
 from helpers.course.run import Request, machine, read_request, shown
+from helpers.course.same_figures import compare_figures, run_code
 from helpers.course.series import NOTEBOOKS
 from helpers.lab import Lab
 from helpers.language.generation import continue_prompts
@@ -73,6 +74,7 @@ class Checked:
     tokens_per_second: dict[str, float]
     slider: float
     same_texts: int
+    same_figures: int
 
 
 def check_page(path: Path, lab: Lab, chromium: str, pictures: Path) -> Checked:
@@ -92,6 +94,7 @@ def check_page(path: Path, lab: Lab, chromium: str, pictures: Path) -> Checked:
             neurons=page.ask("all.count"), megabytes=path.stat().st_size / 1e6, first_view=first,
             unpacked=unpacked, logits=_logits(page, lab), edited=_edited(page, lab), contexts=_contexts(page),
             tokens_per_second=_speed(page), slider=slider, same_texts=_writes(page, lab),
+            same_figures=_agrees(page, lab),
         )  # fmt: skip
         _pictures(page, address, pictures)
         far = [url for url in page.requests.values() if not url.startswith(("file:", "blob:", "data:"))]
@@ -364,6 +367,29 @@ def _writes(page: Page, lab: Lab) -> int:
     return len(prompts) * 2
 
 
+def _agrees(page: Page, lab: Lab) -> int:
+    """Every figure that page and notebook both show of a neuron is the same as it is shown; and the cell that
+    the page gives for a view makes it again. Returns how many figures were compared."""
+    whole = lab.attribution.attribute(POLICY, shared=True).whole.flatten()
+    places = {0, 7, len(whole) // 2, len(whole) - 1, int(whole.argmax()), int(whole.argmin())}
+    neurons = [Neuron(*divmod(place, lab.base.d_mlp)) for place in sorted(places)]
+    compared, differ = compare_figures(page, lab, neurons)
+    demand(not differ, f"{len(differ)} of {compared} figures are not the notebook's: {differ[:5]}")
+    _opens_anew(page)
+    wrong = run_code(page, lab)
+    demand(not wrong, f"The page's cell makes another view: {wrong}")
+    page.click("#copy")
+    page.wait("document.getElementById('copied').textContent && document.getElementById('code').textContent")
+    return compared
+
+
+def _opens_anew(page: Page) -> None:
+    address = page.ask("location.href.split('#')[0]")
+    page.open("about:blank")
+    page.open(address)
+    page.wait("document.body.classList.contains('ready')", 120.0)
+
+
 def _pictures(page: Page, address: str, folder: Path) -> None:
     page.open("about:blank")
     page.open(address)
@@ -395,6 +421,8 @@ def _report(found: Checked) -> list[str]:
         f"edited {most(found.edited)}",
         f"activations from the notebooks', at most: {found.contexts:.1e}",
         f"tokens a second: {speed}; slider to text {found.slider:.2f} s",
+        f"figures of neurons equal to the notebook's, digit for digit: {found.same_figures} of "
+        f"{found.same_figures}; its cell makes the same view and texts",
         f"continuations equal to Python's, token by token: {found.same_texts} of {found.same_texts}",
     ]
 

@@ -98,14 +98,13 @@ class Page:
             )
         return told["result"].get("value")
 
-    def wait(self, script: str, patience: float = PATIENCE) -> Any:
-        """Waits until an expression is true of the page, and returns it."""
+    def wait(self, script: str, patience: float = PATIENCE) -> None:
+        """Waits until an expression is true of the page, in the sense of its language: an element is."""
         end = time.monotonic() + patience
-        while not (found := self.ask(script)):
+        while not self.ask(f"Promise.resolve(({script})).then(Boolean)"):
             if time.monotonic() > end:
                 raise BrowserError(f"Not true within {patience:.0f} s: {script}; {self.complaints}")
             time.sleep(0.05)
-        return found
 
     def click(self, selector: str) -> None:
         """Clicks an element where it is on the screen, as a reader's mouse would."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -139,11 +140,8 @@ def tokenizer_of(lab: Lab) -> dict[str, Any]:
 def pack_neurons(lab: Lab) -> tuple[Packed, dict[str, Any]]:
     """What is known of every neuron, layer by layer in one row, and of both models together."""
     base, aligned = lab.base, lab.policies.load(POLICY)
-    read = {
-        "base": lab.statistics.read("base"),
-        "aligned": lab.statistics.read(POLICY),
-        "shared": lab.statistics.read(POLICY, on="base"),
-    }
+    own, shared = (lab.attribution.readings(POLICY, shared=one) for one in (False, True))
+    read = {"base": own[0], "aligned": own[1], "shared": shared[1]}
     found = lab.attribution.attribute(POLICY)
     on_shared = lab.attribution.attribute(POLICY, shared=True)
     direction = lab.measures.fit_probe().direction
@@ -220,7 +218,8 @@ def _pack_nearest(vectors: Tensor, arrays: dict[str, np.ndarray]) -> None:
 
 def _pack_statistics(who: str, read: Statistics, arrays: dict[str, np.ndarray]) -> None:
     flat = "layer neuron k -> (layer neuron) k"
-    arrays[f"histogram.{who}"] = rearrange(read.histogram, flat).numpy().astype("uint32")
+    kind = "uint16" if int(read.histogram.max()) < 2**16 else "uint32"
+    arrays[f"histogram.{who}"] = rearrange(read.histogram, flat).numpy().astype(kind)
     for end in ("top", "low"):
         for what, kind in (("values", "float32"), ("texts", "int16"), ("positions", "int16")):
             kept = getattr(read, f"{end}_{what}")
@@ -247,6 +246,7 @@ def describe(lab: Lab) -> dict[str, Any]:
     """What the page must know besides: shape, decoding, seed, prompts, words that count as toxic."""
     base, decoding = lab.base, lab.profile.decoding
     config: Any = base.bridge.original_model.config  # type: ignore[union-attr]
+    masked = zlib.decompress(base64.b64decode(ENCODED.read_bytes()))
     prompts = lab.texts.eliciting("dev")
     chosen = prompts[:: max(1, len(prompts) // PROMPTS)][:PROMPTS]
     return {
@@ -258,7 +258,7 @@ def describe(lab: Lab) -> dict[str, Any]:
         },
         "decoding": decoding.model_dump(), "seed": lab.profile.seed,
         "prompts": [[one.id, one.text, one.group or ""] for one in chosen],
-        "toxic": toxic_patterns(lab.profile), "masked": ENCODED.read_text(encoding="ascii"),
+        "toxic": toxic_patterns(lab.profile), "masked": base64.b64encode(masked).decode(),
         "unmask": lab.show.unmask, "tokenizer": tokenizer_of(lab),
     }  # fmt: skip
 
@@ -276,7 +276,7 @@ def explorer_page(lab: Lab) -> str:
     return Template((HERE / "explorer.html").read_text(encoding="utf-8")).substitute(
         css=(HERE / "explorer.css").read_text(encoding="utf-8"),
         model_script=_script("bytes", "tokenizer", "noise", "model", "worker"),
-        page_script=_script("bytes", "text", "views", "tour", "page"),
+        page_script=_script("bytes", "text", "views", "tour", "code", "page"),
         told=json.dumps(told, ensure_ascii=True).replace("<", "\\u003c"),
         neurons=base64.b64encode(neurons.data).decode(),
         weights=base64.b64encode(weights.data).decode(),

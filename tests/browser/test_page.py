@@ -2,32 +2,13 @@
 
 import pytest
 
-from helpers.alignment.unalign import randomly_moved
 from helpers.course.browser import check_page
+from helpers.course.chromium import Page
 from helpers.course.explorer_page import EXPLORER, NoPage, explorer_page, write_explorer
-from helpers.lab import Lab
-from helpers.lab.policies import Policies
-from helpers.language.models import load_hf, load_model
-from helpers.profiles import ModelSource
+from helpers.course.same_figures import _settled, compare_figures, in_notebook
+from helpers.mechanism.vectors import Neuron
+from helpers.teaching.explorer.atlas import Atlas
 from helpers.teaching.figures.figure import browser
-from tests.tiny_profile import tiny_profile
-
-
-@pytest.fixture(scope="module")
-def lab(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("explorer")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOXICITY_LAB_CACHE", str(folder / "cache"))
-        patch.setenv("TOXICITY_LAB_BUILD", str(folder / "build"))
-        lab = Lab.start("10_neuron_explorer", tiny_profile(folder))
-        hf, tokenizer = load_hf(lab.profile.model)
-        randomly_moved(hf, lab.load_plain().half().float(), seed=0).save_pretrained(folder / "policy")
-        tokenizer.save_pretrained(folder / "policy")
-        tuned = load_model(ModelSource(folder=folder / "policy"), name="matched")
-        # No pairs come of a random model, so nothing trains it: a model moved at random stands in.
-        patch.setattr(Policies, "load", lambda self, name, *, seed=None, like="matched": tuned)
-        patch.setattr(Policies, "is_trained", lambda self, seed: seed == 1)
-        yield lab
 
 
 def test_a_reader_is_served_and_the_models_are_pytorchs(lab, tmp_path):
@@ -51,3 +32,17 @@ def test_a_model_too_large_has_no_page(lab, monkeypatch):
     with pytest.raises(NoPage, match="at most 10"):
         explorer_page(lab)
     assert EXPLORER == "explorer.html"
+
+
+def test_rounding_alone_may_order_words():
+    words = [["b", "0.2"], ["d", "0.1"], ["c", "0.1"]]
+    assert _settled(words) == _settled([words[0], words[2], words[1]]) == ["b 0.2", "c 0.1", "d 0.1"]
+    assert _settled(words) != _settled([*words[:2], ["c", "0.09"]])
+
+
+def test_a_figure_shown_otherwise_is_found(lab, monkeypatch):
+    here = in_notebook(Atlas(lab), Neuron(0, 3), shared=True)
+    monkeypatch.setattr("helpers.course.same_figures.in_page", lambda *asked, **on: here | {"cosine": "+9"})
+    compared, differ = compare_figures(Page.__new__(Page), lab, [Neuron(0, 3)])
+    assert compared == 2 * len(here) and len(here) > 50
+    assert any(one.startswith("L0.3, cosine: ") for one in differ)

@@ -120,6 +120,11 @@ function go(i, address = true) {
   seenNeurons.splice(12);
   if (address && location.hash !== addressOf()) history.pushState(null, "", addressOf());
   drawNeuron();
+  drawRest();
+}
+let painted = false;
+function drawRest() { // what a reader sees only further down: after the first view, and with each neuron from then on
+  if (!painted) return;
   drawTable();
   drawEdits();
   tryModels();
@@ -241,6 +246,7 @@ function conditions() {
 const keyOf = (text, one) => JSON.stringify([text, state.seed, state.prompt, one]);
 const keptResults = new Map();
 function tryModels() {
+  byId("taken").hidden = true; // the cell is of the view as it was
   const why = refusal(state.text);
   byId("refusal").textContent = why;
   byId("own").setAttribute("aria-invalid", why ? "true" : "false");
@@ -292,14 +298,31 @@ function drawMany() {
   });
 }
 
+// --- the view as a notebook's cell
+function viewAsCode() {
+  const edits = ["a", "b"].filter((side) => state[side].on && !neuronsOf(state[side]).error).map((side) => [side.toUpperCase(), state[side]]);
+  return asCode(all, { ...state, name: state.prompt || "explorer", edits });
+}
+async function copyCode() {
+  byId("code").textContent = viewAsCode();
+  byId("taken").hidden = false;
+  let said = "Copied: paste it into notebook 10, below the cell that starts the lab.";
+  try { await navigator.clipboard.writeText(byId("code").textContent); } catch { // a browser may refuse it to a file
+    getSelection().selectAllChildren(byId("code"));
+    said = "Your browser did not let the page copy. The cell is selected: copy it by hand.";
+  }
+  byId("copied").textContent = said;
+}
+
 // --- the tour
 function drawTour() {
   byId("steps").innerHTML = steps.map((step, at) =>
     `<li><button type="button" data-step="${at}"${at === state.step ? ' aria-current="step"' : ""}><b>${at + 1}</b> ${step.title}</button></li>`).join("");
   byId("question").hidden = state.step < 0;
   if (state.step < 0) return;
-  byId("asks").textContent = steps[state.step].question;
+  byId("asks").textContent = `${state.step + 1} · ${steps[state.step].question}`;
   byId("answer").open = false;
+  byId("onward").textContent = state.step + 1 < steps.length ? `Next: ${steps[state.step + 1].title} ›` : "Once more from the start ›";
   drawAnswer();
 }
 function drawAnswer() {
@@ -315,7 +338,15 @@ function take(at) {
   go(set.i);
   drawTour();
   drawAnswer();
-  byId(set.section).scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  showQuestion(byId(set.section)).scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+}
+
+// The question goes where what it asks about is, so that both are seen at once.
+function showQuestion(section) {
+  const question = byId("question");
+  if (section.id === "neuron") byId("tour").append(question);
+  else (section.id === "try" ? section.querySelector(".cards") : section).before(question);
+  return question;
 }
 
 function usePrompt([id, text]) {
@@ -345,6 +376,7 @@ function listen() {
   });
   byId("contexts").addEventListener("change", ({ target }) => { state[target.name] = target.value; drawContexts(); });
   byId("reads").addEventListener("change", ({ target }) => { state.on = target.value; go(state.i, false); keepAddress(); });
+  byId("onward").addEventListener("click", () => { take((state.step + 1) % steps.length); byId("onward").focus({ preventScroll: true }); });
   byId("steps").addEventListener("click", ({ target }) => { const button = target.closest("button"); if (button) take(Number(button.dataset.step)); });
   byId("table").addEventListener("click", ({ target }) => {
     const name = target.closest("button")?.dataset.sort;
@@ -366,6 +398,7 @@ function listen() {
   byId("prompt").addEventListener("change", ({ target }) => { if (target.value !== "") { usePrompt(told.prompts[Number(target.value)]); tryModels(); } });
   byId("seed").addEventListener("input", ({ target }) => { if (/^\d{1,9}$/.test(target.value)) { state.seed = Number(target.value); debounced("try", tryModels); } });
   byId("draw").addEventListener("click", drawMany);
+  byId("copy").addEventListener("click", copyCode);
   for (const side of ["a", "b"]) byId(`edit-${side}`).addEventListener("input", ({ target }) => {
     const edit = state[side], value = target.type === "checkbox" ? target.checked : target.name === "factor" ? Number(target.value) : target.value;
     if (target.name === "list") edit.which = value;
@@ -377,7 +410,8 @@ function listen() {
 }
 
 async function start() {
-  await unpackWords(told.masked);
+  // Without a pause until the first view is drawn: in a pause the browser reads on, and the weights are long.
+  unpackWords(told.masked);
   unmasked = told.unmask;
   toxicPatterns = told.toxic.map((pattern) => new RegExp(pattern, "gi"));
   all = new Neurons(told, bytesOf("neurons"));
@@ -398,11 +432,14 @@ async function start() {
   if (state.text !== byId("own").value) Object.assign(byId("own"), { value: state.text }), (byId("prompt").value = state.prompt = "");
   byId("seed").value = state.seed;
   drawTour();
-  document.body.classList.add("drawn");
+  await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))); // it has been painted
   state.firstView = performance.now();
+  painted = true;
+  drawRest();
+  document.body.classList.add("drawn");
   const begin = state.begin;
   if (document.readyState === "loading") await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve)); // the weights come last
-  await new Promise((resolve) => setTimeout(resolve, 30)); // what is drawn is seen first
+  await new Promise((resolve) => setTimeout(resolve)); // what is drawn is seen first
   startWorker().then(() => { say("Both models run in this page."); document.body.classList.add("ready"); begin(); },
     (error) => say(`The models could not be started: ${error.message}`, true));
 }

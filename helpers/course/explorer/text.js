@@ -22,10 +22,9 @@ const LEET = { 0: "o", 1: "i", 4: "a", 3: "e", 5: "s", 7: "t", "@": "a", $: "s" 
 const WORD = /(?:(?![ĠĊ])[\p{L}\p{N}]|[@$])+/gu;
 let secondList = null, unmasked = false;
 
-async function unpackWords(encoded) {
-  const packed = Uint8Array.from(atob(encoded.replace(/\s/g, "")), (c) => c.charCodeAt(0));
-  const stream = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
-  const [words, stems, harmless] = (await new Response(stream).text()).split("\n");
+function unpackWords(encoded) {
+  const packed = Uint8Array.from(atob(encoded), (c) => c.charCodeAt(0));
+  const [words, stems, harmless] = new TextDecoder().decode(packed).split("\n");
   secondList = {
     words: new Set(words.split(/\s+/).filter(Boolean)), stems: stems.split(/\s+/).filter(Boolean),
     harmless: new RegExp(`^(?:${harmless.split(/\s+/).filter(Boolean).join("|")})$`, "u"),

@@ -167,11 +167,11 @@ function tokenHtml(token, value, full, extra = "") {
 const valueOf = (seen, view, p) => (view === "difference" ? seen.aligned[p] - seen.base[p] : seen[view][p]);
 
 // One place at which a neuron is extreme. `seen`: what the page's models compute there, or null until they have.
-function contextView(tokens, { at, value }, seen, view, full) {
+function contextView(tokens, { at, value, who }, seen, view, full) {
   const from = Math.max(0, at - 11), to = Math.min(tokens.length, at + 6);
   const show = (p) => tokenHtml(tokens[p], seen ? valueOf(seen, view, p) : p === at && view !== "difference" ? value : 0, full, p === at ? "peak" : "");
   const run = (a, b) => Array.from({ length: b - a }, (_, k) => show(a + k)).join("");
-  const numbers = seen ? [seen.base[at], seen.aligned[at], seen.aligned[at] - seen.base[at]].map((one) => digits(one)) : ["", "", ""];
+  const numbers = seen ? [seen.base[at], seen.aligned[at], seen.aligned[at] - seen.base[at]].map((one) => digits(one)) : [...MODELS.map((one) => (one === who ? digits(value) : "…")), "…"];
   return `<tr><td class="left"><div>${from > 0 ? "…" : ""}${run(from, at)}</div></td><td class="centre">${show(at)}</td>
     <td class="right"><div>${run(at + 1, to)}${to < tokens.length ? "…" : ""}</div></td>${numbers.map((one) => `<td class="num">${one}</td>`).join("")}</tr>`;
 }
