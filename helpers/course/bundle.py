@@ -13,6 +13,8 @@ import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
+from packaging.requirements import Requirement
+
 from helpers.course import setup
 from helpers.course.book.figures import pages_at_hand
 from helpers.course.series import ROOT
@@ -67,8 +69,28 @@ def torch_index() -> list[str]:
     return ["--index-url", found[1]] if found else []
 
 
+def for_other_patches(constraints: str) -> list[str]:
+    """What the tested set pins for another 3.x.y of this Python than the one that runs: a room has several.
+
+    Args:
+        constraints: the text of constraints.txt.
+    """
+    minor = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    lines = (line.split("#")[0].strip() for line in constraints.splitlines())
+    pins = [Requirement(line) for line in lines if line]
+    return [
+        f"{pin.name}{pin.specifier}"
+        for pin in pins
+        if pin.marker
+        and not pin.marker.evaluate()
+        and any(pin.marker.evaluate({"python_full_version": f"{minor}.{patch}"}) for patch in range(40))
+    ]
+
+
 def download(wheels: Path) -> None:
     """All packages of the tested set for this machine and this Python; those that it has as source are built.
+
+    Where the set differs between patches of this Python (3.11.4 and 3.11.5, say), it brings both.
 
     Raises:
         BundleError: pip could not bring them.
@@ -78,6 +100,11 @@ def download(wheels: Path) -> None:
     lists = [["download", "torch", "--no-deps", *limits, *into, *torch_index()],
              ["wheel", "-r", "requirements.txt", "--wheel-dir", str(wheels), "--quiet", *limits,
               "--find-links", str(wheels)]]  # fmt: skip
+    pins = for_other_patches((ROOT / "constraints.txt").read_text(encoding="utf-8"))
+    if pins:  # by pip's leave for a Python that is not this one: whole wheels alone, and nothing they need
+        newest = f"{fits()['python']}.40"
+        theirs = ["--no-deps", "--only-binary", ":all:", "--python-version", newest]
+        lists.append(["download", *pins, *theirs, *into])
     for command in lists:
         if subprocess.run([*pip, *command], cwd=ROOT).returncode:
             raise BundleError(

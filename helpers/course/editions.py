@@ -34,14 +34,17 @@ SHIPPED = re.compile(
     r"SOLUTION` and `### END SOLUTION`,\s+write your own, and run the cell:"
 )
 BLANKS = (
-    "Run the set-up cells; the exercises need no others. Write your own lines where one raises\n"
-    "`NotImplementedError`, and run its cell:"
+    "Run the set-up cells; the exercises, in their order, need no others. Write your own lines where\n"
+    "one raises `NotImplementedError`, and run its cell:"
 )
 GUESS, OPEN_TASK = "**Guess first.**", re.compile(r"^### Open task\b", re.MULTILINE)
 LINK = re.compile(r"(\]\()((?![a-z][a-z+.-]*:)[^)#\s]+)((?:#[^)\s]*)?\))")
 NOTES = Path(__file__).with_name("teaching.toml")
 STUDENT, INSTRUCTOR = "student", ROOT / "build" / "instructor"
 
+ROOM, TALK, BREAK = 120, 15, 5
+"""Minutes of a session, of its questions for the room and of its break."""
+TURN = "Your turn"
 WORDS_A_MINUTE, CODE, FIGURE, GUESSING, OPEN = 130, 0.5, 1.0, 2.0, 30.0
 RULE = (
     f"Minutes are counted, not measured: {WORDS_A_MINUTE} words of prose in one, {CODE:g} for a code cell, "
@@ -273,15 +276,91 @@ def instructor(
     return _notebook(worked, cells)
 
 
+def guesses(notebook: NotebookNode) -> dict[str, list[str]]:
+    """What each section asks to be guessed, by its heading: "06.1 Length of the change"."""
+    found, heading = dict[str, list[str]](), "opening"
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            heading = (re.findall(r"^## (.+)$", cell.source, re.MULTILINE) or [heading])[-1].strip()
+            continue
+        for call in ast.walk(ast.parse(cell.source)) if "lab.guess(" in cell.source else ():
+            if isinstance(call, ast.Call) and ast.unparse(call.func) == "lab.guess":
+                said = [one.value for one in call.args if isinstance(one, ast.Constant)]
+                found.setdefault(heading, []).append(" ".join(map(str, said)))
+    return found
+
+
+def session(worked: NotebookNode, home: Collection[str] = ()) -> list[tuple[int, str]]:
+    """Two hours with one notebook, as minutes and what they are for; exercises as far as there is time.
+
+    Args:
+        home: the sections to read at home, by their headings.
+
+    Raises:
+        EditionError: the notebook has no such section, or leaves no time for an exercise.
+    """
+    spent, asked = sections(worked), guesses(worked)
+    if strange := sorted({*home} - {*spent}):
+        raise EditionError(f"There is no section {', '.join(strange)}; there are: {', '.join(spent)}.")
+    kept = {name: minutes for name, minutes in spent.items() if name not in {*home, TURN}}
+    left = ROOM - TALK - BREAK - sum(kept.values())
+    rows, before = list[tuple[int, str]](), 0
+    for name in (one for one in spent if one in kept or one == TURN):
+        if name == TURN:
+            for task in tasks(worked):
+                if task.minutes <= left:
+                    rows.append((task.minutes, task.said))
+                    left -= task.minutes
+            continue
+        guess = "".join(f"<br>guess {one}" for one in asked.get(name, ()))
+        rows.append((kept[name], name + guess))
+        if before < ROOM / 2 - BREAK <= before + kept[name]:
+            rows.append((BREAK, "break"))
+        before += kept[name]
+    if not any(name.startswith("Exercise") for _, name in rows):
+        raise EditionError(f"Two hours leave {left} minutes: no exercise fits. Name sections for home.")
+    return [*rows, (TALK, "the questions below")]
+
+
+def timetable(worked: NotebookNode, own: dict[str, list[str]]) -> str:
+    """The two hours as a table by the clock, with what to prepare and what is left for home."""
+    home, at, lines = own.get("home", []), 0, ["| at | minutes | what |", "|--:|--:|---|"]
+    for minutes, what in session(worked, home):
+        lines.append(f"| {at // 60}:{at % 60:02d} | {minutes} | {what} |")
+        at += minutes
+    done = {what for _, what in session(worked, home)}
+    spare = ROOM - at
+    later = [*home, *(task.said for task in tasks(worked) if task.said not in done), "the open task"]
+    said = (
+        "**Two hours.** The day before, run this notebook once on every machine (`make run`): what takes "
+        "long is kept, and most cells take seconds. Guesses come before the cell that answers them: ask for "
+        "hands, and write their spread on the board. Sections for home are run, since later ones may need "
+        "them, and passed over."
+    )
+    closing = f"{spare} minutes are to spare. At home: {'; '.join(later)}."
+    return "\n".join([said, "", *lines, "", closing])
+
+
 def plan(worked: NotebookNode, own: dict[str, list[str]]) -> str:
-    """Minutes by section, and what to ask the room."""
+    """Minutes by section, two hours by the clock, and what to ask the room."""
     spent = sections(worked)
     rows = [f"| {name} | {minutes} |" for name, minutes in spent.items()]
     head = ["## For the instructor", "", "| section | minutes |", "|---|--:|"]
     total = f"| **all** | **{sum(spent.values())}** |"
-    asked = own.get("discussion", [])
+    pairs = zip(own.get("discussion", []), own.get("hear", []), strict=True)
+    asked = [f"{question} *Listen for:* {answer}" for question, answer in pairs]
     return "\n".join(
-        [*head, *rows, total, "", RULE, "", _listed("Questions for the room", asked) if asked else ""]
+        [
+            *head,
+            *rows,
+            total,
+            "",
+            RULE,
+            "",
+            timetable(worked, own),
+            "",
+            _listed("Questions for the room", asked) if asked else "",
+        ]
     )
 
 

@@ -1,6 +1,7 @@
 """The bundle: what it holds, that its set-up asks no network, and where it is refused."""
 
 import json
+import platform
 import subprocess
 import sys
 import zipfile
@@ -83,3 +84,17 @@ def test_nothing_half_made_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     with pytest.raises(bundle.BundleError):
         bundle.bundle(tmp_path, tmp_path / "out")
     assert not list((tmp_path / "out").iterdir())
+
+
+def test_it_serves_every_patch_of_its_python() -> None:
+    here, other = platform.python_version(), f"{bundle.fits()['python']}.99"
+    text = f"""# a comment
+a==1 ; python_full_version < '{here}'
+b==2 ; python_full_version >= '{here}'
+c==3 ; python_full_version > '{here}' and python_full_version < '{other}'
+d==4 ; python_full_version < '3.0'
+e==5 ; sys_platform == 'elsewhere'
+f==6
+"""
+    older = [] if here.endswith(".0") else ["a==1"]
+    assert bundle.for_other_patches(text) == [*older, "c==3"]

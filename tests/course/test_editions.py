@@ -128,11 +128,13 @@ def test_a_solution_without_heading_or_check_is_refused():
 
 
 def test_the_instructors_copy_has_minutes_errors_questions_and_rubric():
-    notes = {"common": {"rubric": ["A control."]}, "01": {"discussion": ["Why?"], "rubric": ["A family."]}}
+    own = {"discussion": ["Why?"], "hear": ["Because."], "rubric": ["A family."]}
+    notes = {"common": {"rubric": ["A control."]}, "01": own}
     notebook = toy()
     made = editions.instructor(notebook, "01_toy", {"00_start.ipynb"}, notes)
     text = "\n".join(cell.source for cell in made.cells)
-    assert "(instructor's edition)" in text and "- Why?" in text and editions.RULE in text
+    assert "(instructor's edition)" in text and editions.RULE in text
+    assert "- Why? *Listen for:* Because." in text
     assert "- A control.\n- A family." in text and EXERCISE in text
     from helpers.teaching.exercises import check_perplexity
 
@@ -141,7 +143,18 @@ def test_the_instructors_copy_has_minutes_errors_questions_and_rubric():
     minutes = editions.sections(notebook)
     assert minutes == {"opening": 1, "1 · Part": 3, "Your turn": 40}, "8 for the exercise, 1 figure, 30 open"
     assert "| **all** | **44** |" in text
+    assert "| 0:04 | 8 | Exercise 1 ·" in text and "93 minutes are to spare. At home: the open task." in text
     nbformat.validate(made)
+
+
+def test_two_hours_that_leave_no_time_for_an_exercise_are_refused():
+    notebook = toy()
+    notebook.cells[2].source += " word" * 130 * 100
+    with pytest.raises(EditionError, match="no exercise fits"):
+        editions.session(notebook)
+    assert sum(minutes for minutes, _ in editions.session(notebook, ["1 · Part"])) <= editions.ROOM
+    with pytest.raises(EditionError, match=r"no section 9 · None; there are: opening, 1 · Part"):
+        editions.session(notebook, ["9 · None"])
 
 
 def test_copies_are_written_once_and_strays_removed(tmp_path):
@@ -199,7 +212,9 @@ def test_it_has_an_open_task_with_questions_and_a_rubric(path: Path):
     assert notes["common"]["rubric"]
     if editions.OPEN_TASK.search(text) or path.name[:2] in notes:
         assert editions.OPEN_TASK.search(text)
-        assert len(notes[path.name[:2]]["rubric"]) >= 2 and len(notes[path.name[:2]]["discussion"]) >= 2
+        own = notes[path.name[:2]]
+        assert len(own["rubric"]) >= 2 and len(own["discussion"]) == len(own["hear"]) >= 2
+        assert sum(minutes for minutes, _ in editions.session(stored(path), own.get("home", []))) <= 120
         assert not any(row in text for row in notes[path.name[:2]]["rubric"]), "the rubric is the teacher's"
 
 

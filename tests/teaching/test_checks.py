@@ -110,8 +110,9 @@ def test_a_blank_is_met_kindly(capsys):
 
 
 def test_other_errors_of_the_reader_are_shown_as_they_are():
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(ZeroDivisionError) as raised:
         double(lambda x, factor: 1 / 0)
+    assert raised.value.__notes__ == ["double was called with shape (3, 2), a float."]
 
 
 def test_the_message_stands_alone_in_a_notebook():

@@ -230,7 +230,8 @@ def write_replication(found: Replication, folder: Path, *, ours: bool = True) ->
     own = f"<p>Their own pages:</p><ul>{members}</ul>" if ours else "<p>This is the published table.</p>"
     body = (
         "<h1>Which verdicts survive the training seed</h1>"
-        f"<p>Each model ran the whole series, on {html.escape(found.machine)}.</p>{own}{found.table('html')}"
+        f"<p>Each model ran the whole series, on {html.escape(found.machine)}.</p>{own}"
+        f'<div class="seeds">{found.table("html")}</div>'
     )
     return write(folder, "replication", "Over the training seeds", body)
 

@@ -105,7 +105,7 @@ def documents(entries: Sequence[Row]) -> list[dict[str, str]]:
     first = {row["id"]: row for row in reversed(entries)}
     return [
         {"page": "claims.html", "anchor": one, "title": "Claims", "section": f"{one} · {claim.statement}",
-         "text": plain(inline(claim.measured)) + " " + first[one]["verdict"]}
+         "text": f"{plain(inline(claim.measured))}. Verdict: {first[one]['verdict']}."}
         for one, claim in CLAIMS.items() if one in first
     ]  # fmt: skip
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).parent
 WORDS_A_MINUTE, CELL_MINUTES = 180, 0.3
 """How fast prose is read, and how long a code cell with what it shows takes to take in: rules of thumb."""
-EXERCISE = re.compile(r"\*\*Minutes:\*\*\s+(\d+)")
+EXERCISE = re.compile(r"\*\*Minutes:\*\*\s+(\d+)\b(?!\s+to\b)")  # the open task says "20 to 40"
 # Each session by the notebooks that it works through; the lab course is its exercises alone.
 TWO = {
     "What is inside": ("00", "01", "02", "03"),

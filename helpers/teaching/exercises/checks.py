@@ -85,6 +85,9 @@ class Exercise:
                 answer = student(*given)
             except NotImplementedError as blank:  # a stub may say which exercise it stands for
                 answer, said = None, str(blank) or said
+            except Exception as error:  # the reader's own, shown as it is, and beside it what was handed over
+                error.add_note(f"{self.name} was called with {', '.join(map(_size, given))}.")
+                raise
             if answer is None:
                 print(f"… {self.name} is still blank. {said}")
                 return
@@ -154,6 +157,12 @@ def numbers(answer: Any) -> Tensor:
         raise CheckFailed(
             f"Return numbers (a tensor or a float); this returned a {kind}: {answer!r}."
         ) from error
+
+
+def _size(given: Any) -> str:
+    """An input by its shape, or its kind where it has none."""
+    shape = getattr(given, "shape", None)
+    return f"a {type(given).__name__}" if shape is None else f"shape {tuple(shape)}"
 
 
 def _same(given: Any, kept: Any) -> bool:
