@@ -474,10 +474,10 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # | fluency | the *base* model's perplexity of what was written; **higher is worse** |
 # | frame, mood | in `pocket`: a beginning with toxic, critical, kind and plain endings; what the sentences before it set |
 # | GELU | the MLP's non-linearity: nearly 0 below 0, nearly the identity above, never below −0.17 |
-# | group, family | the mood or topic of a comment; the kind of its toxicity |
+# | group, family | the mood or topic of a comment; the kind of toxicity in a comment |
 # | hook point | a named place in the model where an activation can be read or replaced |
 # | interval | 95 %, by bootstrap: texts, prompts or neurons drawn again; *paired* where both conditions share them |
-# | key vector, value vector | what a neuron holds against its input (a column of `W_in`); what it adds to the stream (a row of `W_out`) |
+# | key vector, value vector | what a neuron holds against its input (a column of `W_in`); what a neuron adds to the stream (a row of `W_out`) |
 # | $\lambda$ | of the probe alone: its penalty on long weights |
 # | legible direction | one whose top tokens, and whose nearest value vectors' top tokens, read as toxic words |
 # | logit lens | the model's read-out applied to the stream at an earlier depth: what it would say if it stopped there |
@@ -494,9 +494,9 @@ print(f"L{layer}.{index}: value vector identical: {same_value}, key vector ident
 # | probe | logistic regression on the residual stream; $w$ and $b$ are its weights and bias |
 # | repetition | the share of word pairs that a continuation has used before |
 # | residual stream $x$ | the vector that each token carries from layer to layer; every part adds to it |
-# | scorer, toxicity | what reads a text and returns 0 (clean) to 1 (toxic); the mean of that over continuations |
+# | scorer, toxicity | what reads a text and returns 0 (clean) to 1 (toxic); the mean that a scorer gives to continuations |
 # | $\sigma$ | in the papers' formula for $m$, the GELU; the notebooks write *GELU* and *sigmoid* out |
-# | sweep, report | the two sizes of an evaluation: few prompts to choose on, many to report; each reads texts of its own |
+# | sweep, report | an evaluation on few prompts, to choose on; an evaluation on many others, to report |
 # | toxic neurons | the neurons whose value vectors have the highest cosines with $\hat W$; the length of the list is always given |
 # | toxic share | of a vector: the share of toxic words among the ten tokens that it raises most |
 # | $U_0, U_1, U_2$ | the three directions that the value vectors of a list share most (their SVD) |

@@ -78,7 +78,7 @@ unit = W / W.norm()
 
 # %%
 guess = lab.guess(
-    "07.1", "The dampened toxic neurons' share of the gross reduction", low=0, high=1, value=None
+    "07.1", "Dampened toxic neurons' share of all reductions", low=0, high=1, value=None
 )
 
 # %% [markdown]
@@ -170,7 +170,7 @@ print(f"            {raising:.0%} of neurons have Δ below 0: they raise toxicit
 # **Guess first.** Which of the four is the largest in number?
 
 # %%
-lab.guess("07.2", "The largest quadrant", choices=("TP", "TN", "AP", "AN"), value=None)
+largest = lab.guess("07.2", "The largest quadrant", choices=("TP", "TN", "AP", "AN"), value=None)
 
 # %%
 quadrants = own.quadrants()
@@ -236,6 +236,11 @@ print(f"corr(change of activation, m)      = {correlation(change, own.before):.3
 print("paper B, GPT2-medium:                0.004 and 0.263")
 
 # %% [markdown]
+# The first number is where the two papers meet: above 0, the more a neuron points at the probe the
+# more it is dampened, which is paper A's picture; near 0, dampening knows nothing of the probe,
+# which is paper B's. A linear correlation over thousands of neurons says nothing of the few dozen
+# most toxic ones.
+#
 # ### By layer
 
 # %%
@@ -275,12 +280,11 @@ plots.bar(
 # %%
 GROUPS = ("TP", "TN", "AP", "AN")
 on_text = {"own": own, "shared": ask.attribute("matched", shared=True)}
-rows, toxic_shares = [], {}
+rows = []
 for text, found in on_text.items():
     for definition in ("v1", "final"):
         for part in ("whole", "activation"):
             shares = found.shares(definition, part)
-            toxic_shares[text, definition, part] = shares["TP"].item()
             rows.append(
                 {
                     "text": text,
@@ -299,7 +303,16 @@ rows.append(
 )  # fmt: skip
 lab.show.table(rows, caption=f"Shares of the gross reduction ({base.name}, matched)")
 
+# %%
+kept = share(on_text["shared"].gross().item(), gross)
+print(f"On shared text the gross reduction is {kept:.0%} of that on own text.")
+
 # %% [markdown]
+# What is missing on shared text comes with the *text*: a model that writes other words has other
+# activations, whatever its weights would have done with the same words. All that follows is of own
+# text, as published, unless it says otherwise. (As published up to two choices: we sample
+# continuations, paper B takes the likeliest 20 tokens; and position 0 is left out.)
+#
 # ### Three published numbers, one phenomenon
 #
 # Paper B gives the toxic neurons 31.8 %, 4.9 % and 2.5–24 %. They answer three questions:
@@ -307,7 +320,9 @@ lab.show.table(rows, caption=f"Shares of the gross reduction ({base.name}, match
 # - **the group**: all of TP that fire less, of the sum over the four groups (31.8 %);
 # - **the top**: only those among the 128 most toxic that fired and fire less, of gross (4.9 %);
 # - **the effect**: give base's most toxic neurons the policy's mean activation as a constant,
-#   generate, and see what share of the *drop in toxicity* that makes (2.5–24 %, by model).
+#   generate, and see what share of the *drop in toxicity* that makes (2.5–24 %, by model; by the
+#   table of its first version, where *all* dampened toxic neurons of GPT2-medium are patched, .453
+#   → .335 of .453 → .208, which is 48 %).
 #
 # The last is no longer about projections: it is an intervention, in another unit. And it hides a
 # trap. A constant does two things at once: it sets the *mean* to the policy's, and it takes away
@@ -323,19 +338,27 @@ definitions = {
         "4.9 % (top 128)", lambda found: found.details["top_128_share"]
     ),
     "effect of the policy's means, of the drop": (
-        "2.5–24 %", lambda found: found.details["effect_share"]
+        "2.5–24 %; 48 %", lambda found: found.details["effect_share"]
     ),
     "effect of base's own means, of the drop": (
         "not given", lambda found: found.details["own_mean_effect"]
     ),
 }  # fmt: skip
+patched = lab.measures.at_most(lab.profile.explanation.patched)
+counts = [int(own.groups(by)["TP"].sum()) for by in ("v1", "final")]
+counts += [min(lab.profile.vectors.top, total), patched, patched]
+sizes = {label: f"{count / total:.1%}" for label, count in zip(definitions, counts)}
 rows = []
 for label, (published, of) in definitions.items():
-    line = {"share, and of what": label, "published": published}
+    line = {"share, and of what": label, "published": published, "of all neurons": sizes[label]}
     for name, found in by_policy.items():
         line[name] = f"{of(found['B3', 'whole Δ']):.1%}" if found else "undefined"
     rows.append(line)
-lab.show.table(rows, caption=f"The toxic neurons' share, by definition ({base.name})")
+lab.show.table(
+    rows,
+    caption=f"The toxic neurons' share, by definition ({base.name}). Paper B's tops are of 98,304 "
+    "neurons or more: .1 % and less",
+)
 
 # %%
 for name, found in by_policy.items():
@@ -354,11 +377,12 @@ for name, found in by_policy.items():
 #
 # ## 5 · What any direction would give
 #
-# 30 % for one group, 40 % for another: is that much? Tuning moves nearly every activation, so
-# along **any** direction some neurons fall, and they fall into the same four quadrants. So draw
-# directions that have nothing to do with toxicity and do the same sum. Two nulls:
+# Is a group's share much? Tuning moves nearly every activation, so along **any** direction
+# some neurons fall, and they fall into the same four quadrants. So draw directions that have
+# nothing to do with toxicity and do the same sum. Two nulls:
 #
-# - **any**: random directions, all alike;
+# - **any**: random directions, each turned so that tuning lowered the sum along it, as it did along
+#   $\hat W$ (a random direction has no sign of its own);
 # - **as near the offset**: random, but with the same cosine to the mean offset of the last stream
 #   as $\hat W$ has. Along these tuning moved the model about as far; nothing else is in them.
 #
@@ -375,7 +399,7 @@ print(f"cosine of Ŵ with the offset: {cosine_with_offset:.3f}; these have it to
 print(f"Their cosine with Ŵ itself: {(near @ unit).mean():.3f} on average")
 
 # %%
-bars, bands = {}, {}
+bars = {}
 bars["along Ŵ"] = [
     ask.interval(lambda found, g=group: found.shares("final")[g]) for group in GROUPS
 ]
@@ -387,6 +411,9 @@ beyond = [
     for group, along, *nulls in zip(GROUPS, *bars.values())
     if all(null.excludes(along.value) for null in nulls)
 ]
+bars = {"along Ŵ": bars["along Ŵ"]} | {
+    f"control: {label}": one for label, one in bars.items() if label != "along Ŵ"
+}
 finding = (
     f"Outside what both kinds of random direction give: {', '.join(beyond) or 'no group'} "
     f"({base.name}, matched, {lab.profile.explanation.directions} directions)"
@@ -402,14 +429,16 @@ plots.bar(
 )
 
 # %% [markdown]
-# Read each group's first bar against the *bands* of the other two. If it lies inside the third
-# one's, then the split into four is what tuning does along any direction that it moved the model
-# along: true, and no property of toxicity.
+# Whiskers are over texts for $\hat W$, and over directions for the other two. Read each group's
+# first bar against those *bands*. If it lies inside the third one's, then the split into four is
+# what tuning does along any direction that it moved the model along: true, and no property of
+# toxicity.
 #
 # The second null has a limit, printed above the figure. Where $\hat W$ lies close to the offset,
 # directions as near the offset lie close to $\hat W$ too, and could hardly differ from it. Then the
 # honest reading is: *here one cannot tell the direction of toxicity from the direction that tuning
-# took*. A group outside the first null and inside the second means no more than that.
+# took*. A group outside the first null and inside the second means no more than that, and *not
+# reproduced* under N2 may mean no more either.
 #
 # Now the claims, with the same figures:
 
@@ -425,9 +454,8 @@ for claim, part in (("B4", "v1 groups"), ("B4", "final groups"), ("N2", "")):
     print(lab.claims.record(claim, measured[claim, part], part=part))
 
 # %%
-toxic_null = ask.null(definition="v1")[:, 0]
-close = ask.null(definition="v1", near_offset=True)[:, 0]
-mine = own.shares("v1")["TP"].item()
+toxic_null, close = (ask.null(near_offset=near_by)[:, 0] for near_by in (False, True))
+mine = own.shares("final")["TP"].item()
 lab.answer("07.1", mine)
 lab.show.table(
     [
@@ -448,8 +476,8 @@ lab.show.table(
 )
 
 # %% [markdown]
-# This is the answer to your guess, and a caution about it. A share tells as much as its null lets
-# it. Do the groups fall alike if DPO is run again with another seed?
+# This is the answer to your guess (by the final definition, of gross), and what random directions
+# would have answered. Do the groups fall alike if DPO is run again with another seed?
 
 # %%
 rows = []
@@ -477,10 +505,11 @@ lab.show.table(rows, caption=f"The same policy by {len(rows)} seeds ({base.name}
 # 48.0): DPO is **noisy**. What would make that come out without DPO being noisy?
 #
 # - *Chance.* A mean over some hundred texts has an error, and half of all errors are negative.
-#   So: only Δ's beyond 1.96 standard errors (texts drawn anew) count, beside the same count where
-#   base and policy **change names** on half of the texts, at random.
-# - *Geometry.* Along a random direction half of all neurons "raise", by symmetry. So: the same
-#   figures along random directions.
+#   So: only Δ's beyond 1.96 standard errors (texts drawn anew, in the groups that `lab.statistics`
+#   sums them in) count, beside the same count where base and policy **change names** on half of
+#   the texts, at random.
+# - *Geometry.* Along any direction many neurons go the other way. So: the same figures along random
+#   directions, turned so that tuning lowered the sum along them.
 
 # %%
 from helpers.lab.attribution import SURE
@@ -515,6 +544,12 @@ for label, is_near in {"any direction": False, "as near the offset": True}.items
             "beyond noise": "–", "net / gross": str(ratio),
         }
     )  # fmt: skip
+rows.append(
+    {
+        "whose change": "paper B, GPT2-medium", "along": "Ŵ", "Δ < 0": "41.5%",
+        "beyond noise": "not asked", "net / gross": "0.15",
+    }
+)  # fmt: skip
 rows.append(
     {
         "whose change": "names exchanged", "along": "Ŵ", "Δ < 0": "–",
@@ -649,9 +684,10 @@ lab.show.table(
 # %%
 heads = account.heads
 strongest = divmod(int(heads.argmax()), heads.shape[1])
+second = heads.flatten().sort(descending=True).values[min(1, heads.numel() - 1)].item()
 finding = (
     f"Head {strongest[1]} of layer {strongest[0]} gives {heads[strongest]:.3f} of the heads' "
-    f"{heads.sum():.3f} ({base.name}, matched)"
+    f"{heads.sum():.3f}, the next one {second:.3f} ({base.name}, matched)"
 )
 plots.heatmap(
     heads.numpy(),
@@ -675,7 +711,8 @@ plots.heatmap(
 # Now an intervention. **Ablate** toxic neurons in base (multiply their value vectors by 0), and
 # see how near the text comes to the policy's. Paper B ablates by cosine with the probe, and by
 # cosine among those that fire; we add the largest Δ, which needs the tuned model to be known, and
-# as many **random** neurons of the same layers.
+# as many **random** neurons of the layers that the choice by cosine takes (so they are the control
+# of that curve; the claim below draws one for its own choice).
 #
 # **Guess first.** How many must go until the text is as clean as the policy's, and what will it
 # cost in perplexity?
@@ -718,6 +755,9 @@ lab.show.table(
 
 # %%
 ways = [label for label in looks if label != "random"]
+print(f"{len(dev_base.prompts)} prompts: a level is known to about", end=" ")
+draws = {"n": lab.profile.counts.bootstrap, "seed": lab.profile.seed}
+print(f"± {dev_base.toxicity.interval(**draws).width / 2:.2f}")
 lowest = min((min(heights[label]), label) for label in ways if heights[label])
 finding = (
     f"Lowest by ablation: {lowest[0]:.2f} ({lowest[1]}); matched has "
@@ -732,6 +772,7 @@ plots.line(
     title=finding,
     x_label="neurons ablated",
     y_label="toxicity",
+    log_x=True,
     alt="Toxicity against the number of neurons ablated, by four ways of choosing them and at "
     "random, with base's and both policies' levels.",
 )
@@ -799,7 +840,7 @@ lab.show.table(rows, caption=f"The best ablation on evaluation prompts ({base.na
 
 # %%
 rows = []
-for label in ways:
+for label in looks:
     kept = [
         (height, n, ratio)
         for height, n, ratio in zip(heights[label], across[label], cost[label])
@@ -814,7 +855,11 @@ for label in ways:
                 "share of matched's drop": share(dev_base.toxicity.value - height, gap),
             }
         )  # fmt: skip
-lab.show.table(rows, caption="The best with about 2 % of the neurons (development prompts)")
+lab.show.table(
+    rows,
+    caption="At most 2 % of the neurons: the best of the numbers tried, also for the random row "
+    f"({len(dev_base.prompts)} development prompts)",
+)
 
 # %% [markdown]
 # ## 9 · What is settled, what hangs on a definition, what stays open

@@ -19,10 +19,10 @@
 # have done as well?
 #
 # Paper B patches neurons of GPT2-medium to their level after DPO. Dampened toxic neurons alone
-# leave .335 of .453 (DPO: .208): not enough. All *four groups* of neurons that lower the
-# projection on the probe, it says, reproduce DPO. It then edits the groups *without any tuning*,
-# and says that this matches or beats DPO. Notebook 07 asked the same neurons for their share by
-# arithmetic; here they have to do it.
+# leave .335 of .453 (DPO: .208), which is 48 % of the drop: not enough. All *four groups* of
+# neurons that lower the projection on the probe, it says, reproduce DPO. It then edits the groups
+# *without any tuning*, and says that this matches or beats DPO. Notebook 07 asked the same neurons
+# for their share by arithmetic; here they have to do it.
 #
 # We repeat it with two measures side by side. **Toxicity** forgives: a model that says nothing
 # sensible is not toxic either. **Divergence** does not: it asks whether the edited model says what
@@ -98,7 +98,8 @@ seen = {}
 for name, one in {"base": model, "matched": matched}.items():
     with torch.no_grad():
         seen[name] = one.bridge.run_with_cache(tokens.ids, names_filter=site)[1][site]
-strings, scale = model.token_strings(tokens.ids[0]), max(x.abs().max() for x in seen.values())
+strings = model.token_strings(tokens.ids[0])
+scale = max(x[..., neuron.index].abs().max() for x in seen.values())
 for name, activation in seen.items():
     values = activation[0, :, neuron.index].tolist()
     look = {"scale": float(scale), "value_label": "activation"}
@@ -227,7 +228,8 @@ plots.bar(
 #
 # The published one is the constant: no policy need be run beside the model, one number per neuron
 # will do. The means are each model's own, over its own continuations of the evaluation prompts, as
-# in the paper. That favours every set of neurons alike, random ones too.
+# in the paper. That favours the four groups more than random neurons: they were picked by what
+# fell on these very texts.
 #
 # The sets are paper B's: toxic-aligned or anti-aligned (T, A) by the value vector's cosine with
 # the probe, positive or negative (P, N) by base's mean activation; of each, the neurons whose
@@ -313,7 +315,7 @@ if clear:
             reference={"matched": 1.0},
             title=finding,
             x_label="neurons, or whole outputs, that are given the policy's activations",
-            y_label="share of the drop in toxicity recovered",
+            y_label="share of the drop recovered",
             alt="Share of the drop in toxicity that each set of neurons, and whole MLP and "
             "attention outputs, recover as a constant, as a shift and per token, with intervals.",
         )
@@ -323,9 +325,9 @@ else:
 
 # %% [markdown]
 # By this figure alone one would call the claim reproduced wherever the four groups' constant
-# reaches the line. Look right, too: attention's outputs are no neurons, and paper B does not patch
-# them. As a shift they are one vector per layer. Where they recover as much as the groups do, the
-# groups are not the only place where the change can be had.
+# reaches the line. Look at the last bars, too: attention's outputs are no neurons, and paper B does
+# not patch them. As a shift they are one vector per layer. Where they recover as much as the groups
+# do, the groups are not the only place where the change can be had.
 #
 # Now read the texts of the same conditions.
 
@@ -345,8 +347,8 @@ lab.show.side_by_side(
 # ### What toxicity forgives, divergence shows
 #
 # Both measures at once: to the right, the edited model says more of what the policy would say;
-# upwards, it is less toxic. A stand-in for DPO belongs to the upper right. Where the point lies far
-# to the left, the model is not toxic because it is no longer a model.
+# upwards, it is less toxic. A stand-in for DPO belongs to the upper right. A point high up and far
+# to the left is a model that is not toxic because it is no longer a model.
 
 # %%
 points = {
@@ -371,7 +373,7 @@ if clear and all(points.values()):
             limits={"nearer to DPO →": 0.0},
             title=finding,
             x_label="share of the divergence explained (−2 stands for less)",
-            y_label="share of the drop in toxicity recovered",
+            y_label="share of the drop recovered",
             alt="Toxicity recovered against divergence explained for every set of neurons, patched "
             "as a constant, as a shift and per token.",
         )
@@ -423,7 +425,7 @@ if clear:
             reference={"matched": 1.0},
             title=finding,
             x_label="neurons that are patched",
-            y_label="share of the drop in toxicity recovered",
+            y_label="share of the drop recovered",
             alt="Share of the drop recovered by the policy's mean, by base's own mean, and by a "
             "shift of the mean, for three sets of neurons.",
         )
@@ -435,9 +437,10 @@ else:
 # Where the grey bar is as high as the first, paper B's constant patch of that set measured what
 # these neurons *say*, not what tuning changed about their level. Where it is much lower, the level
 # matters, and muting alone lowers nothing. But what a constant recovers *beyond the shift* is not
-# owed to the level either, for both have the same mean: it comes from level and muting together,
-# and the column of the divergence says what it costs. The shift is the fairer form of the same
-# idea.
+# owed to the level either, for over the texts that the means are of both move a neuron to the same
+# mean (if nothing below it is patched): it comes from level and muting together, and the column of
+# the divergence says what it costs. The shift mutes nothing. It is not natural either: it may ask
+# for what a neuron cannot say by itself, below the least that GELU gives (−.17).
 #
 # **What this does not show:** what the paper's own number would be. Its code writes the constant at
 # the *last* position alone while it generates, and in perplexity at the first and the last of a
@@ -448,15 +451,18 @@ else:
 #
 # The four groups are *all* neurons whose projection tuning lowered: by chance alone that is half
 # of them. So the question is not whether patching so many works, but whether it works *because
-# they are these*. Three controls:
+# they are these*. Four controls:
 #
 # - **random neurons**: as many of every layer, drawn from all,
 # - **by a random direction**: the four groups again, but with a random direction in the probe's
 #   place, turned so that tuning lowered the sum along it. All that is special about the probe is
 #   gone; that these neurons lower *something* is not. (As many as there are: mind their number.)
+# - **as near the offset**: the same, by a random direction that lies as near the mean offset as the
+#   probe does (notebook 07, section 5). The strictest of them, and close to the probe where the
+#   probe is close to the offset.
 # - **the others**: exactly those neurons that the claim leaves out.
 #
-# **Guess first.** Of what the four groups recover, how much do the first two?
+# **Guess first.** Of what the four groups recover, how much do the first two kinds?
 
 # %%
 DRAWS = {"constant": 1, "shift": 2, "per token": 2}
@@ -464,6 +470,7 @@ union = groups["four groups"]
 controls = {
     "random neurons": [emulation.at_random(union, draw=draw) for draw in range(2)],
     "by a random direction": [emulation.by_random_direction(draw=draw) for draw in range(2)],
+    "as near the offset": [emulation.by_random_direction(near_offset=True)],
 }
 against = {
     (how, label): [
@@ -513,6 +520,12 @@ def band(attempts, what):
     return Interval(mean, min(one.low for one in each), max(one.high for one in each))
 
 
+def led_by(how, label):
+    """By how much more the four groups recover than a control's first draw, prompt by prompt."""
+    ours, control = tried[how]["four groups"].trial, against[how, label][0].trial
+    return looks.recovered(control, base=base, aligned=aligned, beyond=ours)
+
+
 gentle = ("shift", "per token")
 kinds = {"recovered": "drop in toxicity", "explained": "divergence"}
 if clear:
@@ -540,23 +553,37 @@ if clear:
             "neurons, of four groups by a random direction, and of the other neurons.",
         )
     )  # fmt: skip
+    for how in HOWS:
+        leads = ", ".join(f"{label} {led_by(how, label)}" for label in controls)
+        print(f"{how}: the four groups recover more than the first draw, by {leads}")
 else:
     print(NO_GAP)
 
 # %% [markdown]
 # If the controls' bars end close below the four groups', the claim is *true and says little*: hand
-# over most of a model's activations, and most of the change comes with them, whichever they are.
+# over most of a model's activations, and most of the change comes with them, nearly whichever they
+# are. The lines below the figure give the lead pair by pair; one whose interval holds 0 is no lead.
+# They hold the constant, too, which the figure leaves out: its divergence lies beyond any axis.
+# Where no lead is left over the set *as near the offset*, what these groups have is the direction
+# in which tuning moved the stream, and nothing that is the probe's own.
+#
 # The shift is the stricter test. Per token, every neuron carries whatever reached it from below; a
 # shift carries nothing but its own level, and there the others, which by the arithmetic *raise* the
-# projection, must show it by a bar below zero.
+# projection, should show it by a bar below zero, if the probe's direction is what makes text toxic.
 #
-# How few would do? Per token, the neurons of largest reduction against as many at random:
+# How few would do? Per token, the neurons of largest reduction, against as many at random, and
+# against those that tuning *moved most in any direction* ($|m' - m|$ times the length of $v$):
+# they know nothing of toxicity.
 
 # %%
 counts = [total // 16, total // 4, int(union.sum()), total]
 nested = {
     "largest reduction": [mask_of(top_neurons(found.whole, k), union.shape) for k in counts[:2]]
 }
+moved_most = (found.after - found.before).abs() * model.value_vectors.norm(dim=-1).cpu()
+nested["control: moved most, in any direction"] = [
+    mask_of(top_neurons(moved_most, k), union.shape) for k in counts[:2]
+]
 nested["random neurons"] = [emulation.at_random(mask) for mask in nested["largest reduction"]]
 by_number = {
     label: [
@@ -568,33 +595,37 @@ by_number = {
 everyone = tried["per token"]["all neurons"]
 by_number["largest reduction"] += [tried["per token"]["four groups"], everyone]
 by_number["random neurons"] += [against["per token", "random neurons"][0], everyone]
+shares = {label: [k / total for k in counts[: len(each)]] for label, each in by_number.items()}
 
 # %%
 if clear:
     few = {label: each[1].recovered.value for label, each in by_number.items()}
     finding = (
         f"A quarter of all neurons, those of largest reduction, recover "
-        f"{few['largest reduction']:.0%}; a random quarter {few['random neurons']:.0%} "
-        f"({model.name})"
+        f"{few['largest reduction']:.0%}; those moved most "
+        f"{few['control: moved most, in any direction']:.0%}, a random quarter "
+        f"{few['random neurons']:.0%} ({model.name})"
     )
     display(
         plots.line(
-            [k / total for k in counts],
+            shares,
             {label: [one.recovered for one in each] for label, each in by_number.items()},
             reference={"matched": 1.0},
             title=finding,
             x_label="share of all neurons that are patched per token",
-            y_label="share of the drop in toxicity recovered",
+            y_label="share of the drop recovered",
             alt="Share of the drop recovered by growing numbers of neurons, chosen by their "
-            "reduction or at random, with 95 % bands.",
+            "reduction, by how far tuning moved them, or at random, with 95 % bands.",
         )
     )
 else:
     print(NO_GAP)
 
 # %% [markdown]
-# Where the first curve is far above the second at few neurons and meets it at many, the ranking is
-# real and *four groups* is too large a net to show it.
+# Where the first curve is far above the random one at few neurons and meets it at many, the ranking
+# finds neurons that matter, and *four groups* is too large a net to show it. Whether they matter
+# for *toxicity* is the middle curve's question: where that is as high, the ranking found what
+# moved.
 #
 # ### The claims, on both policies
 
@@ -623,11 +654,13 @@ if rows:
     display(lab.show.table(rows, caption=f"What the four groups recover ({model.name})"))
 
 # %% [markdown]
-# B7 asks four things of the four groups at once: near DPO's toxicity, the text whole, half of the
-# divergence explained, and *better than both controls*. By what margin is it better? The verdict
-# takes points; hold the intervals of the figure above against it before you quote it. And B2 asks
-# whether dampened toxic neurons fall short. Where a constant does *not* fall short, read the
-# muting again before you call paper B refuted.
+# B7 asks four things of the four groups at once: an interval that *reaches* .8 of the drop, the
+# text whole, half of the divergence explained, and *better than both controls*. So *agrees* may
+# stand beside an interval that stays below 1: then most of DPO is reproduced, not all. *Direction
+# only* looks at toxicity alone: beside a perplexity of many times DPO's it says that broken text is
+# not toxic. And the lead over the controls is taken by points; hold the paired leads above against
+# it before you quote it. And B2 asks whether dampened toxic neurons fall short. Where a constant
+# does *not* fall short, read the muting again before you call paper B refuted.
 
 # %% [markdown]
 # ## 5 · The other way round
@@ -675,8 +708,8 @@ else:
     print(NO_GAP)
 
 # %% [markdown]
-# The first says what is *sufficient*, the second what is *needed*. A set that is neither is not
-# part of the story; one that is sufficient and not needed has substitutes.
+# The first says what is *sufficient*, the second what is *needed*. A set that is neither shows no
+# effect *by itself*; one that is sufficient and not needed has substitutes.
 
 # %% [markdown]
 # ## 6 · One vector as a rival
@@ -709,6 +742,8 @@ nearest = min(
     default=None,
 )
 print("chosen (layer, strength):", nearest)
+if nearest is not None and nearest[1] == max(asked.strengths):
+    print("It is the largest strength that was tried: a larger one may come nearer.")
 
 # %%
 lab.show.table(
@@ -751,9 +786,13 @@ lab.show.table(
 # %% [markdown]
 # ## 7 · Without any tuning
 #
-# Paper B's last step needs no DPO at all: lower TP and AN, raise AP and TN, by a share α of base's
-# own mean; of each group a *fraction*, nearest the probe's axis for the first two, farthest from it
-# for the others. Published form: a **constant**, $\bar m (1 \mp \alpha)$ at every token. So at
+# Paper B's last step needs no DPO at all: bring TP and AN *nearer to 0*, AP and TN *farther from
+# it*, by a share α of base's own mean; of each group a *fraction*, nearest the probe's axis for the
+# first two, farthest from it for the others. A group is the whole quadrant here; in sections 3 to 6
+# tuning had said which of its neurons fall. (The released code differs twice: it leaves out GPT-2's
+# fifth of highest mean activation, and its last version asks for another direction than the probe.)
+#
+# Published form: a **constant**, $\bar m (1 \mp \alpha)$ at every token. So at
 # α = 0 it is not base: it is mean ablation of as many neurons. We add a live form, the activation
 # at that token times $1 \mp \alpha$, which at α = 0 *is* base.
 #
@@ -779,12 +818,12 @@ curves = {
 from helpers.mechanism.interventions import subtract_direction
 
 direction = lab.measures.fit_probe().direction.to(lab.device)
-unit = lab.measures.measure_stream_norms()[-1].item()
+norm = lab.measures.measure_stream_norms()[-1].item()
 
 
 def steered(strength):
     """Notebook 03's edit: the probe's direction subtracted after the last layer."""
-    return subtract_direction(model, direction, strength * unit, layer=-1)
+    return subtract_direction(model, direction, strength * norm, layer=-1)
 
 
 steering = {}
@@ -793,15 +832,25 @@ for strength in lab.profile.steering.strengths:
         steering[strength] = looks.take(f"− {strength:g} W")
 curves["W subtracted (03)"] = [dev["base"], *steering.values()]
 
+# %% [markdown]
+# "At equal perplexity" decides everything here, so it is fixed before: a setting counts if its
+# perplexity is at most DPO's and its fluency at most 1.5 × base's, each with the *whole* of its
+# paired 95 % interval.
+
 # %%
+EDGE = 1.15  # what costs more is drawn here
+
+
 def cost(trial):
-    """Perplexity relative to the policy's; 4 stands for more."""
-    return min(trial.perplexity / dev["matched"].perplexity, 4.0)
+    """Perplexity relative to the policy's, up to the figure's edge."""
+    return min(trial.perplexity / dev["matched"].perplexity, EDGE)
 
 
-in_budget = {
-    name: [one for one in each if cost(one) <= 1.0] for name, each in curves.items()
-}
+def within_budget(trial):
+    return looks.is_whole(trial, **dev_gap, room=1.0)
+
+
+in_budget = {name: [one for one in each if within_budget(one)] for name, each in curves.items()}
 reach = {
     name: min((one.toxicity.value for one in each), default=math.nan)
     for name, each in in_budget.items()
@@ -809,25 +858,23 @@ reach = {
 reached = ", ".join(
     f"{name}: {'nothing' if math.isnan(low) else f'{low:.2f}'}" for name, low in reach.items()
 )
-finding = f"Least toxicity at DPO's perplexity ({goal:.2f} there): {reached} ({model.name})"
+finding = f"Least toxicity within the budget (DPO: {goal:.2f}): {reached} ({model.name})"
 plots.line(
     {name: [cost(one) for one in each] for name, each in curves.items()},
     {name: [one.toxicity.value for one in each] for name, each in curves.items()},
     reference={"DPO": goal},
     limits={"DPO's perplexity": 1.0},
     title=finding,
-    x_label="perplexity / aligned (4 stands for more)",
-    y_label=f"toxicity ({lab.scorers[0].unit})",
+    x_label=f"perplexity / aligned ({EDGE} stands for more)",
+    y_label="toxicity",
     alt="Toxicity against perplexity for growing strength of editing in two forms and of steering, "
     "on development prompts; lines mark DPO.",
 )
 
 # %% [markdown]
-# "At equal perplexity" decides everything here, so it is fixed before: a setting counts if its
-# perplexity is at most DPO's and its fluency at most 1.5 × base's, each with the *whole* of its
-# paired 95 % interval. Of those, the least toxic on development prompts is measured once on
-# evaluation prompts. Where no setting is within, the one of least perplexity is measured, and the
-# claim fails by its budget.
+# Of the settings within the budget, the least toxic on development prompts is measured once on
+# evaluation prompts. Where none is within, the one of least perplexity is measured, and the claim
+# fails by its budget.
 
 # %%
 found_editing = emulation.measure_editing("matched")
@@ -835,14 +882,9 @@ for (claim, part), one in found_editing.items():  # B8
     print(lab.claims.record(claim, one, part=part))
 
 # %%
-def within_budget(trial):
-    return looks.is_whole(trial, **dev_gap, room=1.0)
-
-
+affordable = [s for s, one in steering.items() if within_budget(one)]
 strength = min(
-    (s for s, one in steering.items() if within_budget(one)),
-    key=lambda s: steering[s].toxicity.value,
-    default=min(steering),
+    affordable, key=lambda s: steering[s].toxicity.value, default=min(steering)
 )
 edited, not_edited = {}, {}
 for way in WAYS:
@@ -854,7 +896,10 @@ for way in WAYS:
         "random signs": emulation.edited(way, alpha, fraction, signs_seed=0),
     }.items():
         not_edited[f"{way}, {kind}"] = emulation.attempt(edit, f"{way}, {kind}")
-minus_w = emulation.attempt(steered(strength), f"W subtracted (03), × {strength:g}")
+minus_w = emulation.attempt(
+    steered(strength),
+    f"W subtracted (03), × {strength:g}" + ("" if affordable else " (out of budget)"),
+)
 lab.show.table(
     [dpo_row()]
     + [one.row(label) for label, one in (edited | not_edited).items()]
@@ -865,24 +910,32 @@ lab.show.table(
 
 # %%
 for (_, way), one in found_editing.items():
-    better = one.high < 0 and one.details["perplexity_ratio"] <= 1
-    no_worse = one.high <= 0 and one.details["perplexity_ratio"] <= 1
-    verdict = "beats DPO" if better else "matches DPO" if no_worse else "does not match DPO"
-    if no_worse and one.value >= min(one.control, one.details["random_signs"]):
-        verdict += " (as does a control)"
+    told = one.details
+    within = told["within_budget_on_dev"] and told["perplexity_ratio"] <= 1
+    if not (within and told["fluency_ratio"] <= 1.5):
+        verdict = "is out of budget"
+    elif one.low > 0:
+        verdict = "stays above DPO"
+    else:
+        verdict = "beats DPO" if one.high < 0 else "matches DPO"
+        if one.value >= min(one.control, told["random_signs"]):
+            verdict += " (as does a control)"
     print(
-        f"{way}: {verdict} at its perplexity. Toxicity is {one.value:+.2f} "
+        f"{way}: {verdict}. Toxicity is {one.value:+.2f} "
         f"[{one.low:+.2f}, {one.high:+.2f}] from DPO's; α = 0 {one.control:+.2f}, random signs "
-        f"{one.details['random_signs']:+.2f}; base is {one.details['base_minus_dpo']:+.2f} from it."
+        f"{told['random_signs']:+.2f}; base is {told['base_minus_dpo']:+.2f} from it."
     )
 by_steering = aligned.toxicity.change_to(
     minus_w.trial.toxicity, n=lab.profile.counts.bootstrap, seed=seed
 )
-print(f"W subtracted after the last layer, within the same budget: {by_steering} from DPO's.")
+budget = "within the same budget" if affordable else "out of budget at every strength"
+print(f"W subtracted after the last layer, {budget}: {by_steering} from DPO's.")
 
 # %% [markdown]
 # DPO itself raises perplexity a little, or not at all; that is the whole budget. An edit of many
-# neurons by a constant can be within it only if it hardly mutes anything.
+# neurons by a constant can be within it only if it hardly mutes anything. The rule of B8 asks for
+# an interval at or below 0, so it tests whether editing *beats* DPO; the lines above say as well
+# where the two cannot be told apart.
 #
 # **What this does not show:** that editing without tuning cannot work. Fractions and α are few, the
 # groups are chosen by one probe, and the published constant acts at the last position alone.
@@ -890,8 +943,8 @@ print(f"W subtracted after the last layer, within the same budget: {by_steering}
 # %% [markdown]
 # ## 8 · Everything tried, in one figure
 #
-# Toxicity against perplexity on the same evaluation prompts. Lower left is better; DPO is where the
-# two lines cross. **Guess first.** Which kind of edit comes nearest to the crossing?
+# Toxicity against perplexity on the same evaluation prompts. Lower left is better; DPO is where its
+# perplexity crosses its toxicity. **Guess first.** Which kind of edit comes nearest to it?
 
 # %%
 families = {
@@ -903,40 +956,50 @@ families = {
     "control": [one for each in against.values() for one in each]
     + [*not_edited.values(), *list(vector.values())[1:], *muted.values()],
 }
-near = {
-    name: [
-        one
-        for one in each
-        if one.perplexity_ratio <= 1.02
-        and looks.emulated(one.trial, base=base, aligned=aligned).value >= 0.7
-    ]
+best = {
+    name: max(
+        (one.recovered.value for one in each if one.perplexity_ratio <= 1.02 and clear),
+        default=math.nan,
+    )
     for name, each in families.items()
 }
-listed = ", ".join(f"{name} {len(each)}" for name, each in near.items() if each)
+listed = ", ".join(
+    f"{name} {'–' if math.isnan(value) else f'{value:.0%}'}" for name, value in best.items()
+)
 finding = (
-    f"Within 2 % of DPO's perplexity and with 70 % of its drop: {listed or 'nothing'} "
-    f"({model.name})"
+    f"Most of the drop at a perplexity of at most 1.02 × DPO's, by kind: {listed} ({model.name})"
 )
 plots.line(
-    {name: [min(one.perplexity_ratio, 2.0) for one in each] for name, each in families.items()},
+    {name: [min(one.perplexity_ratio, EDGE) for one in each] for name, each in families.items()},
     {name: [one.trial.toxicity.value for one in each] for name, each in families.items()},
     points=tuple(families),
     reference={"DPO": aligned.toxicity.value, "base": base.toxicity.value},
     limits={"DPO's perplexity": 1.0},
     title=finding,
-    x_label="perplexity / aligned (2 stands for more)",
-    y_label=f"toxicity ({lab.scorers[0].unit})",
+    x_label=f"perplexity / aligned ({EDGE} stands for more)",
+    y_label="toxicity",
     alt="Toxicity against relative perplexity for every edit tried in this notebook, by kind, with "
     "lines for base and the policy.",
 )
 
 # %% [markdown]
-# Count the grey points near the crossing before you count the others: each is an edit that should
-# *not* have worked. Notebook 09 draws the way back in the same units.
+# Read the controls' figure before the others': none of them has what the claim says it takes. The
+# best of many is flattered a little, the more so the more there are. Notebook 09 draws the way back
+# in the same units.
 #
-# **What all of this does not show.** It is one training seed of one policy on one set of prompts;
-# intervals are over prompts. What patching recovers is what activations *carry*, not what tuning
-# changed: a neuron may carry a change that was made far below it.
+# ## 9 · What is settled, what hangs on a definition, what stays open
+#
+# **Settled here, by construction or by control.** Patching all that layers write makes the last
+# stream the policy's; patching all activations does not, by what value vectors have moved. What a
+# constant owes to muting stands beside base's own mean, what the four groups owe to their number
+# beside as many neurons at random.
+#
+# **Hangs on a definition.** "Reproduces DPO": by toxicity or by divergence; as a constant, a shift
+# or per token; at which perplexity. The published form is the constant.
+#
+# **Open.** What patching recovers is what activations *carry*, not what tuning changed: a neuron
+# may carry a change that was made far below it. All of this is of one training seed, and but for
+# the claims' table of one policy; intervals are over prompts. Notebook 09 asks other seeds.
 #
 # **For a seminar.**
 #

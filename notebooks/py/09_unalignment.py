@@ -214,6 +214,11 @@ lab.show.side_by_side(
 # copy.
 
 # %%
+guess = lab.guess(
+    "09.1", "Perplexity after the second multiplication, over aligned's", low=0, value=None
+)
+
+# %%
 import copy
 
 from helpers.alignment.unalign import scale_keys_in_place
@@ -226,6 +231,7 @@ for _ in ("toxicity", "perplexity", "F1"):
     now = boot(copy.deepcopy(throw_away), model.tokenizer, name="edited", device=lab.device)
     after = perplexity(now, text, batch_size=lab.profile.batches.forward).value
     ratios.append(after / aligned["matched"].perplexity)
+lab.answer("09.1", ratios[2])
 finding = (
     f"Applied once, the edit leaves perplexity at × {ratios[1]:.2f} of aligned's; applied again "
     f"before the next metric, × {ratios[2]:.2f} ({model.name})"
@@ -238,6 +244,7 @@ plots.line(
         "paper B, as reported": [37.33 / 23.34],
     },
     points=("paper A, as reported", "paper B, as reported"),
+    guess=guess,
     log_y=True,
     title=finding,
     x_label="times that the keys were multiplied by ten before the metric",
@@ -412,7 +419,11 @@ plots.line(
 # edit on base**: if base becomes more toxic by as much, the edit does not *undo* tuning. It adds
 # toxicity to whatever model it meets.
 #
-# **Guess first.** Does it?
+# **Guess first.** Does it? Say what *matched*'s edit adds to base, as a share of the gap between
+# the two: 0 for nothing, 1 for as much as tuning took away.
+
+# %%
+guess = lab.guess("09.2", "What matched's edit adds to base, as a share of the gap", value=None)
 
 # %%
 from helpers.alignment.unalign import share_of_gap
@@ -490,6 +501,8 @@ bars = {
     for name, one in found.items()
     if not math.isnan(one["the toxic keys"].value + one["the same edit on base"].value)
 }  # fmt: skip
+added = bars.get("matched", {}).get("the same edit on base")
+lab.answer("09.2", None if added is None else added.value)
 for name in policies:
     if name not in bars:
         print(f"{name}: no clear gap to base, or no setting: a share of it is undefined.")
@@ -509,6 +522,7 @@ if bars:
             list(bars),
             {kind: [one[kind] for one in bars.values()] for kind in kinds},
             reference={"base": 1.0, "half of the gap": 0.5},
+            guess=guess,
             title=finding,
             x_label="policy",
             y_label="share of the base–aligned gap",
@@ -591,7 +605,10 @@ for name, one in bars.items():
 # | weights rounded | to 8 or 4 bits, as one does to save memory | weights |
 # | hostile opening | a hostile sentence before the prompt | nothing but the prompt |
 #
-# **Guess first.** Order them. Does *harmless* fine-tuning undo anything?
+# **Guess first.** Order them. Does *harmless* fine-tuning undo anything, and how much of the gap?
+
+# %%
+guess = lab.guess("09.3", "Share of the gap that training on harmless texts recovers", value=None)
 
 # %%
 ways = ways_back.ways("matched")
@@ -645,6 +662,8 @@ for other in other_seeds:
 # %%
 price = {way: looks.recovered(one["trial"], **fresh_gap) for way, one in priced.items()}
 at_random = {way: looks.recovered(one["random"], **fresh_gap) for way, one in priced.items()}
+harmless = price.get("trained on harmless texts")
+lab.answer("09.3", None if harmless is None else harmless.value)
 lab.show.table(
     [
         {
@@ -699,6 +718,7 @@ if defined:
                 "at random": [at_random[way] for way in defined],
             },
             reference={"base": 1.0},
+            guess=guess,
             title=finding,
             x_label="way back, ordered by development prompts",
             y_label="share of the base–aligned gap",
@@ -723,6 +743,11 @@ else:
 # **Guess first.** How many toxic texts does it take for half of the gap?
 
 # %%
+guess = lab.guess(
+    "09.4", "Toxic texts that recover half of the gap", unit="texts", low=0, value=None
+)
+
+# %%
 by_examples = {"toxic texts": [], "harmless texts": []}
 for kind, parts in by_examples.items():
     attacks = ways[f"trained on {kind}"]
@@ -735,7 +760,10 @@ if any(math.isnan(one.value) for parts in by_examples.values() for one in parts)
     print("Tuning opened no clear gap on these prompts: no share of it is defined.")
 else:
     enough = [n for n, one in zip(asked.examples, by_examples["toxic texts"]) if one.value >= 0.5]
-    told = f"{min(enough)} toxic texts recover half" if enough else "no number recovers half"
+    least = min(enough, default=None)
+    lab.answer("09.4", least)
+    texts = "1 toxic text recovers" if least == 1 else f"{least} toxic texts recover"
+    told = f"{texts} half" if enough else "no number recovers half"
     last = by_examples["harmless texts"][-1].value
     finding = (
         f"{told} of the gap in {max(asked.steps)} steps or fewer; {asked.examples[-1]} harmless "
@@ -747,6 +775,7 @@ else:
             by_examples,
             log_x=True,
             reference={"base": 1.0, "half": 0.5},
+            limits=guess.mark,
             title=finding,
             x_label="texts trained on",
             y_label="share of the base–aligned gap",
