@@ -240,6 +240,17 @@ def percentile_interval(value: float, resampled: Sample) -> Interval:
     return Interval(value, float(low), float(high))
 
 
+def band_over(intervals: Sequence[Interval]) -> Interval:
+    """The mean of several draws of a control; it reaches over all of their 95 % intervals.
+
+    Example:
+        >>> str(band_over([Interval(0.1, 0.0, 0.2), Interval(0.3, 0.2, 0.5)]))
+        '0.2 [0, 0.5]'
+    """
+    mean = sum(one.value for one in intervals) / len(intervals)
+    return Interval(mean, min(one.low for one in intervals), max(one.high for one in intervals))
+
+
 def _interval(
     data: tuple[np.ndarray, ...],
     statistic: Callable[..., Any],

@@ -179,13 +179,18 @@ def browse(chromium: str) -> Iterator[Page]:
     finally:
         if page is not None:
             page.socket.close()
-        browser.terminate()
-        try:
-            browser.wait(10)
-        except subprocess.TimeoutExpired:
-            browser.kill()
-            browser.wait()
-        shutil.rmtree(profile, ignore_errors=True)
+        end(browser, profile)
+
+
+def end(process: subprocess.Popen, folder: Path, patience: float = 10.0) -> None:
+    """Ends a program, by force where it does not go, and removes its folder."""
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _address(file: Path, browser: subprocess.Popen, log: Path) -> str:

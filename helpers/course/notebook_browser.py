@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -81,13 +80,7 @@ def serve(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
         build_opener(ProxyHandler({})).open(f"{address}api?token={token}", timeout=PATIENCE)
         yield f"{address}lab/tree/{{}}?token={token}"
     finally:
-        server.terminate()
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
-        shutil.rmtree(home, ignore_errors=True)
+        end(server, home, 20.0)
 
 
 def bare_copy(notebook: Path) -> Path:

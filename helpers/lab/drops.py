@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from helpers.alignment.unalign import share_of_gap
-from helpers.intervals import Interval, share
+from helpers.intervals import Interval, band_over, share
 from helpers.lab.looks import Looks, Trial
 from helpers.lab.measures import Measures
 from helpers.lab.policies import Chosen, Policies, Policy
@@ -300,9 +300,3 @@ class Drops:
     def _part(self, trial: Trial, base: Trial, aligned: Trial, scorer: int) -> float:
         now, start, end = (one.toxicities[scorer].value for one in (trial, aligned, base))
         return share(now - start, end - start)
-
-
-def band_over(intervals: Sequence[Interval]) -> Interval:
-    """The mean of several draws; it reaches over all of their 95 % intervals."""
-    mean = sum(one.value for one in intervals) / len(intervals)
-    return Interval(mean, min(one.low for one in intervals), max(one.high for one in intervals))

@@ -359,18 +359,16 @@ lab.show.table(
 # digits: they are of another model and another scorer.
 
 # %%
-from helpers.intervals import Interval
+from helpers.intervals import band_over
 
 
-def band_over(runs):
+def band_of(runs):
     """Mean drop under random directions; the band reaches over all of their 95 % intervals."""
-    drops = [compare(report_base, run).drop for run in runs]
-    mean = sum(drop.value for drop in drops) / len(drops)
-    return Interval(mean, min(drop.low for drop in drops), max(drop.high for drop in drops))
+    return band_over([compare(report_base, run).drop for run in runs])
 
 
 held_against = {
-    name: (band_over(report_random[strength]), band_over(report_equal))
+    name: (band_of(report_random[strength]), band_of(report_equal))
     for name, strength in chosen.items()
 }
 largest = {name: max(band.high for band in bands) for name, bands in held_against.items()}

@@ -523,7 +523,7 @@ def balance(found):
     below = (found.whole < 0).double().mean(dim=(-2, -1))
     return torch.stack([below, found.net() / found.gross()], dim=-1)
 
-
+# %%
 rows = []
 tuned = {name: ask.attribute(name) for name in policies}
 for name, found in tuned.items():
@@ -546,8 +546,8 @@ for label, is_near in {"any direction": False, "as near the offset": True}.items
     )  # fmt: skip
 rows.append(
     {
-        "whose change": "paper B, GPT2-medium", "along": "Ŵ", "Δ < 0": "41.5%",
-        "beyond noise": "not asked", "net / gross": "0.15",
+        "whose change": "paper B, GPT2-medium", "along": "Ŵ", "Δ < 0": f"{40_801 / 98_302:.1%}",
+        "beyond noise": "not asked", "net / gross": f"{7.2 / 48.0:.2f}",
     }
 )  # fmt: skip
 rows.append(

@@ -510,20 +510,12 @@ lab.show.table(
 )
 
 # %%
-from helpers.intervals import Interval
+from helpers.intervals import band_over
 
 
 def band(attempts, what):
-    """The mean of several draws; it reaches over all of their 95 % intervals."""
-    each = [getattr(one, what) for one in attempts]
-    mean = sum(one.value for one in each) / len(each)
-    return Interval(mean, min(one.low for one in each), max(one.high for one in each))
-
-
-def led_by(how, label):
-    """By how much more the four groups recover than a control's first draw, prompt by prompt."""
-    ours, control = tried[how]["four groups"].trial, against[how, label][0].trial
-    return looks.recovered(control, base=base, aligned=aligned, beyond=ours)
+    """A control's figure over its draws."""
+    return band_over([getattr(one, what) for one in attempts])
 
 
 gentle = ("shift", "per token")
@@ -553,11 +545,19 @@ if clear:
             "neurons, of four groups by a random direction, and of the other neurons.",
         )
     )  # fmt: skip
-    for how in HOWS:
-        leads = ", ".join(f"{label} {led_by(how, label)}" for label in controls)
-        print(f"{how}: the four groups recover more than the first draw, by {leads}")
 else:
     print(NO_GAP)
+
+# %%
+def led_by(how, label):
+    """By how much more the four groups recover than a control's first draw, prompt by prompt."""
+    ours, control = tried[how]["four groups"].trial, against[how, label][0].trial
+    return looks.recovered(control, base=base, aligned=aligned, beyond=ours)
+
+
+for how in HOWS if clear else ():
+    leads = ", ".join(f"{label} {led_by(how, label)}" for label in controls)
+    print(f"{how}: the four groups recover more than the first draw, by {leads}")
 
 # %% [markdown]
 # If the controls' bars end close below the four groups', the claim is *true and says little*: hand

@@ -427,7 +427,7 @@ guess = lab.guess("09.2", "What matched's edit adds to base, as a share of the g
 
 # %%
 from helpers.alignment.unalign import share_of_gap
-from helpers.intervals import Interval
+from helpers.intervals import band_over
 from helpers.language.evaluation import compare
 
 fresh = {"split": "eval", "mode": "report"}
@@ -458,7 +458,7 @@ def gap_share(before, after, name):
         seed=seed,
     )
 
-
+# %%
 found = {}
 for name, at in chosen.items():
     report[name] = lab.evaluate(name, model=policies[name], **fresh)
@@ -489,14 +489,8 @@ for name, at in chosen.items():
     )
 
 # %%
-def band(intervals):
-    """The mean of several draws; it reaches over all of their 95 % intervals."""
-    mean = sum(one.value for one in intervals) / len(intervals)
-    return Interval(mean, min(one.low for one in intervals), max(one.high for one in intervals))
-
-
 bars = {
-    name: {"the toxic keys": one["the toxic keys"], "random keys": band(one["random keys"]),
+    name: {"the toxic keys": one["the toxic keys"], "random keys": band_over(one["random keys"]),
            "the same edit on base": one["the same edit on base"]}
     for name, one in found.items()
     if not math.isnan(one["the toxic keys"].value + one["the same edit on base"].value)

@@ -6,32 +6,21 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers.alignment.unalign import randomly_moved
-from helpers.lab import Lab
 from helpers.lab import attribution as stage
 from helpers.lab.policies import Policies
-from helpers.language.models import load_hf, load_model
 from helpers.mechanism.attribution import GROUPS
-from helpers.profiles import ModelSource
 from helpers.teaching.claims import judge
+from tests.lab.started import moved_policy, started
 from tests.lab.test_unalign import Parity
-from tests.tiny_profile import tiny_profile
 
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     """A tiny lab whose every policy is base after a random step."""
     folder = tmp_path_factory.mktemp("attribution")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOXICITY_LAB_CACHE", str(folder / "cache"))
-        patch.setenv("TOXICITY_LAB_BUILD", str(folder / "build"))
-        lab = Lab.start("07_neuron_group_attribution", tiny_profile(folder))
-        lab.at.__dict__["scorers"] = (Parity(), Parity())
-        hf, tokenizer = load_hf(lab.profile.model)
-        policy = folder / "policy"
-        randomly_moved(hf, lab.load_plain().half().float(), seed=0).save_pretrained(policy)
-        tokenizer.save_pretrained(policy)
-        tuned = load_model(ModelSource(folder=policy), name="matched")
+    scorers = (Parity(), Parity())
+    with started("07_neuron_group_attribution", folder, scorers=scorers) as (lab, patch):
+        tuned = moved_policy(lab, folder)
         patch.setattr(Policies, "load", lambda self, name, like="matched", seed=None: tuned)
         yield lab
 

@@ -6,18 +6,14 @@ from typing import get_args
 import pytest
 import torch
 
-from helpers.alignment.unalign import randomly_moved
-from helpers.lab import Lab
 from helpers.lab.emulation import How
 from helpers.lab.policies import Policies
-from helpers.language.models import load_hf, load_model
 from helpers.mechanism.attribution import neurons_of
 from helpers.mechanism.editing import Way
 from helpers.mechanism.patching import patch_outputs_per_token
-from helpers.profiles import ModelSource
 from helpers.teaching.claims import Verdict
 from helpers.teaching.claims.ledger import judge
-from tests.tiny_profile import tiny_profile
+from tests.lab.started import moved_policy, started
 
 
 class Vowels:
@@ -32,20 +28,15 @@ class Vowels:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("emulation")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOXICITY_LAB_CACHE", str(folder / "cache"))
-        patch.setenv("TOXICITY_LAB_BUILD", str(folder / "build"))
-        lab = Lab.start("08_emulating_dpo", tiny_profile(folder))
-        lab.at.__dict__["scorers"] = (Vowels(), Vowels())
-        hf, tokenizer = load_hf(lab.profile.model)
-        policy = folder / "policy"
-        moved = randomly_moved(hf, lab.load_plain().half().float(), seed=0)
-        with torch.no_grad():  # far enough that values, attention and read-out differ to be seen
-            for weight in moved.parameters():
-                weight.mul_(1.2)
-        moved.save_pretrained(policy)
-        tokenizer.save_pretrained(policy)
-        tuned = load_model(ModelSource(folder=policy), name="matched")
+
+    @torch.no_grad()
+    def farther(moved):
+        """Far enough that values, attention and read-out differ to be seen."""
+        for weight in moved.parameters():
+            weight.mul_(1.2)
+
+    with started("08_emulating_dpo", folder, scorers=(Vowels(), Vowels())) as (lab, patch):
+        tuned = moved_policy(lab, folder, change=farther)
         patch.setattr(Policies, "load", lambda self, name, seed=None, like=None: tuned)
         yield lab
 

@@ -6,14 +6,11 @@ import math
 import pytest
 import torch
 
-from helpers.alignment.unalign import randomly_moved
-from helpers.lab import Lab, looks
+from helpers.lab import looks
 from helpers.lab import unalign as stage
 from helpers.lab.policies import Policies
-from helpers.language.models import load_hf, load_model
 from helpers.mechanism.interventions import scale_keys
-from helpers.profiles import ModelSource
-from tests.tiny_profile import tiny_profile
+from tests.lab.started import moved_policy, started
 
 
 class Parity:
@@ -28,16 +25,8 @@ class Parity:
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
     folder = tmp_path_factory.mktemp("unalign")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOXICITY_LAB_CACHE", str(folder / "cache"))
-        patch.setenv("TOXICITY_LAB_BUILD", str(folder / "build"))
-        lab = Lab.start("09_unalignment", tiny_profile(folder))
-        lab.at.__dict__["scorers"] = (Parity(), Parity())
-        hf, tokenizer = load_hf(lab.profile.model)
-        policy = folder / "policy"
-        randomly_moved(hf, lab.load_plain().half().float(), seed=0).save_pretrained(policy)
-        tokenizer.save_pretrained(policy)
-        tuned = load_model(ModelSource(folder=policy), name="matched")
+    with started("09_unalignment", folder, scorers=(Parity(), Parity())) as (lab, patch):
+        tuned = moved_policy(lab, folder)
         patch.setattr(Policies, "load", lambda self, name, seed=None: tuned)
         yield lab
 

@@ -6,7 +6,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers.lab import Lab
 from helpers.lab.insides import Places
 from helpers.lab.policies import Policies
 from helpers.lab.verdicts import Compared
@@ -15,8 +14,8 @@ from helpers.language.models import load_hf, load_model
 from helpers.profiles import ModelSource
 from helpers.teaching.claims import Measurement, judge
 from helpers.teaching.claims.registry import CLAIMS
+from tests.lab.started import started
 from tests.lab.test_unalign import Parity
-from tests.tiny_profile import tiny_profile
 
 FEW_SETTINGS = """
 [steering]
@@ -41,13 +40,8 @@ class Thirds(Parity):
 def lab(tmp_path_factory):
     """A tiny model; the policy of seed 0 has moved at random, 1 is base, 2 has moved more."""
     folder = tmp_path_factory.mktemp("verdicts")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("TOXICITY_LAB_CACHE", str(folder / "cache"))
-        patch.setenv("TOXICITY_LAB_BUILD", str(folder / "build"))
-        profile = tiny_profile(folder)
-        profile.write_text(profile.read_text() + FEW_SETTINGS)
-        lab = Lab.start("09_unalignment", profile)
-        lab.at.__dict__["scorers"] = (Parity(), Thirds())
+    scorers = (Parity(), Thirds())
+    with started("09_unalignment", folder, more=FEW_SETTINGS, scorers=scorers) as (lab, patch):
         hf, tokenizer = load_hf(lab.profile.model)
         kept = {1: lab.base}
         for seed, scale in {0: 0.5, 2: 1.0, "control": 0.7}.items():
