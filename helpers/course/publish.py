@@ -15,8 +15,7 @@ import nbformat
 from nbformat import NotebookNode
 
 from helpers.artifacts import write_json
-from helpers.course.cover import SOURCE as COVER
-from helpers.course.cover import cover, explorer_picture
+from helpers.course.cover import cover
 from helpers.course.editions import EditionError, write_students
 from helpers.course.execute import Interrupted, execute, write
 from helpers.course.holding import Busy, hold
@@ -143,10 +142,8 @@ def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
                 text = between(text, name, table(json.loads(found_there.read_text(encoding="utf-8"))))
         if "<!-- short:begin -->" in text:
             text = between(text, "short", short_table())
-        if picture := explorer_picture(NOTEBOOKS):
+        if picture := cover(NOTEBOOKS):
             text = between(text, "picture", picture)
-        elif (shown := NOTEBOOKS / f"{COVER}.ipynb").is_file():
-            text = between(text, "picture", cover(nbformat.read(shown, as_version=4), NOTEBOOKS))
         rewrite(readme, text)
     source = SOURCES / f"{START}.py"
     if source.is_file():

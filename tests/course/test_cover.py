@@ -1,27 +1,16 @@
-"""The README's picture: the figure is found by its alt text, and a notebook without it is refused."""
-import base64
+"""The README's picture: shown with its alternative text and date where both its files are there."""
 
-import pytest
-from nbformat.v4 import new_code_cell, new_notebook, new_output
+import json
 
-from helpers.course.cover import MARK, cover
+from helpers.course.cover import ALT, cover
 
 
-def notebook(alt: str):
-    output = new_output("display_data", {"image/png": base64.b64encode(b"picture").decode()},
-                        metadata={"image/png": {"alt": alt}})  # fmt: skip
-    return new_notebook(cells=[new_code_cell("", outputs=[output])])
-
-
-def test_the_figure_is_written_and_shown_with_its_alt_text(tmp_path):
+def test_the_picture_is_shown_with_the_date_of_its_check(tmp_path):
     folder = tmp_path / "notebooks"
     folder.mkdir()
-    shown = cover(notebook(f"{MARK} for some directions."), folder)
-    assert (folder / "cover.png").read_bytes() == b"picture"
-    assert shown.startswith(f"![{MARK} for some directions.](notebooks/cover.png)")
-
-
-def test_a_notebook_without_the_figure_is_refused(tmp_path):
-    with pytest.raises(ValueError, match=MARK):
-        cover(notebook("Another figure."), tmp_path)
-    assert not (tmp_path / "cover.png").exists()
+    (folder / "explorer.json").write_text(json.dumps({"date": "2031-02-03"}))
+    assert cover(folder) == "", "a result without its picture"
+    (folder / "explorer.png").write_bytes(b"picture")
+    shown = cover(folder)
+    assert shown.startswith(f"![{ALT}](notebooks/explorer.png)") and "2031-02-03" in shown
+    assert "(notebooks/explorer.json)" in shown

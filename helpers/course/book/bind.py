@@ -20,7 +20,6 @@ from plotly.offline import get_plotlyjs
 from helpers.artifacts import write_whole
 from helpers.course.book import claims, glossary, teaching
 from helpers.course.book.contents import Page, Section, plain, read_page
-from helpers.course.cover import MARK, SOURCE
 from helpers.course.outputs import PLOTLY, alt_text, rich_outputs
 from helpers.course.pages import PLOTLY_SCRIPT, figure_html, inline, markdown, page, scripts_for
 from helpers.course.series import NOTEBOOKS, Heading, heading, running_order
@@ -29,6 +28,8 @@ from helpers.teaching.claims import Replication
 
 HERE = Path(__file__).parent
 TITLE = "What preference tuning changes inside a language model"
+SOURCE, MARK = "03_steering", "Toxicity against perplexity"
+"""The notebook of the start page's figure, and how the figure's alternative text begins."""
 # Pages beside the notebooks', in the order of the side bar; those that are not in the folder are left out.
 OTHERS = {
     "index": "Start", "claims": "The claims", "replication": "Over the training seeds",
