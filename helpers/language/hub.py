@@ -5,6 +5,7 @@ Run `python -m helpers.language.hub` when online to record the revisions that th
 
 from __future__ import annotations
 
+import errno
 import fnmatch
 import hashlib
 import json
@@ -19,7 +20,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal
 
-from huggingface_hub import HfApi, constants, snapshot_download
+from huggingface_hub import HfApi, constants, get_session, snapshot_download
 from huggingface_hub.errors import (
     HfHubHTTPError,
     HTTPError,
@@ -42,8 +43,11 @@ MODEL_EXTRAS = (
 ANSWER_SECONDS = 4.0
 """How long the hub may take to say what it holds; an error within five seconds is the promise."""
 
-SILENT_SECONDS = 15.0
+SILENT_SECONDS = 3.5
 """How long no byte may arrive while files are fetched; left alone, the library waits up to two minutes."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
+"""Errors of this machine's disk, which do not always say of which file."""
 
 RECORDED = Path(__file__).with_name("revisions.json")
 """Revisions resolved by running this file: {"model/owner/name": "full hash"}."""
@@ -84,13 +88,18 @@ def snapshot(
     revision = pinned(repository, revision, kind)
     patterns = [single for pattern in (*files, *extras) for single in re.split("[|&]", pattern)]
 
-    def fetch(**how: Any) -> Path | None:
+    def fetch(held: Sequence[str] = (), **how: Any) -> Path | None:
         """The folder, or None where it lacks a file: the library serves what it has if the hub goes away."""
         folder = _download(repository, repo_type=kind, allow_patterns=patterns, **how)
+        cached, listed = how.get("local_files_only", False), _listing(folder)
+        if cached and not listed and not constants.is_offline_mode():
+            return None  # who knows what of it failed to arrive: the hub is asked
         names = [path.relative_to(folder).as_posix() for path in _files_in(folder)]
-        if _missing(names, files):
+        known = {*names, *listed, *held}
+        ours = [name for name in known if any(fnmatch.fnmatch(name, each) for each in patterns)]
+        if _missing(names, files) or not set(ours) <= set(names):
             return None
-        _verify(folder, [name for name in names if any(fnmatch.fnmatch(name, each) for each in patterns)])
+        _verify(folder, sorted(ours), keep=cached)
         return folder
 
     with suppress(LocalEntryNotFoundError):  # raised too where an earlier download was interrupted
@@ -104,13 +113,14 @@ def snapshot(
         shown = ", ".join(listing[:20]) + (" …" if len(listing) > 20 else "")
         raise HubError(f"The {wanted} has no file {missing[0]!r}. It has: {shown or 'nothing'}.")
     try:
-        if folder := fetch(revision=commit, etag_timeout=ANSWER_SECONDS):
+        if folder := fetch(listing, revision=commit, etag_timeout=ANSWER_SECONDS):
             return folder
     except (OSError, HTTPError) as error:
-        if place := getattr(error, "filename", None):  # of this machine: no network would mend it
+        place = getattr(error, "filename", None)
+        if place or getattr(error, "errno", None) in FULL:  # of this machine: no network would mend it
             raise HubError(
-                f"Wanted the {wanted}, but {place} cannot be written: {error}. Make room or leave to write "
-                "there, or set HF_HOME to another folder."
+                f"Wanted the {wanted}, but {place or constants.HF_HUB_CACHE} cannot be written: {error}. "
+                "Make room or leave to write there, or set HF_HOME to another folder."
             ) from error
         raise _out_of_reach(wanted, f"a file did not arrive: {error}") from error
     raise _out_of_reach(wanted, "a file did not arrive")
@@ -157,6 +167,8 @@ def _ask(repository: str, revision: str | None, kind: Kind, wanted: str) -> tupl
     if isinstance(answer, HfHubHTTPError | OfflineModeIsEnabled | OSError | HTTPError | ValueError):
         raise _out_of_reach(wanted, str(answer).strip().splitlines()[0] if str(answer).strip() else
                             type(answer).__name__) from answer  # fmt: skip
+    if isinstance(answer, Exception):
+        raise answer
     return answer.sha, sorted(sibling.rfilename for sibling in answer.siblings or [])
 
 
@@ -167,51 +179,102 @@ def _in_background(call: Callable[[], Any]) -> queue.Queue[Any]:
     def run() -> None:
         try:
             answers.put(call())
-        except (OSError, HTTPError, ValueError) as error:
+        except (OSError, HTTPError, ValueError, RuntimeError, LookupError) as error:
             answers.put(error)
 
     threading.Thread(target=run, daemon=True).start()
     return answers
 
 
+class _Pulse:
+    """When something last arrived from the hub, and what it last answered in place of it.
+
+    The library's bars move once in 10 MB, which a slow line takes longer for than a silent hub is waited for;
+    so the bytes of its open answers are counted, as its HTTP client counts them.
+    """
+
+    def __init__(self) -> None:
+        self.last, self.refused = time.monotonic(), ""
+        self.answers: list[Any] = []
+        self.bytes = 0
+
+    def note(self, answer: Any) -> None:
+        """Called by the HTTP client with every answer, before its content is read."""
+        if answer.status_code >= 400:
+            self.refused = f"; the hub answers {answer.status_code} to {answer.request.url.path}"
+        else:
+            self.last = time.monotonic()
+            self.answers.append(answer)
+
+    def silent_for(self) -> float:
+        """Seconds since the last byte. The library may have replaced its client: a new one is listened to."""
+        hooks = get_session().event_hooks["response"]
+        if self.note not in hooks:
+            hooks.append(self.note)
+        count = sum(answer.num_bytes_downloaded for answer in self.answers)
+        if count != self.bytes:
+            self.bytes, self.last = count, time.monotonic()
+        return time.monotonic() - self.last
+
+    def end(self) -> None:
+        """Listens no longer."""
+        hooks = get_session().event_hooks["response"]
+        if self.note in hooks:
+            hooks.remove(self.note)
+
+
 def _download(repository: str, **how: Any) -> Path:
     """`snapshot_download`, given up with a TimeoutError once no byte has arrived for a while."""
-    heard = [time.monotonic()]
+    pulse = _Pulse()
 
     class Heard(tqdm):  # type: ignore[type-arg]
-        """The library's bar, which tells when it moved."""
+        """The library's bar, which tells when it moved: what comes by Xet does not come by the client."""
 
         def update(self, n: Any = 1) -> Any:
-            heard[0] = time.monotonic()
+            pulse.last = time.monotonic()
             return super().update(n)
 
+    pulse.silent_for()
     answers = _in_background(lambda: snapshot_download(repository, tqdm_class=Heard, **how))
-    while True:
-        try:
-            answer = answers.get(timeout=0.2)
-        except queue.Empty:
-            if time.monotonic() - heard[0] > SILENT_SECONDS:
-                raise TimeoutError(f"no byte arrived for {SILENT_SECONDS:g} seconds") from None
-            continue
-        if isinstance(answer, Exception):
-            raise answer
-        return Path(answer)
+    try:
+        while True:
+            try:
+                answer = answers.get(timeout=0.2)
+            except queue.Empty:
+                if pulse.silent_for() > SILENT_SECONDS:
+                    said = f"no byte arrived for {SILENT_SECONDS:g} seconds{pulse.refused}"
+                    raise TimeoutError(said) from None
+                continue
+            if isinstance(answer, Exception):
+                raise answer
+            return Path(answer)
+    finally:
+        pulse.end()
 
 
-def _verify(folder: Path, names: Sequence[str]) -> None:
+def _listing(folder: Path) -> dict[str, dict[str, Any]]:
+    """What the hub said of a snapshot's files, from the listing that the library keeps; empty without one."""
+    try:
+        kept = (folder.parents[1] / "trees" / f"{folder.name}.json").read_text(encoding="utf-8")
+        return dict(json.loads(kept)["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def _verify(folder: Path, names: Sequence[str], *, keep: bool = True) -> None:
     """Holds files against the hashes that the hub gave when they were fetched.
 
     They are in the listing that the library keeps beside the snapshots; where it kept none, a blob is named
     after its hash. Files of Git proper have Git's SHA-1, large ones their SHA-256.
 
+    Args:
+        keep: whether a damaged file stays where it is, because it may be a reader's; what has just arrived
+            so is deleted.
+
     Raises:
         HubError: names the first file that is not what the hub has, and what to delete.
     """
-    listing = folder.parents[1] / "trees" / f"{folder.name}.json"
-    try:
-        said = json.loads(listing.read_text(encoding="utf-8"))["files"]
-    except (OSError, ValueError, KeyError):
-        said = {}
+    said = _listing(folder)
     for name in names:
         path = (folder / name).resolve()
         entry = said.get(name, {})
@@ -225,16 +288,22 @@ def _verify(folder: Path, names: Sequence[str]) -> None:
             continue
         if found != wanted:
             size = f"{path.stat().st_size:,} bytes" + (f" of {entry['size']:,}" if "size" in entry else "")
+            if not keep:
+                path.unlink()
+                (folder / name).unlink(missing_ok=True)
             raise HubError(
-                f"{folder / name} is damaged: {size} with the hash {found}, where the hub has {wanted}. "
-                f"Delete {path} and run again; it is fetched anew."
+                f"{folder / name} {'is' if keep else 'arrived'} damaged: {size} with the hash {found}, where "
+                f"the hub has {wanted}. "
+                + (f"Delete {path} and run again" if keep else "It was deleted: run again")
+                + "; it is fetched anew."
             )
 
 
 def _out_of_reach(wanted: str, why: str) -> HubError:
     return HubError(
         f"Wanted the {wanted} from {constants.ENDPOINT}, but could not get it: {why}. "
-        "Check the network, HF_ENDPOINT and proxy settings and run again, "
+        "Check the network, HF_ENDPOINT and proxy settings and run again (with HF_HUB_OFFLINE=1 if another "
+        "tool fetched it: its cache is then taken as it is), "
         'or run on the embedded model, which needs no network: PROFILE = "pocket" '
         "(or TOXICITY_LAB_PROFILE=pocket)."
     )
