@@ -125,7 +125,8 @@ def advice(rows: Mapping[str, Mapping[str, float]], memory: float) -> list[str]:
         "01": "counts.comments_train", "03": "steering.strengths, counts.prompts_eval",
         "04": "pplm.iterations, counts.pairs (or import pairs under data.pairs)",
         "05": "dpo.max_steps, dpo.seeds; raise dpo.evaluate_every",
-        "06": "counts.prompts_eval", "09": "unalignment.keys, .examples; counts.perplexity_tokens_sweep",
+        "06": "counts.prompts_eval", "08": "counts.prompts_sweep, explanation.alphas",
+        "09": "unalignment.keys, .examples; counts.perplexity_tokens_sweep",
     }  # fmt: skip
     said = [f"Longest: {longest}. To shorten it lower {lower.get(longest[:2], 'counts.prompts_sweep')}."]
     beyond = [name for name, row in rows.items() if row["gb"] > memory]

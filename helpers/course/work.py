@@ -27,6 +27,11 @@ CONTROL_STEPS = 0.5
 """Steps of the policies that controls are trained as long as, as a share of `dpo.max_steps` (assumed)."""
 
 
+TWO_MODELS = 1.5
+"""How much longer a look of 08 takes than a look at one model: half of them read the policy beside base,
+token by token, or compare what both predict (assumed)."""
+
+
 @dataclass(frozen=True)
 class Work:
     """What a notebook asks of the machine.
@@ -203,9 +208,11 @@ def work_of(profile: Profile, shape: Shape) -> dict[str, Work]:
         + (NOTHING if imported else one.attempts(one.pairs))
         + one.report() * (6 + seeds) + Work(opened=6 + seeds),
         "06": Work(opened=7) + Work(passed=9 * written, read=8 * written, opened=0) + one.sweep() * 4,
-        "07": Work(opened=4) + Work(passed=4 * written, opened=0) + one.look() * (2 * len(told.ablated) + 12),
-        "08": Work(opened=4) + one.look() * (20 + len(told.strengths) * 4
-        + 2 * len(told.alphas) * len(told.fractions) * 4) + one.report() * 4,
+        "07": Work(opened=4) + Work(passed=4 * written, opened=0) + one.look() * (5 * len(told.ablated) + 3)
+        + one.fresh_look() * 10,
+        "08": Work(opened=4) + one.look() * (2 + min(6, shape.layers) * len(told.strengths)
+        + (2 * len(told.alphas) + 1) * len(told.fractions) + strengths)
+        + one.fresh_look() * 89 * TWO_MODELS,
         "09": Work(opened=8) + one.look() * (grid + 2 * ways + 20) + one.fresh_look() * 45
         + one.report() * 2 + Work(trained=2 * 2 * sum(back.examples) * max(back.steps), opened=0),
         "10": Work(opened=5),
