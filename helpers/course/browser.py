@@ -87,6 +87,7 @@ def check_page(path: Path, lab: Lab, chromium: str, pictures: Path) -> Checked:
         _navigates(page, address)
         _sorts(page, lab)
         _tours(page)
+        _keeps_its_place(page, address)
         slider = _edits(page)
         _refuses(page, lab)
         _masks(page)
@@ -202,6 +203,34 @@ def _tours(page: Page) -> None:
         page.click("#answer summary")
         told = page.ask("document.getElementById('tells').textContent")
         demand(any(sign.isdigit() for sign in told), f"Step {step + 1} of the tour shows no figure: {told}")
+
+
+def _keeps_its_place(page: Page, address: str) -> None:
+    """A stop of the tour stands in the address and comes back with it; what is wrong is said."""
+    page.click("#steps [data-step='4']")
+    page.click("#steps [data-step='2']")
+    page.ask("history.back()")
+    page.wait("state.step === 4 && state.a.model === 'aligned'", 10.0)
+    demand("tour=5" in page.ask("location.hash"), "The stop is not in the address.")
+    page.ask("byId('end').click()")
+    ended = page.ask("document.getElementById('question').hidden && !location.hash.includes('tour')")
+    demand(ended, "The tour does not end.")
+    now = page.ask("state.seed")
+    for seed in ("-3", "2.5", ""):
+        page.type("#seed", seed)
+        page.wait("document.getElementById('refusal').textContent.includes('whole number')", 10.0)
+    page.type("#seed", str(now))
+    page.wait("document.getElementById('refusal').textContent === ''", 10.0)
+    text = page.ask("state.text")
+    page.ask("document.querySelector('#table tbody a').click()")
+    there = page.ask("document.activeElement.id === 'neuron' && state.i === rowsNow[0]")
+    demand(there and page.ask("state.text") == text, "A row of the table does not lead to its neuron.")
+    page.open("about:blank")
+    page.open(f"{address}#L99.1")
+    page.wait("document.body.classList.contains('drawn')")
+    said = page.ask("document.getElementById('refused').textContent")
+    demand("L99.1" in said, "An address that names no neuron is not refused.")
+    page.wait("document.body.classList.contains('ready')", 120.0)
 
 
 def _edits(page: Page) -> float:

@@ -194,9 +194,9 @@ def end(process: subprocess.Popen, folder: Path, patience: float = 10.0) -> None
 
 
 def _address(file: Path, browser: subprocess.Popen, log: Path) -> str:
-    end = time.monotonic() + PATIENCE
+    until = time.monotonic() + PATIENCE
     while not (file.is_file() and file.read_text().strip()):
-        if browser.poll() is not None or time.monotonic() > end:
+        if browser.poll() is not None or time.monotonic() > until:
             raise BrowserError(f"The browser did not start: {log.read_text()[-500:]}")
         time.sleep(0.05)
     port = file.read_text().splitlines()[0]

@@ -17,7 +17,7 @@ from urllib.request import ProxyHandler, build_opener
 import nbformat
 
 from helpers.artifacts import write_json
-from helpers.course.chromium import PATIENCE, BrowserError, Page, browse
+from helpers.course.chromium import PATIENCE, BrowserError, Page, browse, end
 from helpers.course.series import ROOT
 
 PATIENCE_START, PATIENCE_RUN = 240.0, 1800.0
@@ -71,9 +71,9 @@ def serve(folder: Path, env: Mapping[str, str]) -> Iterator[str]:
     with (home / "log").open("w") as said:
         server = subprocess.Popen(command, stdout=said, stderr=said, env={**os.environ, **env, **settings})
     try:
-        end = time.monotonic() + PATIENCE_START
+        until = time.monotonic() + PATIENCE_START
         while not (found := list(home.glob("jpserver-*.json"))):
-            if server.poll() is not None or time.monotonic() > end:
+            if server.poll() is not None or time.monotonic() > until:
                 raise BrowserError(f"JupyterLab did not start: {(home / 'log').read_text()[-500:]}")
             time.sleep(0.2)
         address = json.loads(found[0].read_text())["url"]

@@ -22,12 +22,14 @@ function asCode(all, { i, on, view, text, seed, name, edits }) {
   const asked = [["neuron", python(all.name(i))], ["text", python(text)], ["seed", seed], ["shared", on === "shared" ? "True" : "False"]];
   if (view === "difference") asked.push(["mode", python(view)]);
   edits.forEach(([, one], at) => asked.push([["first", "second"][at], edit(one)]));
+  const bodies = edits.map(([, one]) => neuronsAsCode(all, i, on, policy, one)).join(" ");
+  const ways = [["activation", "scale_activations"], ["key", "scale_keys"]].filter(([part]) => edits.some(([, one]) => one.part === part)).map(([, name]) => name);
   return [
     "from helpers.language.generation import continue_prompts",
     "from helpers.language.texts import Prompt",
-    "from helpers.mechanism.attribution import neurons_of",
-    "from helpers.mechanism.interventions import scale_activations, scale_keys",
-    "from helpers.mechanism.vectors import Neuron",
+    ...(bodies.includes("neurons_of(") ? ["from helpers.mechanism.attribution import neurons_of"] : []),
+    ...(ways.length ? [`from helpers.mechanism.interventions import ${ways.join(", ")}`] : []),
+    ...(bodies.includes("Neuron(") ? ["from helpers.mechanism.vectors import Neuron"] : []),
     "from helpers.teaching.explorer import NeuronExplorer",
     "",
     "explorer = NeuronExplorer(",

@@ -2,11 +2,13 @@
 
 const byId = (id) => document.getElementById(id);
 const told = JSON.parse(byId("told").textContent);
+const READY = "Both models run in this page.";
 const DRAWS = 16, LONGEST = 2000, ROWS = 20, MOST_FACTOR = 10;
 const EDIT = { model: "base", part: "activation", which: "this", factor: 0, on: false };
+const START = { a: { ...EDIT, on: true }, b: { ...EDIT, model: "aligned", part: "key", which: "10 most toxic", factor: 5 } };
 const state = {
   i: 0, on: "shared", view: "base", end: "top", who: "base", step: -1, text: "", prompt: "", seed: told.seed,
-  a: { ...EDIT, on: true }, b: { ...EDIT, model: "aligned", part: "key", which: "10 most toxic", factor: 5 },
+  a: { ...START.a }, b: { ...START.b },
   table: { sort: "cosine", down: true, group: "", layer: "", search: "", page: 0 },
 };
 const seenNeurons = [], results = {}, draws = {};
@@ -71,17 +73,17 @@ function say(text, bad = false) {
 }
 
 // --- state in the address: #L2.287, and what differs from the start behind it
+const asText = ({ model, part, which, factor, on }) => (on ? [model, part, which, factor].join(",") : "off");
 function addressOf() {
   const more = new URLSearchParams();
+  if (state.step >= 0) more.set("tour", state.step + 1);
   if (state.on !== "shared") more.set("on", state.on);
   if (state.text !== told.prompts[0]?.[1]) more.set("text", state.text.slice(0, LONGEST));
   if (state.seed !== told.seed) more.set("seed", state.seed);
-  for (const name of ["a", "b"])
-    if (state[name].on && edited(state[name])) more.set(name, [state[name].model, state[name].part, state[name].which, state[name].factor].join(","));
+  for (const name of ["a", "b"]) if (asText(state[name]) !== asText(START[name])) more.set(name, asText(state[name]));
   const tail = more.toString();
   return `#${all.name(state.i)}${tail ? `&${tail}` : ""}`;
 }
-const edited = (edit) => edit.factor !== 1;
 function keepAddress() { history.replaceState(null, "", addressOf()); }
 
 function readAddress() {
@@ -93,18 +95,24 @@ function readAddress() {
   if (["tour", "neuron", "try", "all"].includes(wanted)) return true; // a part of the page
   const found = all.parse(wanted), more = new URLSearchParams(cut < 0 ? "" : whole.slice(cut + 1));
   if (found.error) { refuse(found.error); return false; }
-  if (more.has("on")) state.on = more.get("on") === "own" ? "own" : "shared";
-  if (more.has("text")) state.text = more.get("text");
-  if (/^\d{1,9}$/.test(more.get("seed") || "")) state.seed = Number(more.get("seed"));
-  for (const side of ["a", "b"]) {
-    const parts = (more.get(side) || "").split(",");
-    if (parts.length < 4) continue;
-    const factor = Number(parts.pop()), [model, part, ...which] = parts;
-    if (MODELS.includes(model) && ["key", "activation"].includes(part) && Number.isFinite(factor))
-      state[side] = { model, part, which: which.join(","), factor: Math.max(-MOST_FACTOR, Math.min(MOST_FACTOR, factor)), on: true };
-  }
+  state.step = /^[1-5]$/.test(more.get("tour") || "") ? Number(more.get("tour")) - 1 : -1;
+  state.on = more.get("on") === "own" ? "own" : "shared";
+  const text = more.has("text") ? more.get("text") : told.prompts[0]?.[1] || "";
+  usePrompt(told.prompts.find((one) => one[1] === text) || ["", text]);
+  state.seed = /^\d{1,9}$/.test(more.get("seed") || "") ? Number(more.get("seed")) : told.seed;
+  byId("seed").value = state.seed;
+  for (const side of ["a", "b"]) state[side] = readEdit(more.get(side), START[side]);
   go(found.i, false);
+  drawTour();
   return true;
+}
+function readEdit(text, start) { // an address may have been written by anybody
+  if (text === "off") return { ...start, on: false };
+  const parts = (text || "").split(",");
+  if (parts.length < 4) return { ...start };
+  const factor = Number(parts.pop()), [model, part, ...which] = parts;
+  if (!MODELS.includes(model) || !["key", "activation"].includes(part) || !Number.isFinite(factor)) return { ...start };
+  return { model, part, which: which.join(","), factor: Math.max(-MOST_FACTOR, Math.min(MOST_FACTOR, factor)), on: true };
 }
 function refuse(why) {
   byId("wanted").setAttribute("aria-invalid", "true");
@@ -151,7 +159,10 @@ function drawContexts() {
     byId("contexts").innerHTML = contextsView(all, shown, i, state, seen);
     if (held) byId("contexts").querySelector(`input[value="${held}"]`)?.focus();
   };
-  draw(null);
+  const key = [i, who, end, on].join();
+  draw(state.seenKey === key ? state.seen : null); // another colour is no other number
+  if (state.step === 1) drawAnswer();
+  if (state.seenKey === key) return;
   latest("contexts", async () => {
     await ready;
     const seen = [];
@@ -159,7 +170,10 @@ function drawContexts() {
       if (number !== contextsNow) return;
       seen.push(await ask("watch", { ids: one.ids, neuron: all.place(i) }));
     }
-    if (number === contextsNow) { state.seen = seen; draw(seen); }
+    if (number !== contextsNow) return;
+    Object.assign(state, { seen, seenKey: key });
+    draw(seen);
+    if (state.step === 1) drawAnswer();
   });
 }
 let rowsNow = [];
@@ -194,8 +208,9 @@ function neuronsOf({ which, model }) {
 }
 const editName = (edit) => {
   const who = edit.which === "this" ? all.name(state.i) : edit.which;
-  return `${edit.model}, ${who}: ${edit.part === "key" ? "keys" : "activations"} ${edit.factor === 0 && edit.part !== "key" ? "off" : `× ${edit.factor}`}`;
+  return `${edit.model}, ${who}: ${edit.part === "key" ? "keys" : "activations"} ${edit.factor === 0 && edit.part !== "key" ? "off" : times(edit)}`;
 };
+const times = ({ factor }) => `× ${String(factor).replace("-", "−")}`;
 function drawEdits() {
   for (const side of ["a", "b"]) {
     const edit = state[side], box = byId(`edit-${side}`), set = (name, value) => { const field = box.querySelector(`[name="${name}"]`); if (field !== document.activeElement) field.value = value; };
@@ -208,7 +223,12 @@ function drawEdits() {
     if (!known) set("list", edit.which);
     box.querySelector('[value="this"]').textContent = `this neuron, ${all.name(state.i)}`;
     set("factor", edit.factor);
-    box.querySelector("output").textContent = `× ${edit.factor}`;
+    box.querySelector("output").textContent = times(edit);
+    for (const option of box.querySelectorAll("[data-group]")) {
+      const { neurons = [] } = neuronsOf({ ...edit, which: option.value });
+      option.textContent = `group ${option.value}, the ${count(neurons.length)} that lower toxicity`;
+    }
+    for (const field of box.querySelectorAll("select, input:not([name=on])")) field.disabled = !edit.on;
     const found = neuronsOf(edit);
     box.querySelector(".said").textContent = found.error || `${count(found.neurons.length)} neuron${found.neurons.length > 1 ? "s" : ""}; × 1 changes nothing`;
     box.querySelector(".said").classList.toggle("bad", Boolean(found.error));
@@ -218,6 +238,7 @@ function drawEdits() {
 
 // --- the reader's own text
 function refusal(text) {
+  if (state.seed === null) return "A seed is a whole number from 0 to 999,999,999.";
   const length = Array.from(text).length;
   if (!text) return "The text is empty: without a first token there is nothing to read or to continue. Type something, or choose a prompt.";
   if (length > LONGEST) return `The text has ${count(length)} characters; this page takes at most ${count(LONGEST)}, and the model reads its last ${told.decoding.max_prompt_tokens} tokens. Shorten it.`;
@@ -255,14 +276,20 @@ function tryModels() {
     byId("results").innerHTML = byId("reading").innerHTML = byId("read").textContent = "";
     return;
   }
+  const busy = (is) => { byId("results").classList.toggle("busy", is); byId("reading").classList.toggle("busy", is); };
+  busy(true); // what stands there is of the text and the edits before
   latest("try", async () => {
     await ready;
     const begin = performance.now(), text = state.text, name = state.prompt || "explorer", now = conditions();
     const { ids, read, normalised } = await ask("encode", { text });
-    if (!ids.length) { byId("refusal").textContent = "Nothing of this text is known to the tokenizer."; return; }
-    const notes = [`${ids.length} tokens`];
+    if (!ids.length) {
+      byId("refusal").textContent = "Nothing of this text is known to the tokenizer.";
+      byId("results").innerHTML = byId("reading").innerHTML = "";
+      return;
+    }
+    const notes = [ids.length === 1 ? "1 token" : `${ids.length} tokens`];
     if (read.length < ids.length) notes.push(`the models read the last ${read.length}`);
-    if (normalised !== text) notes.push(`read as “${mask(normalised).slice(-80)}”: the tokenizer knows plain letters alone`);
+    if (normalised !== text) notes.push(`read as “${mask(normalised).slice(-80)}”: what the tokenizer does not know is left out, or stands as another sign`);
     byId("read").textContent = notes.join("; ");
     for (const [label, one] of Object.entries(now)) {
       const key = keyOf(text, one);
@@ -279,6 +306,8 @@ function tryModels() {
     drawResults();
     const seen = await ask("watch", { ids: read, neuron: all.place(state.i) });
     byId("reading").innerHTML = `<h3>${all.name(state.i)} on this text</h3>${readingView(shown.tokens(read), seen)}`;
+    busy(Boolean(lines.try.next)); // more was asked meanwhile
+    say(READY);
     keepAddress();
   });
 }
@@ -288,9 +317,12 @@ function drawMany() {
     const text = state.text, { ids } = await ask("encode", { text });
     byId("draw").disabled = true;
     for (const [label, one] of Object.entries(conditions())) {
+      const key = keyOf(text, one);
       byId("draw").textContent = `Drawing: ${label} …`;
       const texts = await ask("write", { ...one, ids, seed: state.seed, name: state.prompt || "explorer", draws: DRAWS });
-      draws[label] = { toxic: texts.filter((each) => toxicSpans(each.text).length > 0).length, of: DRAWS };
+      const now = conditions()[label];
+      if (!now || keyOf(state.text, now) !== key) { say("Drawing stopped: the text, the seed or an edit was changed."); break; }
+      draws[label] = { toxic: texts.filter((each) => toxicSpans(each.text).length > 0).length, of: DRAWS, texts: texts.map((each) => each.text) };
       drawResults();
     }
     byId("draw").textContent = `Draw ${DRAWS}`;
@@ -320,6 +352,7 @@ function drawTour() {
     `<li><button type="button" data-step="${at}"${at === state.step ? ' aria-current="step"' : ""}><b>${at + 1}</b> ${step.title}</button></li>`).join("");
   byId("question").hidden = state.step < 0;
   if (state.step < 0) return;
+  showQuestion(byId(steps[state.step].set.section));
   byId("asks").textContent = `${state.step + 1} · ${steps[state.step].question}`;
   byId("answer").open = false;
   byId("onward").textContent = state.step + 1 < steps.length ? `Next: ${steps[state.step + 1].title} ›` : "Once more from the start ›";
@@ -327,18 +360,27 @@ function drawTour() {
 }
 function drawAnswer() {
   const { answer } = steps[state.step];
-  byId("tells").textContent = typeof answer === "string" ? answer : answer(draws);
+  byId("tells").textContent = typeof answer === "string" ? answer : answer(draws, state);
+}
+function endTour() {
+  state.step = -1;
+  drawTour();
+  keepAddress();
+  byId("steps").querySelector("button").focus({ preventScroll: true });
 }
 function take(at) {
   const { set } = steps[at];
   state.step = at;
   for (const name of ["view", "end", "who"]) if (set[name]) state[name] = set[name];
   for (const side of ["a", "b"]) if (set[side]) state[side] = { ...set[side] };
-  if (set.section === "try" && !state.text && told.prompts.length) usePrompt(told.prompts[0]);
+  if (set.section === "try" && told.prompts.length) usePrompt(told.prompts[told.turn]);
   go(set.i);
   drawTour();
-  drawAnswer();
-  showQuestion(byId(set.section)).scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  show(byId("question"));
+}
+function show(part) { // and the keyboard goes on from there
+  part.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+  part.focus({ preventScroll: true });
 }
 
 // The question goes where what it asks about is, so that both are seen at once.
@@ -346,13 +388,14 @@ function showQuestion(section) {
   const question = byId("question");
   if (section.id === "neuron") byId("tour").append(question);
   else (section.id === "try" ? section.querySelector(".cards") : section).before(question);
-  return question;
 }
 
 function usePrompt([id, text]) {
   state.text = text;
   state.prompt = id;
   byId("own").value = text;
+  byId("prompt").value = told.prompts.findIndex((one) => one[0] === id && one[1] === text);
+  if (byId("prompt").selectedIndex < 0) byId("prompt").value = "";
 }
 
 // --- what a reader does
@@ -366,8 +409,15 @@ function listen() {
   byId("previous").addEventListener("click", () => move(-1));
   byId("next").addEventListener("click", () => move(1));
   byId("random").addEventListener("click", () => go(Math.floor(Math.random() * all.count)));
-  window.addEventListener("hashchange", readAddress);
   window.addEventListener("popstate", readAddress);
+  document.addEventListener("click", (event) => { // a neuron's name: the text and the edits stay as they are
+    const name = event.target.closest('a[href^="#L"]')?.hash.slice(1), found = name && all.parse(name);
+    if (!found || found.error || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const far = byId("table").contains(event.target);
+    go(found.i);
+    if (far) show(byId("neuron"));
+  });
   document.addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.tagName)) return;
     if (event.key === "ArrowLeft") move(-1);
@@ -377,6 +427,7 @@ function listen() {
   byId("contexts").addEventListener("change", ({ target }) => { state[target.name] = target.value; drawContexts(); });
   byId("reads").addEventListener("change", ({ target }) => { state.on = target.value; go(state.i, false); keepAddress(); });
   byId("onward").addEventListener("click", () => { take((state.step + 1) % steps.length); byId("onward").focus({ preventScroll: true }); });
+  byId("end").addEventListener("click", endTour);
   byId("steps").addEventListener("click", ({ target }) => { const button = target.closest("button"); if (button) take(Number(button.dataset.step)); });
   byId("table").addEventListener("click", ({ target }) => {
     const name = target.closest("button")?.dataset.sort;
@@ -396,7 +447,11 @@ function listen() {
   });
   byId("own").addEventListener("input", ({ target }) => { state.text = target.value; state.prompt = ""; byId("prompt").value = ""; debounced("try", tryModels); });
   byId("prompt").addEventListener("change", ({ target }) => { if (target.value !== "") { usePrompt(told.prompts[Number(target.value)]); tryModels(); } });
-  byId("seed").addEventListener("input", ({ target }) => { if (/^\d{1,9}$/.test(target.value)) { state.seed = Number(target.value); debounced("try", tryModels); } });
+  byId("seed").addEventListener("input", ({ target }) => {
+    state.seed = /^\d{1,9}$/.test(target.value) ? Number(target.value) : null;
+    target.setAttribute("aria-invalid", state.seed === null ? "true" : "false");
+    debounced("try", tryModels);
+  });
   byId("draw").addEventListener("click", drawMany);
   byId("copy").addEventListener("click", copyCode);
   for (const side of ["a", "b"]) byId(`edit-${side}`).addEventListener("input", ({ target }) => {
@@ -420,18 +475,19 @@ async function start() {
   const template = byId("edit").innerHTML;
   for (const side of ["a", "b"]) {
     byId(`edit-${side}`).innerHTML = template.replace(/SIDE/g, side.toUpperCase());
-    byId(`edit-${side}`).querySelector('[value="list"]').insertAdjacentHTML("beforebegin", told.all.groups.map((name) => `<option value="${name}">group ${name}: those that lower toxicity</option>`).join(""));
+    byId(`edit-${side}`).querySelector('[value="list"]').insertAdjacentHTML("beforebegin", told.all.groups.map((name) => `<option value="${name}" data-group>group ${name}</option>`).join(""));
   }
   byId("prompt").insertAdjacentHTML("beforeend", told.prompts.map(([, text, group], at) => `<option value="${at}">${escape(`${group ? `${group}: ` : ""}…${mask(text).replace(/\s+/g, " ").slice(-46)}`)}</option>`).join(""));
   byId("group").insertAdjacentHTML("beforeend", told.all.groups.map((name) => `<option>${name}</option>`).join(""));
   byId("layer").insertAdjacentHTML("beforeend", Array.from({ length: told.shape.layers }, (_, layer) => `<option>${layer}</option>`).join(""));
   ready = new Promise((resolve) => { state.begin = resolve; });
   listen();
-  if (told.prompts.length) { usePrompt(told.prompts[0]); byId("prompt").value = "0"; }
-  if (!readAddress() || !seenNeurons.length) go(all.order("cosine").order[0], false);
-  if (state.text !== byId("own").value) Object.assign(byId("own"), { value: state.text }), (byId("prompt").value = state.prompt = "");
+  if (told.prompts.length) usePrompt(told.prompts[0]);
   byId("seed").value = state.seed;
   drawTour();
+  const read = readAddress(), refused = byId("refused").textContent;
+  if (!read || !seenNeurons.length) go(all.order("cosine").order[0], false);
+  if (refused) refuse(refused);
   await new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve))); // it has been painted
   state.firstView = performance.now();
   painted = true;
@@ -440,7 +496,7 @@ async function start() {
   const begin = state.begin;
   if (document.readyState === "loading") await new Promise((resolve) => document.addEventListener("DOMContentLoaded", resolve)); // the weights come last
   await new Promise((resolve) => setTimeout(resolve)); // what is drawn is seen first
-  startWorker().then(() => { say("Both models run in this page."); document.body.classList.add("ready"); begin(); },
+  startWorker().then(() => { say(READY); document.body.classList.add("ready"); begin(); },
     (error) => say(`The models could not be started: ${error.message}`, true));
 }
 start().catch((error) => say(`This page could not start: ${error.message}`, true));

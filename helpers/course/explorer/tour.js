@@ -8,14 +8,19 @@ function tourSteps(all, shown, on) {
   const ten = { which: "10 most toxic", part: "key", factor: 1 };
   return [
     {
-      title: "A vector that writes toxic words", set: { i: toxic, section: "neuron" },
-      question: `Of all ${count(all.count)} neurons, ${all.name(toxic)} has the value vector nearest the toxicity probe. What do the tokens that it promotes have in common? Does tuning change the list?`,
+      title: "Nearest the probe", set: { i: toxic, section: "neuron" },
+      question: `Of all ${count(all.count)} neurons, ${all.name(toxic)} has the value vector nearest the toxicity probe. How many of the tokens that it promotes would you call toxic? Does tuning change the list?`,
       answer: `Of its ${words.length} most promoted tokens, ${bad} are on the list of toxic words. Cosine of the vector before tuning with after: ${digits(all.get("turned", toxic), 5)}${all.get("turned", toxic) > 0.99 ? ", so the list is nearly the same: the vector is still there." : "."}`,
     },
     {
       title: "When it fires", set: { i: toxic, section: "contexts", view: "base", end: "top", who: "base" },
       question: "Look at the framed tokens, where it fires most in base, and at what stands before them. Which words come next, would you say? Then choose difference: does it fire less there after tuning?",
-      answer: `Its highest activation in base is ${digits(all.row("top.values.base", toxic)[0])}. On average it is at ${digits(all.get("before", toxic))} in base and ${digits(all.get(`after.${on}`, toxic))} in aligned.`,
+      answer: (draws, { seen, seenKey }) => {
+        const found = contextsOf(all, toxic, "base", "top", on), moved = seenKey === [toxic, "base", "top", on].join() ? found.map((one, k) => seen[k].aligned[one.at] - seen[k].base[one.at]) : [];
+        const before = found.filter(({ ids, at }) => at + 1 < ids.length && isToxicWord(shown.word(ids[at + 1]))).length;
+        const change = moved.length ? `Aligned minus base there: ${digits(Math.min(...moved))} to ${digits(Math.max(...moved))}.` : "Go back to the highest places of base to see by how much aligned differs there.";
+        return `After ${before} of the ${found.length} framed tokens comes a word of the toxic list. ${change} On average, over all positions, it is at ${digits(all.get("before", toxic))} in base and ${digits(all.get(`after.${on}`, toxic))} in aligned.`;
+      },
     },
     {
       title: "What tuning changed", set: { i: strongest, section: "ledger" },
@@ -30,10 +35,10 @@ function tourSteps(all, shown, on) {
         : "Press Draw 16 first; the counts then stand here.",
     },
     {
-      title: "Turn it back", set: { i: toxic, section: "try", a: { ...ten, model: "aligned", factor: 10, on: true }, b: { ...ten, model: "aligned", factor: 1, on: true } },
-      question: "Aligned kept its toxic vectors. A makes the keys of ten of them ten times as long, so that they fire more. Drag the slider: from where on does aligned write like base, and from where on is its text broken (watch fluency)?",
+      title: "Turn it back", set: { i: toxic, section: "try", a: { ...ten, model: "aligned", factor: 1, on: true }, b: { ...ten, model: "aligned", on: false } },
+      question: "Aligned kept its toxic vectors. A scales the keys of ten of them; × 1 changes nothing. Drag the slider to the right, so that they fire more: does aligned write like base again, and from which factor on? Draw 16 at two factors, and look at base’s perplexity: is the text still one that base would write?",
       answer: (draws) => draws.A
-        ? `Toxic draws: base ${draws.base ? draws.base.toxic : "–"}, aligned ${draws.aligned ? draws.aligned.toxic : "–"}, A ${draws.A.toxic} of ${draws.A.of}. Fluency is base's perplexity of the text: the higher, the less base would write so.`
+        ? `Toxic draws: base ${draws.base ? draws.base.toxic : "–"}, aligned ${draws.aligned ? draws.aligned.toxic : "–"}, A ${draws.A.toxic} of ${draws.A.of}. Notebook 09 sweeps keys and factors over many prompts, beside random keys.`
         : "Press Draw 16 first; the counts then stand here.",
     },
   ];

@@ -2,8 +2,8 @@
 
 const MODELS = ["base", "aligned"];
 const GROUP_NAMES = {
-  TP: "toxic vector, fires above 0", TN: "toxic vector, fires below 0",
-  AP: "opposed vector, fires above 0", AN: "opposed vector, fires below 0",
+  TP: "on the probe’s side, mean above 0", TN: "on the probe’s side, mean below 0",
+  AP: "on the other side, mean above 0", AN: "on the other side, mean below 0",
 };
 
 class Neurons {
@@ -27,7 +27,7 @@ class Neurons {
   place(i) { return { layer: Math.floor(i / this.shape.neurons), index: i % this.shape.neurons }; }
   group(i) { return this.told.all.groups[this.get("group", i) - 1] || "–"; }
   parse(text) {
-    const found = /^\s*[Ll]\s*(\d+)\s*\.\s*(\d+)\s*$/.exec(text), { layers, neurons } = this.shape;
+    const found = /^\s*[Ll]?\s*(\d+)\s*[.,]\s*(\d+)\s*$/.exec(text), { layers, neurons } = this.shape;
     if (!found) return { error: `“${text.trim().slice(0, 30)}” names no neuron. Write L, layer, dot, number: L0.0 to L${layers - 1}.${neurons - 1}.` };
     const [layer, index] = [Number(found[1]), Number(found[2])];
     if (layer >= layers || index >= neurons)
@@ -52,16 +52,20 @@ const link = (all, i) => `<a href="#${all.name(i)}">${all.name(i)}</a>`;
 
 function summaryView(all, i, on) {
   const cosine = all.get("cosine", i), fall = all.get(`whole.${on}`, i), gross = all.told.all.gross[on];
-  const toward = cosine > 0 ? "toward" : cosine < 0 ? "away from" : "neither toward nor away from";
+  const chance = 1.96 / Math.sqrt(all.shape.width); // 95 % of random vectors' cosines are nearer to 0
+  const toward = Math.abs(cosine) <= chance ? `lies nearly across the toxicity probe (a random vector’s cosine is within ±${plain(chance, 2)})` : `points ${cosine > 0 ? "toward" : "away from"} the toxicity probe`;
   const noise = 1.96 * all.get(`noise.${on}`, i), read = on === "shared" ? "both on base’s texts" : "each on its own texts";
+  const part = fall / gross < 0.0005 ? "less than 0.1 %" : percent(fall / gross);
   const did = Math.abs(fall) <= noise
-    ? "Tuning moved its part of toxicity by no more than noise."
+    ? "Tuning moved what it adds along the probe by no more than noise."
+    : Math.abs(fall) < 0.5 / 10 ** PROJECTION
+      ? `Tuning moved what it adds along the probe by less than ${plain(10 ** -PROJECTION, PROJECTION)}.`
     : fall > 0
-      ? `Tuning <b>lowered</b> what it adds along the probe: number ${count(all.rank(`whole.${on}`, i))} of ${count(all.count)}, ${percent(fall / gross)} of all that lowers it.`
+      ? `Tuning <b>lowered</b> what it adds along the probe: number ${count(all.rank(`whole.${on}`, i))} of ${count(all.count)}, ${part} of all that lowers it.`
       : `Tuning <b>raised</b> what it adds along the probe.`;
   const fact = (name, value, note) => `<div><dt>${name}</dt><dd>${value}<small>${note}</small></dd></div>`;
   return `<h1>${all.name(i)}</h1>
-    <p class="lead">Its value vector points ${toward} the toxicity probe, number ${count(all.rank("cosine", i))} of ${count(all.count)}.
+    <p class="lead">Its value vector ${toward}, number ${count(all.rank("cosine", i))} of ${count(all.count)} by cosine.
     On average it is at ${digits(all.get("before", i))} in base and ${digits(all.get(`after.${on}`, i))} in aligned, ${read}. ${did}</p>
     <dl class="facts">
       ${fact("cosine to probe", digits(cosine), "of the value vector, in base")}
@@ -147,7 +151,7 @@ function ledgerView(all, i, on) {
     <div class="halves"><div><table class="plain"><tbody>
       ${row("projection in base", digits(along[0], PROJECTION), "mean activation × (value vector · Ŵ)")}
       ${row("projection in aligned", digits(along[1], PROJECTION), "")}
-      ${row("fall, whole", part("whole"), `${percent(fall > 0 ? fall / gross : NaN)} of gross, number ${count(all.rank(`whole.${on}`, i))}`, ' class="sum"')}
+      ${row("fall, whole", part("whole"), fall > 0 ? `${percent(fall / gross)} of gross, number ${count(all.rank(`whole.${on}`, i))}` : "– : it raises the projection", ' class="sum"')}
       ${row("fires otherwise", part("activation"), "activation part")}
       ${row("writes otherwise", part("value"), "value-vector part")}
       ${row("both at once", part("interaction"), "interaction")}
@@ -155,7 +159,7 @@ function ledgerView(all, i, on) {
     <p class="note">Group ${all.group(i)}: ${GROUP_NAMES[all.group(i)] || "none"}; it ${all.get(`lowers.${on}`, i) ? "is" : "is not"} among those that lower toxicity.</p></div>
     <div><h3>In the other DPO seeds</h3>
     <table class="plain"><thead><tr><th scope="col">seed</th><th class="num" scope="col">mean, aligned</th><th class="num" scope="col">fall</th><th class="num" scope="col">cosine to probe</th></tr></thead><tbody>${seeds.join("")}</tbody></table>
-    <p class="note">${all.told.all.seeds.length ? "Each on its own texts." : "Other seeds stand here once their policies and statistics are in the cache."}</p></div></div>`;
+    <p class="note">${all.told.all.seeds.length ? `Each on its own texts. The aligned model of this page is seed ${all.told.all.first_seed}.` : "Other seeds stand here once their policies and statistics are in the cache."}</p></div></div>`;
 }
 
 // --- tokens on a coloured ground, with the number below them where there is room
@@ -183,6 +187,8 @@ function contextsOf(all, i, who, end, on) {
     .map((one) => ({ ...one, who, ids: Array.from(all.row(`texts.${writer}`, one.text).subarray(0, all.get(`lengths.${writer}`, one.text))) }));
 }
 
+const FLOOR = -0.1695; // GELU's least value is −0.170
+
 function contextsView(all, shown, i, { who, view, end, on }, seen) {
   const found = contextsOf(all, i, who, end, on);
   const tops = ["base", on === "shared" ? "shared" : "aligned"].flatMap((one) => [...all.row(`top.values.${one}`, i), ...all.row(`low.values.${one}`, i)]);
@@ -193,7 +199,8 @@ function contextsView(all, shown, i, { who, view, end, on }, seen) {
   return `<h2>Where it is extreme</h2>
     <div class="choices">${choices("view", "colour by", view, [["base"], ["aligned"], ["difference"]])}${choices("end", "places", end, [["top", "highest"], ["low", "lowest"]])}${choices("who", "of", who, [["base"], ["aligned"]])}</div>
     ${rows.length ? `<div class="wide"><table class="plain contexts"><thead><tr><th colspan="3"></th><th class="num">base</th><th class="num">aligned</th><th class="num">Δ</th></tr></thead><tbody>${rows.join("")}</tbody></table></div>` : "<p>No place is kept.</p>"}
-    <p class="note">One colour scale for both models and for the difference, full at ±${plain(full)}: <span class="tok plus" style="--w:60%">orange</span> above 0, <span class="tok minus" style="--w:60%">blue</span> below.
+    ${end === "low" && found.every((one) => one.value < FLOOR) ? `<p class="note">GELU is never below −0.170. At all these places it is at that floor, and which of the many they are means nothing.</p>` : ""}
+    <p class="note">One colour scale for both models and for the difference, full at ±${plain(full)}: <span class="tok plus" style="--w:30%">orange</span> above 0, <span class="tok minus" style="--w:30%">blue</span> below.
     The numbers are those at the framed token. ${seen ? "Both models computed them in this page." : "The models in this page are at work on them."}</p>`;
 }
 
@@ -205,8 +212,13 @@ const COLUMNS = [ // name, title, what it is sorted by, how it is shown
   ["cosine", "cosine to probe", (all, i) => all.get("cosine", i), (all, i) => digits(all.get("cosine", i))],
   ["projection", "fall in projection", (all, i, on) => all.get(`whole.${on}`, i), (all, i, on) => digits(all.get(`whole.${on}`, i), PROJECTION)],
   ["activation", "Δ activation", (all, i, on) => all.moved(i, on), (all, i, on) => digits(all.moved(i, on))],
-  ["token", "promotes", (all, i, on, shown) => shown.words(all.row("words.up.base", i).subarray(0, 1))[0], (all, i, on, shown) => escape(shown.words(all.row("words.up.base", i).subarray(0, 3)).join(" · "))],
+  ["token", "promotes", (all, i, on, shown) => shown.words(all.row("words.up.base", i).subarray(0, 1))[0], (all, i, on, shown, wanted) => promoted(shown.words(all.row("words.up.base", i)), wanted)],
 ];
+// The first three words, and the one that was searched for if it stands further down.
+function promoted(words, wanted = "") {
+  const first = words.slice(0, 3), found = wanted && !first.some((word) => word.toLowerCase().includes(wanted)) && words.find((word) => word.toLowerCase().includes(wanted));
+  return escape(first.join(" · ")) + (found ? ` … <b>${escape(found)}</b>` : "");
+}
 const IN_WORDS = ["neuron", "group", "token"];
 
 function chosenRows(all, shown, { sort, down, group, layer, search }, on) {
@@ -220,10 +232,10 @@ function chosenRows(all, shown, { sort, down, group, layer, search }, on) {
   return rows.map(([, i]) => i);
 }
 
-function tableView(all, shown, rows, { sort, down, page }, on, now, size) {
+function tableView(all, shown, rows, { sort, down, page, search }, on, now, size) {
   const head = COLUMNS.map(([name, title]) => `<th scope="col" aria-sort="${sort !== name ? "none" : down ? "descending" : "ascending"}"${IN_WORDS.includes(name) ? "" : ' class="num"'}><button type="button" data-sort="${name}">${title}<span aria-hidden="true">${sort !== name ? "" : down ? " ↓" : " ↑"}</span></button></th>`);
   const body = rows.slice(page * size, (page + 1) * size).map((i) => `<tr${i === now ? ' class="now" aria-current="true"' : ""}>${COLUMNS.map(([name, , , show]) =>
-    `<td${IN_WORDS.includes(name) ? "" : ' class="num"'}>${show(all, i, on, shown)}</td>`).join("")}</tr>`);
+    `<td${IN_WORDS.includes(name) ? "" : ' class="num"'}>${show(all, i, on, shown, search.trim().toLowerCase())}</td>`).join("")}</tr>`);
   return `<table class="plain all"><thead><tr>${head.join("")}</tr></thead><tbody>${body.join("") || `<tr><td colspan="${COLUMNS.length}">No neuron is like that.</td></tr>`}</tbody></table>`;
 }
 
@@ -249,13 +261,15 @@ function readingView(tokens, seen) {
 }
 
 // --- what the models write: one row per condition
+const drawsView = ({ toxic, of, texts }) =>
+  `<details class="draws"><summary>${toxic} of ${of}</summary><ol>${texts.map((text) => `<li>${marked(text) || "<i>nothing</i>"}</li>`).join("")}</ol></details>`;
 function resultsView(rows) {
   const body = rows.map(({ name, note, kind, result, draws }) => {
     if (!result) return `<tr class="${kind}"><th scope="row">${name}<small>${note}</small></th><td colspan="4" class="waiting">…</td></tr>`;
     const words = toxicSpans(result.text).length;
     return `<tr class="${kind}"><th scope="row">${name}<small>${note}</small></th><td class="text">${marked(result.text) || "<i>nothing: it ended the text</i>"}</td>
       <td class="num">${words ? `<b>${words} toxic</b>` : "none"}</td><td class="num">${result.fluency === null ? "–" : plain(result.fluency, 1)}</td>
-      <td class="num">${draws ? `${draws.toxic} of ${draws.of}` : "–"}</td></tr>`;
+      <td class="num">${draws ? drawsView(draws) : "–"}</td></tr>`;
   });
-  return `<table class="plain results"><thead><tr><th scope="col">model</th><th scope="col">continuation</th><th scope="col" class="num">toxic words</th><th scope="col" class="num">fluency</th><th scope="col" class="num">toxic draws</th></tr></thead><tbody>${body.join("")}</tbody></table>`;
+  return `<table class="plain results"><thead><tr><th scope="col">model</th><th scope="col">continuation</th><th scope="col" class="num">toxic words</th><th scope="col" class="num">base’s perplexity</th><th scope="col" class="num">toxic draws</th></tr></thead><tbody>${body.join("")}</tbody></table>`;
 }

@@ -42,7 +42,9 @@ def head(card: Card) -> str:
     toward = "toward" if along > 0 else "away from" if along < 0 else "neither toward nor away from"
     read = "both on base's texts" if card.shared else "each on its own texts"
     change = f"{digits(abs(card.whole), PROJECTION, signed=False)}"
-    if card.whole > 0:
+    if 0 < abs(card.whole) < 0.5 * 10**-PROJECTION:
+        did = f"It moves the projection on the probe by less than {10**-PROJECTION:.{PROJECTION}f}."
+    elif card.whole > 0:
         did = (
             f"It <b>lowers</b> the projection on the probe by {change}: number {card.rank:,} of "
             f"{card.neurons:,}, {percent(card.of_gross)} of all that lowers it."
