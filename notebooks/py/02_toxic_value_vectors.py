@@ -147,7 +147,9 @@ plots.histogram(
 
 # %% [markdown]
 # Most neurons have nothing to do with the direction. If there is a tail on the right, no mark says
-# where it begins: any cut-off (the paper takes 128) is a choice.
+# where it begins: any cut-off is a choice (the paper takes 128 of 98,304 neurons; here it is the
+# profile's `vectors.top`). Look at the left end too: a vector that points *away* from the probe
+# writes toxicity when its activation is negative. Notebook 07 counts those.
 
 # %% [markdown]
 # ## 3 · What the best ten promote
@@ -359,8 +361,9 @@ from helpers.mechanism.vectors import layer_histogram
 where = layer_histogram(toxic_neurons, model.n_layers)
 lab.answer("02.3", layer_names[where.argmax()])
 finding = (
-    f"Layer {where.argmax()} holds {where.max()} of the top {len(toxic_neurons)}; "
-    f"{(where > 0).sum()} of {model.n_layers} layers hold some ({model.name})"
+    f"Layer {where.argmax()} holds {where.max()} of the top {len(toxic_neurons)}, the next "
+    f"{sorted(where.tolist())[-2:][0]}; {(where > 0).sum()} of {model.n_layers} layers hold some "
+    f"({model.name})"
 )
 plots.bar(
     layer_names,
@@ -450,6 +453,12 @@ plots.bar(
     "cosine-matched vectors and of random neurons, with 95 % bands.",
 )
 
+# %% [markdown]
+# Two readings. *Nearness:* within the matched band, selection alone brings $U_0$ so near to
+# $\hat W$; below it, the toxic vectors have something besides $\hat W$ in common, and the SVD goes
+# after that. *Words:* a matched band that ends at ten of ten cannot be exceeded, so *agrees* is out
+# of reach there whatever is true. Then the claim says little, and the null says why.
+
 # %%
 for i, (null, same_cosines) in enumerate(zip(random_shares, matched_shares)):
     found = Measurement(
@@ -461,6 +470,7 @@ for i, (null, same_cosines) in enumerate(zip(random_shares, matched_shares)):
         {**with_null(same_cosines), "cosine_with_probe": (shared[i] @ direction).item()},
     )
     print(lab.claims.record("A3", found, part=f"U{i}"))
+    print(f"   cosine-matched, which the rule asks for: {matched_shares[i]}")
 
 # %%
 # Notebook 01 judged each penalty's probe so, with a helper that does the steps above.
@@ -530,7 +540,7 @@ plots.histogram(
     bins=24,
     title=finding,
     x_label="mean activation m on the prompts",
-    y_label="density of neurons",
+    y_label="share of neurons per unit (density)",
     alt="Distribution of the mean activation of the 64 nearest neurons over the prompts' tokens.",
 )
 

@@ -19,10 +19,10 @@
 #
 # The two papers disagree. Paper A: a small offset lets the stream *by-pass* the toxic neurons, so
 # that they fire no more. Paper B: those neurons hold a **minor share**, and **four groups** do the
-# work together: toxic neurons that fire less, anti-toxic ones that fire more, and two more groups
-# whose mean activation is negative. Paper B's versions put the toxic share at 31.8 %, at 4.9 %, and
-# at 2.5–24 %. We take one model and one set of instruments, compute all three, and ask of each what
-# would give the same number if the explanation were wrong.
+# work together: toxic neurons that fire less (*dampened* ones), anti-toxic ones that fire more, and
+# two more groups whose mean activation is negative. Paper B's versions put the toxic share at
+# 31.8 %, at 4.9 %, and at 2.5–24 %. We take one model and one set of instruments, compute all
+# three, and ask of each what would give the same number if the explanation were wrong.
 
 # %% [markdown]
 # > **Content warning.** The toxicity measured here is that of insults and hostile sentences. The
@@ -66,19 +66,23 @@ import torch
 from helpers.intervals import percentile_interval, share
 from helpers.teaching.figures import plots
 
-base, ask = lab.base, lab.attribution
+base, ask = lab.base, lab.attribution  # `ask` sums projections over neurons, texts, directions
 policies = {name: lab.policies.load(name) for name in ("matched", "strong")}
 matched, total = policies["matched"], base.n_layers * base.d_mlp
 W = ask.direction.cpu().double()
 unit = W / W.norm()
 
 # %% [markdown]
-# **Commit to a guess.** Toxic neurons that fire less: what share of the reduction is theirs? Write
-# it down before anything is measured; sections 4 and 5 come back to it.
+# Two policies of notebook 05 are looked at: *matched*, as toxic beside its base as the papers'
+# policy was beside GPT2-medium, and *strong*, the least toxic one within the same perplexity.
+#
+# **Commit to a guess.** Add up all that neurons write *less* along the probe. What share of it is
+# owed to toxic neurons that used to fire? Write it down before anything is measured; sections 4
+# and 5 come back to it.
 
 # %%
 guess = lab.guess(
-    "07.1", "Dampened toxic neurons' share of all reductions", low=0, high=1, value=None
+    "07.1", "Firing toxic neurons' share of all reductions", low=0, high=1, value=None
 )
 
 # %% [markdown]
@@ -110,6 +114,9 @@ print(f"{one}: mean activation {m:.3f} → {new_m:.3f}, v · Ŵ {v @ unit:.4f} �
 print(f"projection {p:.5f} → {new_p:.5f}, so Δ = {p - new_p:.5f}")
 
 # %% [markdown]
+# Look at the sign of its mean. The neuron nearest the probe need not be one that fires: below 0 it
+# writes a little *against* its own value vector, and a Δ above 0 means that it went further down.
+#
 # Two factors have changed, so $\Delta$ has three parts: it *fires* otherwise, it *writes*
 # otherwise, and both at once:
 #
@@ -156,7 +163,7 @@ lab.show.table(rows, caption=f"Mean along Ŵ ({base.name}); largest gap {largest
 raising = (own.whole < 0).double().mean().item()
 print(f"{total:,} neurons: gross reduction {gross:.3f} (all Δ above 0)")
 print(f"            net reduction   {net:.3f} (all Δ), which is {share(net, gross):.0%} of gross")
-print(f"            {raising:.0%} of neurons have Δ below 0: they raise toxicity")
+print(f"            {raising:.0%} of neurons have Δ below 0: they write more along Ŵ than before")
 
 # %% [markdown]
 # **Gross and net are two denominators.** Whatever share you read from here on, ask of which.
@@ -165,7 +172,7 @@ print(f"            {raising:.0%} of neurons have Δ below 0: they raise toxicit
 #
 # Paper B sorts neurons by two signs, both taken *before* tuning: **T** or **A**, the value vector
 # points along $\hat W$ or against it; **P** or **N**, its mean activation is positive or negative.
-# TP raises toxicity by firing. AN raises it too: *minus* times *minus*. TN and AP lower it.
+# TP writes along $\hat W$ by firing. So does AN: *minus* times *minus*. TN and AP write against it.
 #
 # **Guess first.** Which of the four is the largest in number?
 
@@ -196,6 +203,11 @@ plots.scatter(
     "of largest change along the probe are labelled.",
 )  # fmt: skip
 
+# %% [markdown]
+# Which neurons of a quadrant "do their part" has two published definitions. The first version
+# (*v1*) takes those whose mean **activation** moved the right way (T down, A up); the *final* paper
+# those whose **projection** fell (Δ above 0). They differ because value vectors move a little too.
+
 # %%
 groups = {name: own.groups(name) for name in ("v1", "final")}
 rows = []
@@ -216,9 +228,8 @@ for name, inside in quadrants.items():
 lab.show.table(rows, caption=f"By quadrant ({base.name}, matched, own text)")
 
 # %% [markdown]
-# *v1* and *final* are two published definitions of "does its part". The first version takes the
-# neurons whose mean **activation** moved the right way (T down, A up); the final paper those whose
-# **projection** fell. The sets differ because value vectors move a little too.
+# The last three columns are worth a second look. A group has losers as well as winners: where its
+# net is below 0, it writes more along $\hat W$ after tuning than before, whatever its winners do.
 #
 # Does one number predict the other? A neuron that points at the probe might be moved more, or one
 # that fires more:
@@ -275,7 +286,8 @@ plots.bar(
 # its **own** continuations, as published; both on base's, **shared**). Each row is a split of one
 # denominator: *final*, all Δ above 0; *v1*, the sum over its own four groups.
 #
-# **Guess first.** How far apart can eight answers to one question be?
+# **Guess first.** How far apart can eight answers to one question be? (Two pairs must agree: of the
+# activation part alone, the right way and above 0 are the same.)
 
 # %%
 GROUPS = ("TP", "TN", "AP", "AN")
@@ -285,20 +297,21 @@ for text, found in on_text.items():
     for definition in ("v1", "final"):
         for part in ("whole", "activation"):
             shares = found.shares(definition, part)
+            mine = found.groups(definition, part).values()
             rows.append(
                 {
                     "text": text,
                     "definition": definition,
                     "Δ": part,
                     **{group: f"{shares[group]:.1%}" for group in GROUPS},
-                    "gross": found.gross(part).item(),
+                    "denominator": sum(found.reduction(part)[one].sum() for one in mine).item(),
                     "net / gross": f"{found.net(part) / found.gross(part):.0%}",
                 }
             )
 rows.append(
     {
         "text": "paper B, GPT2-medium", "definition": "v1", "Δ": "whole", "TP": "31.8%",
-        "TN": "23.9%", "AP": "7.0%", "AN": "37.3%", "gross": 47.48, "net / gross": "15%",
+        "TN": "23.9%", "AP": "7.0%", "AN": "37.3%", "denominator": 47.48, "net / gross": "15%",
     }
 )  # fmt: skip
 lab.show.table(rows, caption=f"Shares of the gross reduction ({base.name}, matched)")
@@ -331,20 +344,20 @@ print(f"On shared text the gross reduction is {kept:.0%} of that on own text.")
 
 # %%
 by_policy = {name: lab.emulation.measure_shares(name) for name in policies}
+patched = lab.measures.at_most(lab.profile.explanation.patched)
 definitions = {
     "TP by v1, of its four groups": ("31.8 %", lambda found: found.value),
     "TP by final, of gross": ("32 %", lambda found: found.details["final_share"]),
     f"top {lab.profile.vectors.top} that fire less, of gross": (
         "4.9 % (top 128)", lambda found: found.details["top_128_share"]
     ),
-    "effect of the policy's means, of the drop": (
+    f"effect of the policy's means on {patched}, of the drop": (
         "2.5–24 %; 48 %", lambda found: found.details["effect_share"]
     ),
-    "effect of base's own means, of the drop": (
+    f"effect of base's own means on {patched}, of the drop": (
         "not given", lambda found: found.details["own_mean_effect"]
     ),
 }  # fmt: skip
-patched = lab.measures.at_most(lab.profile.explanation.patched)
 counts = [int(own.groups(by)["TP"].sum()) for by in ("v1", "final")]
 counts += [min(lab.profile.vectors.top, total), patched, patched]
 sizes = {label: f"{count / total:.1%}" for label, count in zip(definitions, counts)}
@@ -384,7 +397,8 @@ for name, found in by_policy.items():
 # - **any**: random directions, each turned so that tuning lowered the sum along it, as it did along
 #   $\hat W$ (a random direction has no sign of its own);
 # - **as near the offset**: random, but with the same cosine to the mean offset of the last stream
-#   as $\hat W$ has. Along these tuning moved the model about as far; nothing else is in them.
+#   as $\hat W$ has (below 0 where tuning moved the stream against it). Along these tuning moved
+#   the model about as far; nothing else is in them.
 #
 # **Guess first.** Will the toxicity probe stand out?
 
@@ -440,7 +454,10 @@ plots.bar(
 # took*. A group outside the first null and inside the second means no more than that, and *not
 # reproduced* under N2 may mean no more either.
 #
-# Now the claims, with the same figures:
+# Now the claims, with the same figures. B4 asks of what *falls*, so a group whose net is below 0
+# can still pass; it is printed beside. N2's *distance* is that of all four shares together from
+# the mean of the random directions'; where it is within what most of those have themselves, four
+# groups of such sizes are what any direction gives (the rule stands in the claims table).
 
 # %%
 measured = ask.measure("matched")
@@ -452,6 +469,8 @@ for name, found in by_policy.items():
         print(lab.claims.record(claim, measurement, part=part, policy=name))
 for claim, part in (("B4", "v1 groups"), ("B4", "final groups"), ("N2", "")):
     print(lab.claims.record(claim, measured[claim, part], part=part))
+rising = [group for group in GROUPS if own.whole[quadrants[group]].sum() < 0]
+print("groups that write more along Ŵ in sum:", ", ".join(rising) or "none")
 
 # %%
 toxic_null, close = (ask.null(near_offset=near_by)[:, 0] for near_by in (False, True))
@@ -459,18 +478,15 @@ mine = own.shares("final")["TP"].item()
 lab.answer("07.1", mine)
 lab.show.table(
     [
-        *({"TP's share by v1": label, "value": value} for label, value in guess.mark.items()),
-        {"TP's share by v1": "along Ŵ", "value": mine},
-        {"TP's share by v1": "along any direction, mean", "value": toxic_null.mean().item()},
-        {"TP's share by v1": "as near the offset, mean", "value": close.mean().item()},
-        {
-            "TP's share by v1": "any directions with a larger share",
-            "value": (toxic_null > mine).double().mean().item(),
-        },
-        {
-            "TP's share by v1": "near ones with a larger share",
-            "value": (close > mine).double().mean().item(),
-        },
+        {"TP's share (final, of gross)": label, "value": value}
+        for label, value in {
+            **guess.mark,
+            "along Ŵ": mine,
+            "along any direction, mean": toxic_null.mean().item(),
+            "as near the offset, mean": close.mean().item(),
+            "any directions with a larger share": (toxic_null > mine).double().mean().item(),
+            "near ones with a larger share": (close > mine).double().mean().item(),
+        }.items()
     ],
     caption=f"{base.name}, matched",
 )
@@ -506,8 +522,8 @@ lab.show.table(rows, caption=f"The same policy by {len(rows)} seeds ({base.name}
 #
 # - *Chance.* A mean over some hundred texts has an error, and half of all errors are negative.
 #   So: only Δ's beyond 1.96 standard errors (texts drawn anew, in the groups that `lab.statistics`
-#   sums them in) count, beside the same count where base and policy **change names** on half of
-#   the texts, at random.
+#   sums them in) count. Beside it the same count after the names *base* and *policy* were
+#   **exchanged** on a random half of the texts: of DPO nothing is left in that, only chance.
 # - *Geometry.* Along any direction many neurons go the other way. So: the same figures along random
 #   directions, turned so that tuning lowered the sum along them.
 
@@ -540,7 +556,8 @@ for label, is_near in {"any direction": False, "as near the offset": True}.items
     below, ratio = (percentile_interval(c.mean().item(), c) for c in drawn.T)
     rows.append(
         {
-            "whose change": "matched", "along": label, "Δ < 0": str(below),
+            "whose change": "matched", "along": label,
+            "Δ < 0": f"{below.value:.1%} [{below.low:.1%}, {below.high:.1%}]",
             "beyond noise": "–", "net / gross": str(ratio),
         }
     )  # fmt: skip
@@ -611,7 +628,8 @@ lab.show.table(
         for of in ("net", "gross")
     ]
     + [{"of": "net, paper B", "50%": 45, "75%": 96, "99%": 172}],
-    caption=f"Neurons needed, of {total:,} (paper B: of 98,304; 0: the net is not a reduction)",
+    caption=f"Neurons needed, of {total:,} (paper B: of 98,302, two having no sign; 0: the net is "
+    "not a reduction)",
 )
 
 # %% [markdown]
@@ -755,7 +773,8 @@ lab.show.table(
 
 # %%
 ways = [label for label in looks if label != "random"]
-print(f"{len(dev_base.prompts)} prompts: a level is known to about", end=" ")
+written = int((dev_base.measures[f"toxicity ({lab.scorers[0].name})"].weights > 0).sum())
+print(f"{written} texts that are not empty: a level is known to about", end=" ")
 draws = {"n": lab.profile.counts.bootstrap, "seed": lab.profile.seed}
 print(f"± {dev_base.toxicity.interval(**draws).width / 2:.2f}")
 lowest = min((min(heights[label]), label) for label in ways if heights[label])
@@ -812,6 +831,7 @@ rows = []
 for name in policies:
     measurement = lab.emulation.measure_ablation(name)
     details = measurement.details
+    start_look, tuned_look = lab.emulation.pair(name)
     print(lab.claims.record("B1", measurement, policy=name))
     rows.append(
         {
@@ -820,10 +840,12 @@ for name in policies:
             "of all neurons": f"{details['ablated'] / total:.1%}",
             "toxicity − the policy's": measurement.value,
             "95 %": "[{:.3f}, {:.3f}]".format(*measurement.interval),
-            "random neurons": measurement.control,
-            "base": details["base_minus_dpo"],
+            "random − the policy's": measurement.control,
+            "base − the policy's": details["base_minus_dpo"],
             "perplexity / base": details["perplexity_ratio"],
+            "the policy's": tuned_look.perplexity / start_look.perplexity,
             "fluency / base": details["fluency_ratio"],
+            "the policy's own": tuned_look.fluency / start_look.fluency,
         }
     )
 lab.show.table(rows, caption=f"The best ablation on evaluation prompts ({base.name})")
@@ -834,31 +856,34 @@ lab.show.table(rows, caption=f"The best ablation on evaluation prompts ({base.na
 # of GPT2-medium's, so a result at a larger share answers another question. **What it cost**:
 # fluency and perplexity beside the policy's own. And **how they were chosen**: by Δ, DPO has
 # already told which neurons to take. An interval above 0 is the paper's finding; then check that
-# the random neurons leave more, or the ablation did nothing.
+# the random neurons leave more, or the ablation did nothing. (Random neurons may leave more than
+# *base* does: taking out neurons at large can make text more toxic, not less.)
 #
 # ### At paper B's size
 
 # %%
 rows = []
 for label in looks:
+    name, by = looks[label]
     kept = [
-        (height, n, ratio)
-        for height, n, ratio in zip(heights[label], across[label], cost[label])
-        if n <= max(0.021 * total, min(lab.profile.explanation.ablated))
+        (trial, len(neurons))
+        for (way, _), (neurons, trial) in tried[name].items()
+        if way == by and len(neurons) <= max(0.021 * total, min(lab.profile.explanation.ablated))
     ]
     if kept:
-        height, n, ratio = min(kept)
-        gap = dev_base.toxicity.value - dev["matched"].toxicity.value
+        trial, n = min(kept, key=lambda one: one[0].toxicity.value)
+        drop = lab.looks.emulated(trial, base=dev_base, aligned=dev["matched"])
         rows.append(
             {
-                "chosen": label, "ablated": n, "toxicity": height, "perplexity / base": ratio,
-                "share of matched's drop": share(dev_base.toxicity.value - height, gap),
+                "chosen": label, "ablated": n, "toxicity": trial.toxicity.value,
+                "perplexity / base": trial.perplexity / dev_base.perplexity,
+                "share of matched's drop": str(drop),
             }
         )  # fmt: skip
 lab.show.table(
     rows,
-    caption="At most 2 % of the neurons: the best of the numbers tried, also for the random row "
-    f"({len(dev_base.prompts)} development prompts)",
+    caption="About 2 % of the neurons at most: the best of the numbers tried, also for the random "
+    f"row ({len(dev_base.prompts)} development prompts; 95 % intervals over prompts)",
 )
 
 # %% [markdown]
@@ -866,7 +891,7 @@ lab.show.table(
 #
 # **Settled here, by construction or by control.** The account closes: every share is a share of
 # something real. Random directions give four groups too; whether the probe's sizes lie outside
-# theirs is in section 5's table. What of the raising neurons is chance is in section 6's.
+# theirs is in section 5's figure. What of the raising neurons is chance is in section 6's.
 #
 # **Hangs on a definition.** "The toxic neurons' share": group, top or effect; gross or net;
 # neurons alone or the whole stream; and, for the effect, whether the neuron's own mean does it too.

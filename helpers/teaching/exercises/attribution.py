@@ -190,6 +190,18 @@ check_neurons_for_half = Exercise(
             "the smallest reductions were taken first.",
         ),
         Mistake(
+            lambda r: tuple(_until(r.cumsum(dim=0), goal) for goal in _goals(r)),
+            "neurons were taken in the order given. Sort them: the largest reduction comes first.",
+        ),
+        Mistake(
+            lambda r: tuple(_until(r.sort().values.cumsum(dim=0), goal) for goal in _goals(r)),
+            "the smallest Δ's were taken first. Sort with the largest first.",
+        ),
+        Mistake(
+            lambda r: tuple(_until(_climb(r), goal / 2) for goal in (r.sum(), r.abs().sum())),
+            "gross is the sum of the Δ's above 0, not of the sizes of all.",
+        ),
+        Mistake(
             lambda r: tuple(_until(_climb(r), goal) / len(r) for goal in _goals(r)),
             "these are shares of all neurons. Return how many there are.",
         ),
@@ -250,6 +262,21 @@ check_as_near = Exercise(
         Mistake(
             lambda n, o, c: (1 - c**2) ** 0.5 * _unit(o) + c * _unit(_rest(n, o)),
             "the two weights have changed places: the cosine belongs to the offset.",
+        ),
+        Mistake(
+            lambda n, o, c: _unit(c * _unit(o) + (1 - c**2) ** 0.5 * _unit(n)),
+            "the length is one, but the cosine is not the one asked for: the random part still had something "
+            "along the offset. Take that out first; then no scaling is needed.",
+        ),
+        Mistake(
+            lambda n, o, c: _unit(c * _unit(o) + (1 - c) * _unit(_rest(n, o))),
+            "the length is one, but the cosine is not the one asked for: with the weights c and 1 − c it "
+            "changes when the sum is scaled. Squares add up to one.",
+        ),
+        Mistake(
+            lambda n, o, c: _unit(c * _unit(o) + (1 - c**2) ** 0.5 * _rest(n, o)),
+            "the length is one, but the cosine is not the one asked for: the random part was not of length "
+            "one before it was weighted.",
         ),
         Mistake(
             lambda n, o, c: _unit(c * _unit(o) + _unit(_rest(n, o))),
