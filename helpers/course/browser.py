@@ -50,6 +50,18 @@ HOSTILE = (
 )
 
 
+TEXT_CHANGED_WHILE_DRAWING = """new Promise((done) => {
+  const seen = new MutationObserver(() => { // the button says "Drawing", the first answer is not there yet
+    seen.disconnect();
+    byId("own").value = "Hello you";
+    byId("own").dispatchEvent(new Event("input", { bubbles: true }));
+    done(true);
+  });
+  seen.observe(byId("draw"), { childList: true });
+  byId("draw").click();
+})"""
+
+
 class CheckError(AssertionError):
     """What the page did otherwise than it should."""
 
@@ -221,6 +233,9 @@ def _keeps_its_place(page: Page, address: str) -> None:
         page.wait("document.getElementById('refusal').textContent.includes('whole number')", 10.0)
     page.type("#seed", str(now))
     page.wait("document.getElementById('refusal').textContent === ''", 10.0)
+    page.ask(TEXT_CHANGED_WHILE_DRAWING)
+    page.wait("!lines.draws.busy && !lines.try.busy && results.base", 120.0)
+    demand(page.ask("Object.keys(draws).length === 0"), "Draws of one text stand under another.")
     text = page.ask("state.text")
     page.ask("document.querySelector('#table tbody a').click()")
     there = page.ask("document.activeElement.id === 'neuron' && state.i === rowsNow[0]")

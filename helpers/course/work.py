@@ -209,7 +209,7 @@ def work_of(profile: Profile, shape: Shape) -> dict[str, Work]:
         + one.report() * (6 + seeds) + Work(opened=6 + seeds),
         "06": Work(opened=7) + Work(passed=9 * written, read=8 * written, opened=0) + one.sweep() * 4,
         "07": Work(opened=4) + Work(passed=4 * written, opened=0) + one.look() * (5 * len(told.ablated) + 3)
-        + one.fresh_look() * 10,
+        + one.fresh_look() * 10,  # looks of 07 and 08: as many as a run on `pocket` leaves in its cache
         "08": Work(opened=4) + one.look() * (2 + min(6, shape.layers) * len(told.strengths)
         + (2 * len(told.alphas) + 1) * len(told.fractions) + strengths)
         + one.fresh_look() * 89 * TWO_MODELS,

@@ -43,9 +43,10 @@ def test_the_same_way_in_fewer_steps(benchmark, tmp_path: Path, capsys, iteratio
     )
     seconds = time.process_time() - began
     benchmark.group = f"PPLM on {profile.label}, {ATTEMPTS} neutral prompts, steps × size = {way:g}"
-    benchmark.extra_info.update(row(lab, made))
+    found = row(lab, made)
+    benchmark.extra_info.update(found)
     with capsys.disabled():
-        said = ", ".join(f"{name} {value}" for name, value in row(lab, made).items())
+        said = ", ".join(f"{name} {value}" for name, value in found.items())
         print(f"\n{profile.label}, {iterations} × {way / iterations:.3g}: {said}; {seconds:.0f} CPU seconds")
 
 

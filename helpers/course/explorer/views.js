@@ -53,7 +53,7 @@ const link = (all, i) => `<a href="#${all.name(i)}">${all.name(i)}</a>`;
 function summaryView(all, i, on) {
   const cosine = all.get("cosine", i), fall = all.get(`whole.${on}`, i), gross = all.told.all.gross[on];
   const chance = 1.96 / Math.sqrt(all.shape.width); // 95 % of random vectors' cosines are nearer to 0
-  const toward = Math.abs(cosine) <= chance ? `lies nearly across the toxicity probe (a random vector’s cosine is within ±${plain(chance, 2)})` : `points ${cosine > 0 ? "toward" : "away from"} the toxicity probe`;
+  const toward = Math.abs(cosine) <= chance ? `lies nearly across the toxicity probe (of random vectors, 95 % have a cosine within ±${plain(chance, 2)})` : `points ${cosine > 0 ? "toward" : "away from"} the toxicity probe`;
   const noise = 1.96 * all.get(`noise.${on}`, i), read = on === "shared" ? "both on base’s texts" : "each on its own texts";
   const part = fall / gross < 0.0005 ? "less than 0.1 %" : percent(fall / gross);
   const did = Math.abs(fall) <= noise
