@@ -11,6 +11,7 @@ import sys
 import tomllib
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, is_dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,35 @@ BLANKS = (
 )
 GUESS, OPEN_TASK = "**Guess first.**", re.compile(r"^### Open task\b", re.MULTILINE)
 LINK = re.compile(r"(\]\()((?![a-z][a-z+.-]*:)[^)#\s]+)((?:#[^)\s]*)?\))")
+BEFORE = (
+    "Worked copies with answers; learners get those in [notebooks/student](../../notebooks/student). How "
+    "to set up a room, and what goes wrong in it, is in the guide for teachers: `teaching.html` of the book "
+    "(`make book`). New to the series? Read [00](00_start_here.ipynb) first: papers, claims, verdicts and "
+    "the glossary stand there, and 01 has the probe that all others use."
+)
+LETTER = """\
+# The notebooks to work through
+
+The same notebooks as in [the folder above](..), without solutions and without what stands below
+*Guess first*. From the repository's folder, `make lab` opens JupyterLab: begin with
+[00_start_here](00_start_here.ipynb). Each notebook runs on its own.
+
+- **A guess** takes a number or a choice, in a box or as `value=…`; leave it empty and nothing waits.
+  Notebook 00 says at the end how near you came.
+- **An exercise** is a cell that ends in a check. Until you write its lines it raises
+  `NotImplementedError` and names itself; a wrong answer is told what it looks like. Below it stands
+  what a right answer shows.
+- **Stuck?** The [worked copy](..) has the solution between `### BEGIN SOLUTION` and
+  `### END SOLUTION`. The open task at the end has none.
+
+These files are made from the worked ones (`make editions` writes over them): save your own under
+another name, or copy the folder.
+"""
 NOTES = Path(__file__).with_name("teaching.toml")
 STUDENT, INSTRUCTOR = "student", ROOT / "build" / "instructor"
 
-ROOM, TALK, BREAK = 120, 15, 5
-"""Minutes of a session, of its questions for the room and of its break."""
+ROOM, TALK, BREAK, ENOUGH = 120, 15, 5, 15
+"""Minutes of a session, of its questions for the room, of its break, and enough to begin something long."""
 TURN = "Your turn"
 WORDS_A_MINUTE, CODE, FIGURE, GUESSING, OPEN = 130, 0.5, 1.0, 2.0, 30.0
 RULE = (
@@ -272,7 +297,8 @@ def instructor(
             cells.append(new_markdown_cell(errors(by_place[place]), id=f"errors-{by_place[place].number}"))
         if cell.cell_type == "markdown" and OPEN_TASK.search(cell.source):
             rows = [*notes.get("common", {}).get("rubric", []), *own.get("rubric", [])]
-            cells.append(new_markdown_cell(_listed("Rubric of the open task", rows), id="rubric"))
+            lead = "One point a line, met or not. It asks how the answer was found, not for one answer."
+            cells.append(new_markdown_cell(_listed("Rubric of the open task", rows, lead), id="rubric"))
     return _notebook(worked, cells)
 
 
@@ -304,7 +330,7 @@ def session(worked: NotebookNode, home: Collection[str] = ()) -> list[tuple[int,
         raise EditionError(f"There is no section {', '.join(strange)}; there are: {', '.join(spent)}.")
     kept = {name: minutes for name, minutes in spent.items() if name not in {*home, TURN}}
     left = ROOM - TALK - BREAK - sum(kept.values())
-    rows, before = list[tuple[int, str]](), 0
+    rows = list[tuple[int, str]]()
     for name in (one for one in spent if one in kept or one == TURN):
         if name == TURN:
             for task in tasks(worked):
@@ -314,9 +340,9 @@ def session(worked: NotebookNode, home: Collection[str] = ()) -> list[tuple[int,
             continue
         guess = "".join(f"<br>guess {one}" for one in asked.get(name, ()))
         rows.append((kept[name], name + guess))
-        if before < ROOM / 2 - BREAK <= before + kept[name]:
-            rows.append((BREAK, "break"))
-        before += kept[name]
+    ends = accumulate(minutes for minutes, _ in rows)
+    if half := [place for place, end in enumerate(ends, start=1) if end >= ROOM / 2 - BREAK]:
+        rows.insert(half[0], (BREAK, "break"))
     if not any(name.startswith("Exercise") for _, name in rows):
         raise EditionError(f"Two hours leave {left} minutes: no exercise fits. Name sections for home.")
     return [*rows, (TALK, "the questions below")]
@@ -332,12 +358,15 @@ def timetable(worked: NotebookNode, own: dict[str, list[str]]) -> str:
     spare = ROOM - at
     later = [*home, *(task.said for task in tasks(worked) if task.said not in done), "the open task"]
     said = (
-        "**Two hours.** The day before, run this notebook once on every machine (`make run`): what takes "
-        "long is kept, and most cells take seconds. Guesses come before the cell that answers them: ask for "
-        "hands, and write their spread on the board. Sections for home are run, since later ones may need "
-        "them, and passed over."
+        "**Two hours.** The day before, `make run` once on every machine: what takes long is kept, most "
+        "cells then take seconds, and every guess is still open. In the room all open their own copy in "
+        "`notebooks/student/`, where neither solutions stand nor anything that comes below the first guess. "
+        "Guesses come before the cell that answers them: for a choice ask for hands, for a number draw its "
+        "range as a line on the board and let them mark it. Sections for home are run, since later ones may "
+        "need them, and passed over."
     )
-    closing = f"{spare} minutes are to spare. At home: {'; '.join(later)}."
+    begin = ", enough to begin the open task in the room" if spare >= ENOUGH else ""
+    closing = f"{spare} minutes are to spare{begin}. At home: {'; '.join(later)}."
     return "\n".join([said, "", *lines, "", closing])
 
 
@@ -377,11 +406,25 @@ def _listed(title: str, lines: Sequence[str], lead: str = "") -> str:
 
 def overview(spent: dict[str, dict[str, int]]) -> str:
     """One page over all notebooks: what each takes, section by section."""
-    lines = ["# Instructor's edition", "", RULE, ""]
+    lines = ["# Instructor's edition", "", BEFORE, "", RULE, ""]
     for name, rows in spent.items():
         listed = "; ".join(f"{heading} {minutes}" for heading, minutes in rows.items())
         lines.append(f"- [{name}]({name}.ipynb), **{sum(rows.values())} minutes**: {listed}")
     return "\n".join(lines) + "\n"
+
+
+def letter(worked: dict[str, NotebookNode]) -> str:
+    """The page that greets a learner in the folder of blanks: where to begin, and what each notebook asks.
+
+    Args:
+        worked: notebooks by name, in the order to read them.
+    """
+    rows = ["| notebook | exercises | their minutes |", "|---|---|--:|"]
+    for name, notebook in worked.items():
+        found = tasks(notebook)
+        titles = "; ".join(task.title for task in found)
+        rows.append(f"| [{name}]({name}.ipynb) | {titles} | {sum(task.minutes for task in found)} |")
+    return "\n".join([LETTER, *rows]) + "\n"
 
 
 # --- files --------------------------------------------------------------------------------------------------
@@ -389,9 +432,11 @@ def students(folder: Path = NOTEBOOKS) -> Iterator[tuple[Path, str]]:
     """Where each student's copy belongs, and its text, from what `folder` stores."""
     paths = running_order(folder)
     siblings = {path.name for path in paths}
+    worked = {path.stem: nbformat.read(path, as_version=4) for path in sorted(paths)}
     for path in paths:
-        made = student(nbformat.read(path, as_version=4), path.stem, siblings)
+        made = student(worked[path.stem], path.stem, siblings)
         yield folder / STUDENT / path.name, nbformat.writes(made) + "\n"
+    yield folder / STUDENT / "README.md", letter(worked)
 
 
 def write_students(folder: Path = NOTEBOOKS) -> list[Path]:

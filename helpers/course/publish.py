@@ -119,7 +119,7 @@ def publish(only: str) -> int:
 def stored() -> dict[Path, bytes]:
     """What this command may change, as it is."""
     found = [ROOT / "README.md", *NOTEBOOKS.glob("*.*"), *SOURCES.glob("*.py")]
-    found += NOTEBOOKS.glob("student/*.ipynb")
+    found += NOTEBOOKS.glob("student/*.*")
     return {path: path.read_bytes() for path in found if path.is_file()}
 
 

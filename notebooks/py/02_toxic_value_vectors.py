@@ -54,7 +54,7 @@ from helpers.lab import Lab
 # %% tags=["parameters"]
 PROFILE = None  # "pocket", "gpt2-medium" or a TOML file; None: $TOXICITY_LAB_PROFILE, else "pocket"
 UNMASK = False  # True shows profanity as it is
-# Section 6 reads your own text here, token by token.
+# Your own text: section 1 takes its last token, section 6 reads it token by token.
 TEXT = "You are such a kind neighbour, but your brother is such a fool and I am sick of him."
 
 # %%
@@ -156,7 +156,9 @@ plots.histogram(
 #
 # The vocabulary projection of a value vector (notebook 01, section 5) lists the tokens whose logits
 # the neuron raises, and those it lowers, when it fires with $m_i > 0$. A negative activation swaps
-# the columns.
+# the columns. This is the neuron's *direct* path: what it writes stays in the stream to the end,
+# which is why a vector of an early layer may be held against a probe of the last; what later
+# layers make of it is left out.
 
 # %%
 from helpers.mechanism.vectors import project_to_vocabulary, top_tokens, vectors_of
@@ -217,7 +219,8 @@ lab.show.table(
 # $\hat W$ is gone.
 #
 # **Guess first.** The shares of the ten nearest vectors are in the table above. What is the mean
-# share of the nearest 64? Of random neurons? And of cosine-matched vectors?
+# share of the nearest 64? Of random neurons? And of cosine-matched vectors? (The box takes the
+# first; write down the other two.)
 
 # %%
 guess = lab.guess("02.2", "Mean toxic share of the nearest 64", low=0, high=1, value=None)
@@ -345,6 +348,7 @@ def with_null(null):
 for k, (top, rand) in results.items():
     found = Measurement.of(top, "share of toxic tokens", control=rand, **with_null(nulls[k]))
     print(lab.claims.record("A2", found, part=f"top {k}"))
+    print(f"   cosine-matched, which the rule asks for: {nulls[k]}")
 
 # %% [markdown]
 # ### Where do they sit?
@@ -353,7 +357,7 @@ for k, (top, rand) in results.items():
 
 # %%
 layer_names = [str(layer) for layer in range(model.n_layers)]
-guess = lab.guess("02.3", "Layer that holds the most of them", choices=layer_names, value=None)
+guess = lab.guess("02.3", "Layer with most toxic neurons", choices=layer_names, value=None)
 
 # %%
 from helpers.mechanism.vectors import layer_histogram
@@ -377,7 +381,8 @@ plots.bar(
 )
 
 # %% [markdown]
-# The dashed line is an even spread. A neuron that never fires counts here as much as any.
+# The dashed line is an even spread, and a lead of a neuron or two is none. A neuron that never
+# fires counts here as much as any.
 
 # %% [markdown]
 # ## 5 · What they share: the SVD
@@ -393,18 +398,30 @@ from helpers.mechanism.vectors import svd_directions
 pool = top_neurons(cosine, lab.profile.vectors.svd)
 shared = svd_directions(vectors_of(values, pool), direction, 3)
 shared_share = lab.measures.toxic_share(shared)
-rows = zip(
-    ("U0", "U1", "U2"), shared @ direction, shared_share, lab.measures.top_words(shared, count)
-)
+stack = torch.nn.functional.normalize(vectors_of(values, pool), dim=-1)
+squares = torch.linalg.svdvals(stack) ** 2
 lab.show.table(
     [
-        {"direction": name, "cosine with probe": c, "toxic share": share, "raises": words}
-        for name, c, share, words in rows
+        {
+            "direction": f"U{i}",
+            "of all squares": f"{squares[i] / squares.sum():.0%}",
+            "cosine with probe": shared[i] @ direction,
+            "toxic share": shared_share[i],
+            "raises": lab.measures.top_words(shared, count)[i],
+            "lowers": lab.measures.top_words(shared, 5, largest=False)[i],
+        }
+        for i in range(3)
     ],
     caption=f"The three strongest shared directions of the top {len(pool)} ({model.name})",
 )
+nearly_mean = torch.cosine_similarity(stack.mean(dim=0), shared[0], dim=0)
+print(f"cosine of U0 with the mean of the {len(pool)} vectors: {nearly_mean:.3f}")
 
 # %% [markdown]
+# *Of all squares* is how much of the vectors lies along each: what these three leave is not shared.
+# Without centring, $U_0$ is nearly the vectors' mean. Where the cosine with the probe is near 0,
+# the sign says nothing, and the words that are lowered are as good a reading as those raised.
+#
 # That $U_0$ lies near $\hat W$ is nearly a tautology. These vectors were picked for pointing along
 # $\hat W$; so they have $\hat W$ in common, and the SVD returns it. The cosine-matched vectors show
 # how much of it is selection: they were given the same cosines and other remainders. $U_1$ and
@@ -412,6 +429,10 @@ lab.show.table(
 #
 # **Guess first.** What cosine with $\hat W$ will $U_0$ of the cosine-matched vectors have? And
 # which of the three directions will have a higher toxic share than theirs?
+
+# %%
+guess = lab.guess("02.4", "Cosine with Ŵ of their U0", low=-1, high=1, value=None)
+
 
 # %%
 def over_draws(found):
@@ -431,6 +452,7 @@ random_shares, matched_shares = (
     for drawn in (random_U, matched_U)
 )
 U0, *_ = over_draws((torch.stack(matched_U) @ direction).cpu())
+lab.answer("02.4", U0.value)
 print(f"cosine with Ŵ: of U0 {shared[0] @ direction:.2f}; of U0 from cosine-matched vectors {U0}")
 
 # %%
@@ -456,8 +478,10 @@ plots.bar(
 # %% [markdown]
 # Two readings. *Nearness:* within the matched band, selection alone brings $U_0$ so near to
 # $\hat W$; below it, the toxic vectors have something besides $\hat W$ in common, and the SVD goes
-# after that. *Words:* a matched band that ends at ten of ten cannot be exceeded, so *agrees* is out
-# of reach there whatever is true. Then the claim says little, and the null says why.
+# after that (what it is, the words above and the families below say as far as words can: a mood,
+# such as *hostile*, is in no list of toxic words). *Words:* a matched band that ends at ten of ten
+# cannot be exceeded, so *agrees* is out of reach there whatever is true. Then the claim says
+# little, and the null says why.
 
 # %%
 for i, (null, same_cosines) in enumerate(zip(random_shares, matched_shares)):
@@ -510,13 +534,13 @@ lab.show.table(
 # ## 6 · The other side: when does it fire?
 #
 # The value vector says what a neuron writes *if* it fires; the key vector says when. Below is the
-# activation of the best neuron on your own text, token by token. Change `TEXT` in the parameters
-# cell, or `neuron` here.
+# activation of the best neuron on your own text, token by token. Change `text` or `neuron` here.
 
 # %%
 from helpers.mechanism.activations import neuron_activations
 
-neuron = best  # try another: Neuron.parse("L3.17")
+neuron, text = best, TEXT  # try others: Neuron.parse("L3.17"), "a text of your own"
+tokens = model.tokenise([text], max_tokens=model.context)
 fired = neuron_activations(model, tokens, [neuron])[0, :, 0]
 lab.show.tokens(
     model.token_strings(tokens.ids[0]),
@@ -524,6 +548,11 @@ lab.show.tokens(
     value_label="activation",
     caption=f"Activation of {neuron} ({model.name})",
 )
+
+# %% [markdown]
+# At every token the model is about to write the *next* one. So a neuron whose words are insults
+# fires, if it does, before an insult and not on it. Means over all tokens, as in the next figure,
+# hide what happens at a few.
 
 # %%
 from helpers.mechanism.activations import mean_activations
@@ -665,6 +694,11 @@ check_first_svd_direction(first_svd_direction)
 
 # %% [markdown]
 # ## What this notebook settles
+
+# %% [markdown]
+# Where *bred for* stands beside a verdict, the embedded model's corpus and size were chosen by what
+# the claim measures (by a rule fixed beforehand): *agrees* is the weaker for it, and *not
+# reproduced* is not.
 
 # %%
 lab.claims_table("A2", "A3")

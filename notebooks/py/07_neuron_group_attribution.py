@@ -290,13 +290,17 @@ plots.bar(
 # activation part alone, the right way and above 0 are the same.)
 
 # %%
+apart = lab.guess("07.3", "TP's largest share less its smallest", low=0, high=1, value=None)
+
+# %%
 GROUPS = ("TP", "TN", "AP", "AN")
 on_text = {"own": own, "shared": ask.attribute("matched", shared=True)}
-rows = []
+rows, of_TP = [], []
 for text, found in on_text.items():
     for definition in ("v1", "final"):
         for part in ("whole", "activation"):
             shares = found.shares(definition, part)
+            of_TP.append(float(shares["TP"]))
             mine = found.groups(definition, part).values()
             rows.append(
                 {
@@ -314,6 +318,7 @@ rows.append(
         "TN": "23.9%", "AP": "7.0%", "AN": "37.3%", "denominator": 47.48, "net / gross": "15%",
     }
 )  # fmt: skip
+lab.answer("07.3", max(of_TP) - min(of_TP))
 lab.show.table(rows, caption=f"Shares of the gross reduction ({base.name}, matched)")
 
 # %%
@@ -400,7 +405,11 @@ for name, found in by_policy.items():
 #   as $\hat W$ has (below 0 where tuning moved the stream against it). Along these tuning moved
 #   the model about as far; nothing else is in them.
 #
-# **Guess first.** Will the toxicity probe stand out?
+# **Guess first.** Will the toxicity probe stand out? Of the four groups, how many will have a share
+# that neither kind of random direction gives?
+
+# %%
+outside = lab.guess("07.4", "Groups outside both", choices=(*"01234",), value=None)
 
 # %%
 from helpers.mechanism.attribution import random_directions
@@ -425,6 +434,7 @@ beyond = [
     for group, along, *nulls in zip(GROUPS, *bars.values())
     if all(null.excludes(along.value) for null in nulls)
 ]
+lab.answer("07.4", str(len(beyond)))
 bars = {"along Ŵ": bars["along Ŵ"]} | {
     f"control: {label}": one for label, one in bars.items() if label != "along Ŵ"
 }
@@ -732,8 +742,11 @@ plots.heatmap(
 # as many **random** neurons of the layers that the choice by cosine takes (so they are the control
 # of that curve; the claim below draws one for its own choice).
 #
-# **Guess first.** How many must go until the text is as clean as the policy's, and what will it
-# cost in perplexity?
+# **Guess first.** How many must go until the text is as clean as *matched*'s, and what will it cost
+# in perplexity?
+
+# %%
+needed = lab.guess("07.5", "Share of all neurons that must go", low=0, high=1, value=None)
 
 # %%
 dev = {name: lab.looks.take(name, model=policy) for name, policy in policies.items()}
@@ -778,6 +791,13 @@ print(f"{written} texts that are not empty: a level is known to about", end=" ")
 draws = {"n": lab.profile.counts.bootstrap, "seed": lab.profile.seed}
 print(f"± {dev_base.toxicity.interval(**draws).width / 2:.2f}")
 lowest = min((min(heights[label]), label) for label in ways if heights[label])
+enough = [
+    count / total
+    for label in ways
+    for count, height in zip(across[label], heights[label])
+    if height <= dev["matched"].toxicity.value
+]
+lab.answer("07.5", min(enough, default=None))
 finding = (
     f"Lowest by ablation: {lowest[0]:.2f} ({lowest[1]}); matched has "
     f"{dev['matched'].toxicity.value:.2f}, strong {dev['strong'].toxicity.value:.2f} ({base.name}, "

@@ -315,7 +315,8 @@ print(explorer.code())
 
 # %% [markdown]
 # `explorer.table()` is the table of all neurons as a DataFrame, filtered and sorted as the controls
-# say; `explorer.save_csv()` and `explorer.save_html()` write it, and the view, to files.
+# say; `explorer.save_csv()` and `explorer.save_html()` write it, and the view, to files. In a cell
+# of your own, `explorer.circuitsvis()` draws your text on the neuron as that library does.
 
 # %%
 explorer.set(sort="cosine", lowers=True)

@@ -143,7 +143,7 @@ def test_the_instructors_copy_has_minutes_errors_questions_and_rubric():
     minutes = editions.sections(notebook)
     assert minutes == {"opening": 1, "1 · Part": 3, "Your turn": 40}, "8 for the exercise, 1 figure, 30 open"
     assert "| **all** | **44** |" in text
-    assert "| 0:04 | 8 | Exercise 1 ·" in text and "93 minutes are to spare. At home: the open task." in text
+    assert "| 0:04 | 8 | Exercise 1 ·" in text and "93 minutes are to spare, enough" in text
     nbformat.validate(made)
 
 
@@ -153,6 +153,9 @@ def test_two_hours_that_leave_no_time_for_an_exercise_are_refused():
     with pytest.raises(EditionError, match="no exercise fits"):
         editions.session(notebook)
     assert sum(minutes for minutes, _ in editions.session(notebook, ["1 · Part"])) <= editions.ROOM
+    notebook.cells[2].source = "## 1 · Part\n\n" + " word" * editions.WORDS_A_MINUTE * 60
+    rows = [what for _, what in editions.session(notebook)]
+    assert rows.index("break") == rows.index("1 · Part") + 1, "after the row in which half the time is over"
     with pytest.raises(EditionError, match=r"no section 9 · None; there are: opening, 1 · Part"):
         editions.session(notebook, ["9 · None"])
 
@@ -161,7 +164,8 @@ def test_copies_are_written_once_and_strays_removed(tmp_path):
     save(toy(), tmp_path / "01_toy.ipynb")
     save(small("1"), tmp_path / "student" / "02_gone.ipynb")
     changed = editions.write_students(tmp_path)
-    assert [path.name for path in changed] == ["01_toy.ipynb", "02_gone.ipynb"]
+    assert [path.name for path in changed] == ["01_toy.ipynb", "README.md", "02_gone.ipynb"]
+    assert "| [01_toy](01_toy.ipynb) | Pool | 8 |" in (tmp_path / "student" / "README.md").read_text()
     assert editions.write_students(tmp_path) == []
     editions.write_instructors(tmp_path, tmp_path / "build")
     assert "[01_toy](01_toy.ipynb), **44 minutes**" in (tmp_path / "build" / "index.md").read_text()
@@ -204,6 +208,13 @@ def test_every_link_of_a_students_copy_leads_somewhere(path: Path):
         if cell.cell_type == "markdown":
             for _, target, _ in editions.LINK.findall(cell.source):
                 assert (ROOT / "notebooks" / "student" / target).resolve().exists(), target
+
+
+def test_the_letter_to_learners_leads_somewhere():
+    folder = ROOT / "notebooks" / "student"
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    targets = [target for _, target, _ in editions.LINK.findall(text)]
+    assert len(targets) >= len(NOTEBOOKS) and all((folder / target).exists() for target in targets)
 
 
 @every_notebook

@@ -174,7 +174,7 @@ def test_it_names_what_it_wrote_and_what_has_no_minutes(
     assert "90_toy: minutes read “–”" in said
     new = ("00_start_here.ipynb", "90_toy.ipynb")
     written = ["README.md", *(f"notebooks/{name}" for name in new), "notebooks/py/00_start_here.py"]
-    written += [f"notebooks/student/{name}" for name in new]
+    written += [f"notebooks/student/{name}" for name in (*new, "README.md")]
     assert f"Written: {', '.join(written)}\n" in said
     simulate(monkeypatch, failed="90")
     assert publish.main() == 1 and "Written: nothing" in capsys.readouterr().out

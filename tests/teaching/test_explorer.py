@@ -420,3 +420,16 @@ def test_the_default_text_is_one_that_fits(lab):
 def test_the_view_of_the_widget_is_a_widget(explorer):
     shown = explorer._repr_mimebundle_()
     assert "application/vnd.jupyter.widget-view+json" in shown
+
+
+@pytest.mark.parametrize("text", ["You painted the boat.", "</script><script>alert(1)</script>"])
+def test_circuitsvis_is_given_what_the_page_shows(lab, explorer, text):
+    """With its script written in, as without a network; a text cannot end that script."""
+    explorer.set(neuron="L1.7", text=text)
+    drawn = explorer.circuitsvis().local_src
+    call = drawn[drawn.rindex("CircuitsVis.render(") :]
+    assert call.count("</script") == drawn.count("</script") == 1
+    given, _ = json.JSONDecoder().raw_decode(call[call.index('{"tokens"') :])
+    reading = explorer.session.atlas.read_text(Neuron(1, 7), explorer.session.ids(text))
+    assert given["tokens"] == list(reading.tokens)
+    assert given["activations"] == [[list(pair)] for pair in zip(reading.base, reading.aligned, strict=True)]

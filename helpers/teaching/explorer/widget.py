@@ -129,7 +129,11 @@ class NeuronExplorer:
         return found
 
     def circuitsvis(self) -> Any:
-        """The reader's text on this neuron, as circuitsvis draws it. It loads a script from the network."""
+        """The reader's text on this neuron, as circuitsvis draws it.
+
+        It asks whether there is a network: with one, what a cell stores of it is a link to its script, so it
+        belongs in no stored output.
+        """
         from circuitsvis.activations import text_neuron_activations
 
         session = self.session
@@ -137,7 +141,12 @@ class NeuronExplorer:
         reading = session.atlas.read_text(session.neuron, ids)
         both = np.stack([reading.base, reading.aligned], axis=1)[:, None]  # token, layer, neuron
         return text_neuron_activations(
-            list(reading.tokens), both, first_dimension_name="Layer", second_dimension_name="Base, aligned"
+            list(reading.tokens),
+            both,
+            first_dimension_name="Neuron",
+            second_dimension_name="Model",
+            first_dimension_labels=[str(session.neuron)],
+            second_dimension_labels=["base", "aligned"],
         )
 
     def close(self) -> None:
