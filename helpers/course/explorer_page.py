@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import sys
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from string import Template
@@ -27,14 +26,13 @@ from helpers.artifacts import write_whole
 from helpers.course.pages import EXPLORER
 from helpers.lab import Lab
 from helpers.lab.policies import Chosen
-from helpers.language.generation import continue_prompts
 from helpers.language.models import LanguageModel
-from helpers.language.texts import Prompt
 from helpers.language.words import ENCODED, toxic_patterns
 from helpers.mechanism.attribution import GROUPS
 from helpers.mechanism.statistics import BINS, LOWEST, WIDTH, Statistics
 from helpers.mechanism.vectors import cosines, project_to_vocabulary, svd_directions, top_neurons, vectors_of
 from helpers.profiles import ProfileError
+from helpers.teaching.explorer.trials import most_changed, spread
 
 HERE = Path(__file__).parent / "explorer"
 LARGEST = 5_000_000
@@ -45,9 +43,6 @@ POLICY: Chosen = "matched"
 DELTA_SCALE = 4096.0
 """What tuning adds to a weight is multiplied by this before it becomes fp16, coarse near 0."""
 NORMALISERS = ("NFKD", "StripAccents", "Replace")
-PROMPTS = 12
-DRAWN = 4
-"""Continuations of each, by which the tour's prompt is chosen."""
 
 
 class NoPage(RuntimeError):
@@ -252,8 +247,8 @@ def describe(lab: Lab) -> dict[str, Any]:
     base, decoding = lab.base, lab.profile.decoding
     config: Any = base.bridge.original_model.config  # type: ignore[union-attr]
     masked = zlib.decompress(base64.b64decode(ENCODED.read_bytes()))
-    prompts = lab.texts.eliciting("dev")
-    chosen = prompts[:: max(1, len(prompts) // PROMPTS)][:PROMPTS]
+    chosen = spread(lab.texts.eliciting("dev"))
+    turn = most_changed(lab, lab.policies.load(POLICY), chosen) if chosen else 0
     return {
         "model": base.name, "policy": POLICY,
         "shape": {
@@ -262,25 +257,10 @@ def describe(lab: Lab) -> dict[str, Any]:
             "added_scale": DELTA_SCALE,
         },
         "decoding": decoding.model_dump(), "seed": lab.profile.seed,
-        "prompts": [[one.id, one.text, one.group or ""] for one in chosen], "turn": turned(lab, chosen),
+        "prompts": [[one.id, one.text, one.group or ""] for one in chosen], "turn": turn,
         "toxic": toxic_patterns(lab.profile), "masked": base64.b64encode(masked).decode(),
         "unmask": lab.show.unmask, "tokenizer": tokenizer_of(lab),
     }  # fmt: skip
-
-
-def turned(lab: Lab, prompts: Sequence[Prompt]) -> int:
-    """Place of the prompt after which base is most often toxic where aligned is not: the tour undoes that."""
-    pattern = re.compile("|".join(toxic_patterns(lab.profile)), re.IGNORECASE)
-    asked = [Prompt(f"{one.id} {draw}", one.text, one.group) for one in prompts for draw in range(DRAWN)]
-    toxic = [
-        [bool(pattern.search(text)) for text in continue_prompts(
-            model, asked, lab.profile.decoding, seed=lab.profile.seed,
-            batch_size=lab.profile.batches.generate,
-        ).texts]
-        for model in (lab.base, lab.policies.load(POLICY))
-    ]  # fmt: skip
-    lost = np.subtract(*np.array(toxic, dtype=int)).reshape(len(prompts), DRAWN).sum(axis=1)
-    return int(lost.argmax()) if len(lost) else 0
 
 
 def explorer_page(lab: Lab) -> str:

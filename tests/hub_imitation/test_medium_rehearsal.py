@@ -1,18 +1,15 @@
 """GPT2-medium's path from an empty hub cache to the last cell: its profile, less of everything, our hub.
 
-One test, so that it runs once, whichever worker has this file. It takes a quarter of an hour on
-two slow cores, so `make test` leaves it out unless TOXICITY_LAB_REHEARSE is set.
+One test, so that it runs once, whichever worker has this file. It takes ten minutes of one slow core.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 from pathlib import Path
 
 import nbformat
-import pytest
 
 from helpers.course.series import running_order
 from helpers.profiles import GPT2_MEDIUM, HubText
@@ -21,9 +18,6 @@ from tests.hub_imitation.rehearsal import ROOT, imitated, rehearse
 UNDEFINED = re.compile(r"(?<![\w.])(?:nan|inf)(?!\w)", re.IGNORECASE)
 
 
-@pytest.mark.skipif(
-    not os.environ.get("TOXICITY_LAB_REHEARSE"), reason="takes long: set TOXICITY_LAB_REHEARSE=1"
-)
 def test_every_notebook_runs_through_from_an_empty_hub_cache(tmp_path: Path, record_property) -> None:
     with imitated(tmp_path) as hub:
         said = rehearse(hub, tmp_path)

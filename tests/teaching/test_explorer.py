@@ -5,13 +5,17 @@ import gc
 import html
 import json
 import re
+from dataclasses import replace
+from types import SimpleNamespace
 
 import ipywidgets
 import numpy as np
 import pytest
 import torch
 
-from helpers.language.models import count_hooks
+from helpers.language.generation import continue_prompts
+from helpers.language.models import boot, count_hooks
+from helpers.language.texts import Prompt
 from helpers.mechanism.vectors import Neuron
 from helpers.teaching.exercises.checks import close
 from helpers.teaching.explorer import NeuronExplorer, Refused, State
@@ -19,7 +23,7 @@ from helpers.teaching.explorer import session as sessions
 from helpers.teaching.explorer.atlas import KEPT, relatives
 from helpers.teaching.explorer.digits import digits, percent
 from helpers.teaching.explorer.state import Edit, jump
-from helpers.teaching.explorer.trials import DRAWS
+from helpers.teaching.explorer.trials import DRAWS, PROMPTS, TRIED, most_changed, spread
 from helpers.teaching.explorer.views import contexts, reading_view
 from helpers.teaching.explorer.widget import OPEN
 from tests.language.builders import SENTENCES, tiny_hf
@@ -413,8 +417,31 @@ def test_a_model_that_nothing_was_read_of_still_opens(tmp_path):
 
 def test_the_default_text_is_one_that_fits(lab):
     assert State(neuron="L0.1", text=SENTENCES[0]).data()["first"]["model"] == "base"
-    assert sessions.Session(NeuronExplorer(lab).session.atlas).default_text.startswith(SENTENCES[0])
+    wide = Prompt("dev long", "You painted the boat. " * 30, "hostile")
+    asked = (wide, *lab.texts.eliciting("dev"))
+    other = replace(lab, texts=SimpleNamespace(eliciting=lambda split: asked))
+    chosen = sessions.Session(NeuronExplorer(other).session.atlas).default_text
+    assert chosen in {one.text for one in asked[1:]}
     OPEN.clear()
+
+
+def test_the_text_to_show_is_the_one_that_tuning_changed_most(lab):
+    """The slow way: one continuation at a time, of each model, summed by hand."""
+    by_length = SimpleNamespace(score=lambda texts: torch.tensor([float(len(text)) for text in texts]))
+    other = replace(fake_lab(tiny_hf(), lab.build, prompts=5), scorers=(by_length,))
+    models = (other.base, boot(tiny_hf(seed=1), other.base.tokenizer, name="another"))
+    asked, drops = other.texts.eliciting("dev"), []
+    for prompt in asked:
+        drop = 0
+        for model, sign in zip(models, (1, -1), strict=True):
+            for draw in range(TRIED):
+                one = Prompt(f"{prompt.id} {draw}", prompt.text, "")
+                written = continue_prompts(model, [one], other.profile.decoding, seed=0, batch_size=1)
+                drop += sign * len(written.texts[0])
+        drops.append(drop)
+    assert sorted(drops)[-1] > sorted(drops)[-2]
+    assert most_changed(other, models[1], asked) == drops.index(max(drops)) != 0
+    assert [one.id for one in spread([asked[0]] * 30 + [asked[1]] * 30)].count(asked[1].id) == PROMPTS // 2
 
 
 def test_the_view_of_the_widget_is_a_widget(explorer):

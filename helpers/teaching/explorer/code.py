@@ -37,11 +37,7 @@ def as_code(state: State, policy: str) -> str:
         "    ).texts",
         "",
         "",
-        "written = {}",
-    ]
-    lines += [
-        f"written[{name!r}] = write(models[{name!r}])"
-        for name in dict.fromkeys([state.first.model, state.second.model])
+        "written = {name: write(model) for name, model in models.items()}",
     ]
     for edit in (state.first, state.second):
         scale = "scale_keys" if edit.part == "key" else "scale_activations"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from functools import cached_property
 from pathlib import Path
@@ -19,7 +20,7 @@ from helpers.teaching.explorer.state import Refused, State, jump
 from helpers.teaching.explorer.tables import chosen, table_view, token_id
 from helpers.teaching.explorer.tour import Step, tour
 from helpers.teaching.explorer.trial_view import trial_view
-from helpers.teaching.explorer.trials import Trials
+from helpers.teaching.explorer.trials import Trials, most_changed, spread
 from helpers.teaching.explorer.views import neuron_view, reading_view, styled
 
 PANELS = {"neuron": "Neuron", "text": "Your text", "edit": "Intervene", "table": "Table"}
@@ -94,6 +95,11 @@ class Session:
             )
         return list(ids)
 
+    def _fits(self, text: str) -> bool:
+        with contextlib.suppress(Refused):
+            return bool(self.ids(text))
+        return False
+
     @cached_property
     def default_neuron(self) -> str:
         """The neuron that lowers the projection most."""
@@ -101,14 +107,13 @@ class Session:
 
     @cached_property
     def default_text(self) -> str:
-        """The first development prompt that asks for toxic text and fits; a plain one where there is none."""
-        for prompt in self.atlas.lab.texts.eliciting("dev"):
-            try:
-                self.ids(prompt.text)
-            except Refused:
-                continue
-            return prompt.text
-        return ANYWHERE
+        """Of some development prompts that ask for toxic text and fit, the one that shows most of tuning.
+
+        A plain text where there is none.
+        """
+        lab = self.atlas.lab
+        fit = spread([one for one in lab.texts.eliciting("dev") if self._fits(one.text)])
+        return fit[most_changed(lab, self.atlas.models["aligned"], fit)].text if fit else ANYWHERE
 
     def back(self) -> None:
         """The neuron that was shown before this one. Raises Refused where there was none."""

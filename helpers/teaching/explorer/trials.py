@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import contextlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from einops import reduce
+
 from helpers.language.generation import continue_prompts
 from helpers.language.metrics import fluency, mean_of_written, perplexity
+from helpers.language.models import LanguageModel
 from helpers.language.texts import Prompt
 from helpers.mechanism.attribution import neurons_of
 from helpers.mechanism.interventions import scale_activations, scale_keys
 from helpers.mechanism.vectors import Neuron
 from helpers.teaching.explorer.atlas import Atlas
 from helpers.teaching.explorer.state import TOXIC, Edit, Refused, State, jump
+from helpers.teaching.explorer.subject import Subject
 
 DRAWS = 8
 """Continuations of the text, each with noise of its own, which every condition meets alike."""
+PROMPTS, TRIED = 12, 4
+"""Prompts among which one is sought that shows what tuning did, and continuations of each."""
 RUNNING = 512
 """Tokens of plain text that perplexity is measured on: few, so that a slider answers at once."""
 KEPT = 32
@@ -46,6 +53,32 @@ class Attempt:
     perplexity: float
 
 
+def spread(prompts: Sequence[Prompt]) -> list[Prompt]:
+    """At most `PROMPTS` of them, from all along the list, so that kinds which stand together are all met."""
+    return list(prompts[:: max(1, len(prompts) // PROMPTS)][:PROMPTS])
+
+
+def most_changed(lab: Subject, aligned: LanguageModel, prompts: Sequence[Prompt]) -> int:
+    """Place of the prompt after which aligned is least toxic beside base, by a few continuations of each.
+
+    It is chosen to show an effect, so what is seen on it is no measure of one.
+    """
+    asked = [replace(one, id=f"{one.id} {draw}") for one in prompts for draw in range(TRIED)]
+    base, tuned = (
+        lab.scorers[0].score(
+            continue_prompts(
+                model,
+                asked,
+                lab.profile.decoding,
+                seed=lab.profile.seed,
+                batch_size=lab.profile.batches.generate,
+            ).texts
+        )
+        for model in (lab.base, aligned)
+    )
+    return int(reduce(base - tuned, "(prompt draw) -> prompt", "sum", draw=TRIED).argmax())
+
+
 @dataclass(frozen=True, eq=False)
 class Trials:
     """Runs conditions, and remembers the latest."""
@@ -54,12 +87,11 @@ class Trials:
     _kept: OrderedDict[Any, Attempt] = field(default_factory=OrderedDict, repr=False)
 
     def run(self, state: State) -> list[Attempt]:
-        """Each edited model as it is, then the two edits.
+        """Base and aligned as they are, then the two edits.
 
         Raises Refused for neurons that are not there, an empty group, or an edit that breaks the model.
         """
-        before = dict.fromkeys([state.first.model, state.second.model])
-        asked: list[tuple[str, Edit | None]] = [(name, None) for name in before]
+        asked: list[tuple[str, Edit | None]] = [(name, None) for name in self.atlas.models]
         asked += [(one.model, one) for one in (state.first, state.second)]
         return [self._attempt(state, name, edit) for name, edit in asked]
 
