@@ -389,6 +389,8 @@ def plan(worked: NotebookNode, own: dict[str, list[str]]) -> str:
             timetable(worked, own),
             "",
             _listed("Questions for the room", asked) if asked else "",
+            "",
+            _listed("Answers to its questions for a seminar", own["seminar"]) if "seminar" in own else "",
         ]
     )
 

@@ -226,6 +226,9 @@ def test_it_has_an_open_task_with_questions_and_a_rubric(path: Path):
         own = notes[path.name[:2]]
         assert len(own["rubric"]) >= 2 and len(own["discussion"]) == len(own["hear"]) >= 2
         assert sum(minutes for minutes, _ in editions.session(stored(path), own.get("home", []))) <= 120
+        asked = re.search(r"\*\*For a seminar\.\*\*\n\n((?:\d\. .+\n(?:   .+\n)*)+)", text + "\n")
+        wanted = len(re.findall(r"^\d\. ", asked[1], re.MULTILINE)) if asked else 0
+        assert len(own.get("seminar", [])) == wanted
         assert not any(row in text for row in notes[path.name[:2]]["rubric"]), "the rubric is the teacher's"
 
 
