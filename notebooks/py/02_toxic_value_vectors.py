@@ -400,6 +400,8 @@ shared = svd_directions(vectors_of(values, pool), direction, 3)
 shared_share = lab.measures.toxic_share(shared)
 stack = torch.nn.functional.normalize(vectors_of(values, pool), dim=-1)
 squares = torch.linalg.svdvals(stack) ** 2
+nearly_mean = torch.cosine_similarity(stack.mean(dim=0), shared[0], dim=0)
+print(f"cosine of U0 with the mean of the {len(pool)} vectors: {nearly_mean:.3f}")
 lab.show.table(
     [
         {
@@ -414,8 +416,6 @@ lab.show.table(
     ],
     caption=f"The three strongest shared directions of the top {len(pool)} ({model.name})",
 )
-nearly_mean = torch.cosine_similarity(stack.mean(dim=0), shared[0], dim=0)
-print(f"cosine of U0 with the mean of the {len(pool)} vectors: {nearly_mean:.3f}")
 
 # %% [markdown]
 # *Of all squares* is how much of the vectors lies along each: what these three leave is not shared.

@@ -529,6 +529,10 @@ finding = (
     f"At step {looks[-1]['step']} the chosen texts stand {rose:+.1f} nats from where they began, "
     f"the rejected ones {fell:+.1f} ({model.name}, one run)"
 )
+if rose > fell:
+    print(f"Of the margin, the fall of the rejected texts is {share(-fell, rose - fell):.0%}.")
+else:
+    print("The rejected texts gained on the chosen ones: there is no margin to divide.")
 plots.line(
     [row["step"] for row in looks],
     moves,
@@ -539,10 +543,6 @@ plots.line(
     alt="Mean change of the log-probability of chosen and of rejected held-back texts, against "
     "optimiser steps.",
 )
-if rose > fell:
-    print(f"Of the margin, the fall of the rejected texts is {share(-fell, rose - fell):.0%}.")
-else:
-    print("The rejected texts gained on the chosen ones: there is no margin to divide.")
 
 # %% [markdown]
 # (A change is the text's reward divided by β.) Near 50 %, both sides move alike. Near 100 %, the

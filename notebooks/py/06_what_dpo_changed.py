@@ -739,18 +739,18 @@ for name in everyone:
             "cosine to −W": -(mean_offset.to(direction) @ direction / mean_offset.norm()).item(),
         }
     )
-lab.show.table(rows, caption=f"Before the last MLP, {len(some)} of base's texts ({base.name})")
 by_place = (streams[1] - streams[0])[where[:16]]
 together = (by_place.mean(dim=0).norm() / by_place.norm(dim=-1).mean()).item()
 print(f"matched, place by place: the mean offset is {together:.2f} as long as the offsets are")
+lab.show.table(rows, caption=f"Before the last MLP, {len(some)} of base's texts ({base.name})")
 
 # %% [markdown]
 # A cosine near 1 with the mean says: one offset for all texts. (Unrelated vectors of so many
 # dimensions have a cosine near 0.) But each row of the cosine is one text's *mean* over its places,
-# which hides what differs from place to place; the last line does not average first. It is 1 if the
-# offset is one vector everywhere. A high cosine with $-\hat W$ says that DPO has *learned* much of
-# what notebook 03 did by hand. Compare the fine-tuned rows in all of it: a common offset alone is
-# not special to DPO.
+# which hides what differs from place to place; the line above the table does not average first. It
+# is 1 if the offset is one vector everywhere. A high cosine with $-\hat W$ says that DPO has
+# *learned* much of what notebook 03 did by hand. Compare the fine-tuned rows in all of it: a common
+# offset alone is not special to DPO.
 #
 # ### Does it explain why the neurons fall?
 #

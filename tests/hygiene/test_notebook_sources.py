@@ -15,6 +15,7 @@ from tests.hygiene.files import SOURCES, name
 
 BOOTSTRAP_LINES, WIDTH = 4, 100
 START = "00_start_here"
+SEEN = ("lab.show.", "plots.", "lab.claims_table(", "lab.calibration(", "explorer.snapshot(", "explorer.stop(")
 every_source = pytest.mark.parametrize("path", SOURCES, ids=name)
 
 
@@ -112,6 +113,15 @@ def test_a_finding_is_computed_above_its_figure(path: Path) -> None:
     ]
     assert titles or path.stem == START or not any("plots." in cell for cell in code(path))
     assert all(isinstance(title, ast.Name | ast.Constant) for title in titles)
+
+
+@every_source
+def test_what_is_to_be_seen_is_the_last_of_its_cell(path: Path) -> None:
+    """A kernel shows the value of the last expression; that of any other is lost without a word."""
+    for cell in map(ast.parse, code(path)):
+        for node in ast.walk(cell):
+            if isinstance(node, ast.Expr) and ast.unparse(node).startswith(SEEN):
+                assert node is cell.body[-1], f"never shown: {ast.unparse(node)[:80]}"
 
 
 @every_source
