@@ -15,7 +15,7 @@ from tests.hygiene.files import SOURCES, name
 
 BOOTSTRAP_LINES, WIDTH = 4, 100
 START = "00_start_here"
-SEEN = ("lab.show.", "plots.", "lab.claims_table(", "lab.calibration(", "explorer.snapshot(", "explorer.stop(")
+SEEN = ("lab.show.", "lab.claims_table(", "lab.calibration(", "plots.", "explorer.snapshot", "explorer.stop")
 every_source = pytest.mark.parametrize("path", SOURCES, ids=name)
 
 
