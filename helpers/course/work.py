@@ -215,7 +215,7 @@ def work_of(profile: Profile, shape: Shape) -> dict[str, Work]:
         + one.fresh_look() * 89 * TWO_MODELS,
         "09": Work(opened=8) + one.look() * (grid + 2 * ways + 20) + one.fresh_look() * 45
         + one.report() * 2 + Work(trained=2 * 2 * sum(back.examples) * max(back.steps), opened=0),
-        "10": Work(opened=5) + one.asked(160),
+        "10": Work(opened=5) + one.asked(160),  # 96 choose the tour's text, eight a column of a trial
     }  # fmt: skip
 
 

@@ -398,19 +398,25 @@ from helpers.mechanism.vectors import svd_directions
 pool = top_neurons(cosine, lab.profile.vectors.svd)
 shared = svd_directions(vectors_of(values, pool), direction, 3)
 shared_share = lab.measures.toxic_share(shared)
-stack = torch.nn.functional.normalize(vectors_of(values, pool), dim=-1)
-squares = torch.linalg.svdvals(stack) ** 2
-nearly_mean = torch.cosine_similarity(stack.mean(dim=0), shared[0], dim=0)
-print(f"cosine of U0 with the mean of the {len(pool)} vectors: {nearly_mean:.3f}")
+raises = lab.measures.top_words(shared, count)
+lowers = lab.measures.top_words(shared, 5, largest=False)
+others = matched_random(pool, d_mlp=model.d_mlp, seed=seed, exclude=pool)
+stack, loose = (
+    torch.nn.functional.normalize(vectors_of(values, group), dim=-1) for group in (pool, others)
+)
+squares, of_random = (torch.linalg.svdvals(rows) ** 2 / len(rows) for rows in (stack, loose))
+to_mean = torch.cosine_similarity(stack.mean(dim=0), shared[0], dim=0)
+print(f"cosine of U0 with the mean of the {len(pool)} vectors: {to_mean:.3f}")
 lab.show.table(
     [
         {
             "direction": f"U{i}",
-            "of all squares": f"{squares[i] / squares.sum():.0%}",
+            "of all squares": f"{squares[i]:.0%}",
+            "of random neurons'": f"{of_random[i]:.0%}",
             "cosine with probe": shared[i] @ direction,
             "toxic share": shared_share[i],
-            "raises": lab.measures.top_words(shared, count)[i],
-            "lowers": lab.measures.top_words(shared, 5, largest=False)[i],
+            "raises": raises[i],
+            "lowers": lowers[i],
         }
         for i in range(3)
     ],
@@ -418,9 +424,10 @@ lab.show.table(
 )
 
 # %% [markdown]
-# *Of all squares* is how much of the vectors lies along each: what these three leave is not shared.
-# Without centring, $U_0$ is nearly the vectors' mean. Where the cosine with the probe is near 0,
-# the sign says nothing, and the words that are lowered are as good a reading as those raised.
+# *Of all squares* is how much of the vectors lies along each; beside it, what the first three
+# directions of as many random neurons hold (one draw): only what exceeds that is shared. If $U_0$'s
+# cosine with the mean is near 1, the SVD adds little to averaging. Where the cosine with the probe
+# is near 0, the sign says nothing, and the words lowered are as good a reading as those raised.
 #
 # That $U_0$ lies near $\hat W$ is nearly a tautology. These vectors were picked for pointing along
 # $\hat W$; so they have $\hat W$ in common, and the SVD returns it. The cosine-matched vectors show
@@ -550,9 +557,9 @@ lab.show.tokens(
 )
 
 # %% [markdown]
-# At every token the model is about to write the *next* one. So a neuron whose words are insults
-# fires, if it does, before an insult and not on it. Means over all tokens, as in the next figure,
-# hide what happens at a few.
+# At every token the model is about to write the *next* one. So look for a neuron of insults at the
+# token *before* an insult, not on it. Means over all tokens, as in the next figure, hide what
+# happens at a few.
 
 # %%
 from helpers.mechanism.activations import mean_activations

@@ -154,7 +154,7 @@ explorer.stop(5)
 
 # %% [markdown]
 # **What this does not show.** Eight continuations of one text are an illustration, and the text was
-# *chosen*: of twelve development prompts it is the one after which tuning took away most, by four
+# *chosen*: of some development prompts it is the one after which tuning took away most, by a few
 # draws of each. What an edit does on average is measured in notebooks 03, 08 and 09, on many
 # prompts and beside a control: as many random neurons, scaled as far. Try it here: *Intervene*, and
 # for *of* names you choose blindly.

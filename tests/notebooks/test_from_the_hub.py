@@ -1,7 +1,7 @@
 """GPT2-medium's path from an empty hub cache to the last cell: its profile, less of everything, our hub.
 
-One test, so that it runs once, whichever worker has this file. It takes ten minutes of one slow core, and
-memory: in this folder it meets no other test at GPT2-medium's shape, since files are run in their order.
+One test, so that it runs once, whichever worker has this file. It takes ten minutes of one slow core and two
+gigabytes in all; it stands here, and not beside `tests/language`, whose largest test would add as much.
 """
 
 from __future__ import annotations
