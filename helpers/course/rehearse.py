@@ -51,7 +51,7 @@ def prepare(profile: Profile, named: str, folder: Path) -> Path:
         f"label = {json.dumps(f'random weights of the shape of {profile.label}')}\n"
         f'[model]\nfolder = "model"\n{texts}{scorers}'
         # Drawn, because the likeliest token of a model without language is the last one once more.
-        '[decoding]\nmethod = "sample"\n' + FEWEST.read_text(encoding="utf-8")
+        + FEWEST.read_text(encoding="utf-8").replace("[decoding]", '[decoding]\nmethod = "sample"')
     )
     path = folder / "rehearsal.toml"
     write_whole(path, text)

@@ -143,12 +143,14 @@ def perplexity(
     predictions but weighs it with 1,024.)
 
     Args:
-        window: tokens per window; the model's context if None.
+        window: tokens per window. If None the model's context; half of a text that is shorter than two of
+            those, since an interval wants two items.
 
     Raises:
         ValueError: fewer than two tokens, or a window that the model cannot read.
     """
-    window = model.context if window is None else window
+    if window is None:
+        window = max(2, min(model.context, -(-len(tokens) // 2)))
     if not 2 <= window <= model.context:
         raise ValueError(f"A window must have 2 to {model.context} tokens for {model.name}, not {window}.")
     windows = [part for part in tokens.cpu().split(window) if len(part) > 1]

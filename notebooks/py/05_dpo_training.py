@@ -684,9 +684,10 @@ plots.line(
 # %%
 run.policy("matched")  # where no look is within the ceiling, it says which knob to turn
 admissible = [look for look in run.looks[1:] if look.perplexity <= ceiling]
-by_hand = {
-    "matched": min(admissible, key=lambda look: abs(look.toxicity - target)).step,
-    "strong": min(admissible, key=lambda look: look.toxicity).step,
+distance = {look.step: round(abs(look.toxicity - target), 9) for look in admissible}
+by_hand = {  # of equals the one of lower perplexity
+    "matched": min(admissible, key=lambda look: (distance[look.step], look.perplexity)).step,
+    "strong": min(admissible, key=lambda look: (look.toxicity, look.perplexity)).step,
 }
 assert {role: run.roles[role] for role in by_hand} == by_hand, (
     "the rule by hand must choose what the run kept"
