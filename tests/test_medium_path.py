@@ -36,7 +36,7 @@ LAYERS, CONTEXT = 2, 256
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(tmp_path_factory, much_memory):
     folder = tmp_path_factory.mktemp("medium")
     tiny_profile(folder)
     medium_shape.build(folder / "model", LAYERS, CONTEXT)

@@ -234,7 +234,7 @@ def test_fixed_prompt_fits_any_model():
     assert fixed_prompt(5, 3).max() < 5 and fixed_prompt(5, 3).shape == (1, 3)
 
 
-def test_gpt2_medium_shape_loads_hooks_and_fits(tmp_path):
+def test_gpt2_medium_shape_loads_hooks_and_fits(tmp_path, much_memory):
     """Peak memory: the libraries' own (measured before loading) plus at most 1.3 times the weights."""
     folder = tmp_path / "medium"
 

@@ -1,13 +1,13 @@
 """GPT2-medium's path from an empty hub cache to the last cell: its profile, less of everything, our hub.
 
-One test, so that it runs once, whichever worker has this file. It takes ten minutes of one slow core and two
-gigabytes in all; it stands here, and not beside `tests/language`, whose largest test would add as much.
+One test, so that it runs once, whichever worker has this file.
 """
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
@@ -19,7 +19,9 @@ from tests.hub_imitation.rehearsal import ROOT, imitated, rehearse
 UNDEFINED = re.compile(r"(?<![\w.])(?:nan|inf)(?!\w)", re.IGNORECASE)
 
 
-def test_every_notebook_runs_through_from_an_empty_hub_cache(tmp_path: Path, record_property) -> None:
+def test_every_notebook_runs_through_from_an_empty_hub_cache(
+    tmp_path: Path, much_memory: None, record_property: Callable[[str, object], None]
+) -> None:
     with imitated(tmp_path) as hub:
         said = rehearse(hub, tmp_path)
         fetched = [path for path in hub.asked if "/resolve/" in path]
