@@ -101,6 +101,15 @@ def test_perplexity_does_not_depend_on_the_batch(model):
     assert values == pytest.approx([values[0]] * 3, rel=1e-6)
 
 
+@pytest.mark.parametrize("tokens, items", [(2, 1), (4, 2), (60, 2), (90, 2), (128, 2), (130, 3)])
+def test_a_text_shorter_than_two_windows_is_read_in_two(model, tokens, items):
+    """An interval wants two items; GPT-2's window has 1,024 tokens, which is all that a short sweep reads."""
+    assert model.context == 64
+    found = perplexity(model, torch.arange(tokens), batch_size=4)
+    assert len(found.weights) == items
+    assert found.weights.sum() == tokens - items
+
+
 def test_perplexity_refuses_what_it_cannot_read(model):
     with pytest.raises(ValueError, match="2 to 64 tokens"):
         perplexity(model, torch.arange(100), window=65, batch_size=1)
