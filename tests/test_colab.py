@@ -68,6 +68,24 @@ class TestPlan:
         after = {"plotly": "6.0", "pyarrow": "2", "trl": "1", "scikit-learn": "1", "new": "1"}
         assert colab.imported_before(before, after, {"plotly", "trl", "new"}) == ["plotly"]
 
+    def test_a_fresh_kernel_of_colabs_can_go_on_at_once(self):
+        """Runtime 2026.01, as its maker lists it; its kernel has `psutil` loaded."""
+        runtime = {
+            "torch": "2.9.0", "numpy": "2.0.2", "pandas": "2.2.2", "ipykernel": "6.17.1", "ipython": "7.34.0",
+            "ipywidgets": "7.7.1", "psutil": "5.9.5", "pyzmq": "26.2.1", "tornado": "6.5.1",
+            "traitlets": "5.7.1", "packaging": "25.0", "requests": "2.32.4", "jupyter_client": "7.4.9",
+            "platformdirs": "4.5.1", "transformers": "4.57.6", "datasets": "4.0.0", "tokenizers": "0.22.2",
+            "huggingface-hub": "0.36.0", "accelerate": "1.12.0", "safetensors": "0.7.0", "tqdm": "4.67.1",
+            "scikit-learn": "1.6.1", "scipy": "1.16.3", "einops": "0.8.1", "pydantic": "2.12.3",
+            "filelock": "3.20.3", "plotly": "5.24.1",
+        }  # fmt: skip
+        todo = colab.plan(colab.first_section(colab.REQUIREMENTS.read_text()), runtime)
+        assert {Requirement(one).name for one in todo.install} == {
+            "transformer-lens", "trl", "transformers", "datasets", "huggingface-hub", "jaxtyping", "plotly",
+            "circuitsvis",
+        }  # fmt: skip
+        assert todo.too_old == ["ipywidgets 7.7.1 (made for >=8.1)"]
+
 
 def test_installed_versions_are_the_ones_imported():
     assert colab.installed_versions()["pytest"] == pytest.__version__
