@@ -1,7 +1,8 @@
 """On Colab, installs what the notebooks need and the runtime lacks; elsewhere importing this does nothing.
 
 The runtime's own PyTorch, NumPy and Jupyter are held where they are: pip gets their versions as constraints
-and is not asked for newer ones. When nothing is missing, pip is not called.
+and is not asked for newer ones. What is installed has the version that was tested. When nothing is missing,
+pip is not called.
 """
 from __future__ import annotations
 
@@ -17,6 +18,7 @@ from importlib import metadata
 from pathlib import Path
 
 REQUIREMENTS = Path(__file__).resolve().parents[1] / "requirements.txt"
+TESTED = REQUIREMENTS.with_name("constraints.txt")
 HELD = {"google-colab", "ipykernel", "ipython", "ipywidgets", "notebook", "numpy", "pandas", "pyzmq",
         "requests", "torch", "torchaudio", "torchvision", "tornado", "traitlets"}
 
@@ -50,11 +52,27 @@ def first_section(requirements: str) -> list[str]:
     return wanted
 
 
-def plan(wanted: Iterable[str], installed: Mapping[str, str]) -> Plan:
-    """Decides what to install, given requirements and the installed versions by name."""
+def tested(constraints: str) -> dict[str, str]:
+    """The versions that were tested, by name, as far as they are meant for this Python and machine.
+
+    >>> tested("# The set.\\ntrl==1.16.0\\nappnope==1.0.0 ; sys_platform == 'plan9'")
+    {'trl': '1.16.0'}
+    """
+    from packaging.requirements import Requirement
+
+    lines = [line for line in constraints.splitlines() if line.strip() and not line.startswith("#")]
+    pins = [one for one in map(Requirement, lines) if one.marker is None or one.marker.evaluate()]
+    return {one.name: str(one.specifier).removeprefix("==") for one in pins}
+
+
+def plan(
+    wanted: Iterable[str], installed: Mapping[str, str], versions: Mapping[str, str] | None = None
+) -> Plan:
+    """Decides what to install, given requirements, the installed versions by name, and those tested."""
     from packaging.requirements import Requirement
     from packaging.utils import canonicalize_name
 
+    pins = {canonicalize_name(name): version for name, version in (versions or {}).items()}
     there = {canonicalize_name(name): version for name, version in installed.items()}
     held = {name for name in there if name in HELD or name.startswith("jupyter")}
     install, too_old = [], []
@@ -65,7 +83,7 @@ def plan(wanted: Iterable[str], installed: Mapping[str, str]) -> Plan:
         if name in held:
             too_old.append(f"{name} {there[name]} (made for {requirement.specifier})")
         else:
-            install.append(str(requirement))
+            install.append(f"{name}=={pins[name]}" if name in pins else str(requirement))
     return Plan(install, [f"{name}=={there[name]}" for name in sorted(held)], too_old)
 
 
@@ -106,7 +124,8 @@ def install_missing() -> None:
     Raises `RuntimeError` with pip's last words if pip fails.
     """
     before = installed_versions()
-    todo = plan(first_section(REQUIREMENTS.read_text(encoding="utf-8")), before)
+    wanted = first_section(REQUIREMENTS.read_text(encoding="utf-8"))
+    todo = plan(wanted, before, tested(TESTED.read_text(encoding="utf-8")))
     if todo.too_old:
         print(f"Left as the runtime has them: {', '.join(todo.too_old)}.")
     if not todo.install:

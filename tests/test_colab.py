@@ -47,6 +47,16 @@ class TestPlan:
         todo = colab.plan([f"{name}>=99"], RUNTIME)
         assert todo.install == [] and len(todo.too_old) == 1 and ">=99" in todo.too_old[0]
 
+    def test_what_is_installed_has_the_tested_version(self):
+        todo = colab.plan(["trl>=1.16,<2", "plotly>=6.0"], RUNTIME, {"TRL": "1.16.0"})
+        assert todo.install == ["trl==1.16.0", "plotly>=6.0"]
+
+    def test_every_library_has_a_tested_version_that_its_requirement_allows(self):
+        versions = colab.tested(colab.TESTED.read_text())
+        for line in colab.first_section(colab.REQUIREMENTS.read_text()):
+            requirement = Requirement(line)
+            assert requirement.specifier.contains(versions[requirement.name]), line
+
     def test_a_held_package_that_is_absent_is_installed(self):
         assert colab.plan(["torch>=2.6"], {}) == colab.Plan(["torch>=2.6"], [], [])
 
@@ -98,6 +108,8 @@ class TestInstall:
         versions, calls = dict(RUNTIME), []
         requirements = tmp_path / "requirements.txt"
         requirements.write_text("# To run.\ntorch>=2.6\ntrl>=1.16\nnumpy>=3\n# To test.\npytest\n")
+        pins = tmp_path / "constraints.txt"
+        pins.write_text("# Tested.\ntorch==2.13.0\ntrl==1.16.0\n")
 
         def pip(command, **options):
             held = Path(command[command.index("--constraint") + 1]).read_text().split()
@@ -106,6 +118,7 @@ class TestInstall:
             return subprocess.CompletedProcess(command, 0, "", "")
 
         monkeypatch.setattr(colab, "REQUIREMENTS", requirements)
+        monkeypatch.setattr(colab, "TESTED", pins)
         monkeypatch.setattr(colab, "installed_versions", lambda: dict(versions))
         monkeypatch.setattr(colab.subprocess, "run", pip)
         return calls
@@ -114,7 +127,7 @@ class TestInstall:
         colab.install_missing()
         colab.install_missing()
         ((command, held),) = runtime
-        assert command[:4] == [sys.executable, "-m", "pip", "install"] and command[-1] == "trl>=1.16"
+        assert command[:4] == [sys.executable, "-m", "pip", "install"] and command[-1] == "trl==1.16.0"
         assert {"torch==2.14.0+cu130", "numpy==2.0.2"} <= set(held)
         said = capsys.readouterr().out
         assert "numpy 2.0.2 (made for >=3)" in said
@@ -123,7 +136,7 @@ class TestInstall:
     def test_a_failing_pip_is_an_error_with_its_last_words(self, runtime, monkeypatch):
         failed = subprocess.CompletedProcess([], 1, "", "noise\n" * 40 + "ERROR: No matching distribution")
         monkeypatch.setattr(colab.subprocess, "run", lambda *args, **options: failed)
-        with pytest.raises(RuntimeError, match="(?s)trl>=1.16.*exit code 1.*No matching") as error:
+        with pytest.raises(RuntimeError, match="(?s)trl==1.16.0.*exit code 1.*No matching") as error:
             colab.install_missing()
         assert str(error.value).count("noise") < 15
 

@@ -444,9 +444,14 @@ def test_the_text_to_show_is_the_one_that_tuning_changed_most(lab):
     assert [one.id for one in spread([asked[0]] * 30 + [asked[1]] * 30)].count(asked[1].id) == PROMPTS // 2
 
 
-def test_the_view_of_the_widget_is_a_widget(explorer):
-    shown = explorer._repr_mimebundle_()
-    assert "application/vnd.jupyter.widget-view+json" in shown
+def test_the_last_expression_of_a_cell_shows_the_page_of_controls(explorer, monkeypatch):
+    """By means that ipywidgets 7 has as well: Colab holds 7.7.1."""
+    shown = []
+    monkeypatch.setattr("helpers.teaching.explorer.widget.display", shown.append)
+    explorer._ipython_display_()
+    assert shown == [explorer.page]
+    titles = [explorer.tabs.get_title(number) for number in range(len(explorer.tabs.children))]
+    assert titles == [*sessions.PANELS.values(), "Keep"]
 
 
 @pytest.mark.parametrize("text", ["You painted the boat.", "</script><script>alert(1)</script>"])

@@ -11,6 +11,7 @@ from typing import Any
 import ipywidgets as widgets
 import numpy as np
 import pandas as pd
+from IPython.display import display
 
 from helpers.teaching.display.panel import short_path
 from helpers.teaching.display.show import Html, escape
@@ -64,8 +65,8 @@ class NeuronExplorer:
         self._refresh()
 
     # --- what a notebook asks for -------------------------------------------------------------------------
-    def _repr_mimebundle_(self, **given: Any) -> Any:
-        return self.page._repr_mimebundle_(**given)
+    def _ipython_display_(self) -> None:
+        display(self.page)  # ipywidgets 7, which Colab holds, and 8 show themselves by different methods
 
     def state(self) -> dict[str, Any]:
         """All that the view depends on, as plain values; `NeuronExplorer(lab, **state)` opens it again."""
@@ -223,9 +224,10 @@ class NeuronExplorer:
                 ),
                 widgets.VBox([widgets.HBox(list(self.filters.values()), layout=wrap), self.views["table"]]),
                 widgets.VBox([keep, self.taken]),
-            ],
-            titles=[*PANELS.values(), "Keep"],
+            ]
         )
+        for number, title in enumerate([*PANELS.values(), "Keep"]):
+            self.tabs.set_title(number, title)  # an argument for it has ipywidgets 8 alone
         self.stops = [
             self._button(f"{number} {step.name}", lambda at=number - 1: self._stop(at))
             for number, step in enumerate(self.session.tour, start=1)
