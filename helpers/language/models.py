@@ -266,6 +266,9 @@ def boot(
 ) -> LanguageModel:
     """Turns a Hugging Face model into a hooked one, in place, and checks that both compute the same logits.
 
+    They are compared where the text is read at once, and where it is read on from a key-value cache, as
+    continuations are written.
+
     The object handed in is taken over (save it before, or hand in a copy): its weights are shared, not
     copied, so memory holds them once.
     """
@@ -288,13 +291,23 @@ def boot(
         )
     bridge.cfg.default_prepend_bos = False
     bridge.eval().requires_grad_(False)
+    half = ids.shape[1] // 2
     with torch.no_grad():
         apart = float((bridge(ids) - expected).abs().max())
+        begun = hf(ids[:, :half], use_cache=True).past_key_values
+        read_on = hf(ids[:, half:], past_key_values=begun, use_cache=True).logits
+        cached = float((read_on - expected[:, half:]).abs().max())
     allowed = LOGIT_TOLERANCE * max(1.0, float(expected.abs().max()))
     if not apart <= allowed:  # also catches NaN
         raise ModelError(
             f"{name} computes other logits as a TransformerLens bridge than as a Hugging Face model: "
             f"{apart:.2g} apart, {allowed:.2g} allowed. Check the weights for NaN and the library versions."
+        )
+    if not cached <= allowed:
+        raise ModelError(
+            f"{name} computes other logits with its key-value cache than without: {cached:.2g} apart, "
+            f"{allowed:.2g} allowed, so it would write other text. transformers {transformers.__version__} "
+            "and this TransformerLens do not fit each other: install the versions in constraints.txt."
         )
     return LanguageModel(name, bridge, tokenizer, source, hooks_at_boot=count_hooks(bridge))
 

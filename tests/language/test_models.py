@@ -16,6 +16,7 @@ import pytest
 import torch
 import transformers
 from safetensors.torch import load_file, save_file
+from transformers import GPT2LMHeadModel
 
 from helpers.language.models import ModelError, Tokens, boot, fixed_prompt, load_hf, load_model, quiet
 from helpers.profiles import ModelSource, ProfileError
@@ -195,6 +196,19 @@ def test_boot_refuses_other_precision_and_broken_weights():
         broken.transformer.h[0].mlp.c_proj.bias.fill_(float("nan"))
     with pytest.raises(ModelError, match="NaN"):
         boot(broken, tiny_tokenizer(), name="broken")
+
+
+def test_boot_refuses_libraries_that_lose_the_cache_between_them(monkeypatch):
+    """As transformers 5.24 under TransformerLens 4.3: no error, a warning at most, and wrong text."""
+    whole = GPT2LMHeadModel.forward
+
+    def forgetful(self, *args, past_key_values=None, **words):
+        return whole(self, *args, **words)
+
+    boot(tiny_hf(), tiny_tokenizer(), name="whole")
+    monkeypatch.setattr(GPT2LMHeadModel, "forward", forgetful)
+    with pytest.raises(ModelError, match="key-value cache.*constraints.txt"):
+        boot(tiny_hf(), tiny_tokenizer(), name="forgetful")
 
 
 def test_boot_shares_the_weights_it_is_given():
