@@ -50,6 +50,8 @@ def prepare(profile: Profile, named: str, folder: Path) -> Path:
         f"name = {json.dumps(f'{profile.name}-rehearsal')}\n"
         f"label = {json.dumps(f'random weights of the shape of {profile.label}')}\n"
         f'[model]\nfolder = "model"\n{texts}{scorers}'
+        # Any two sides make a pair: a model that knows no words seldom writes one that is worse.
+        "[pair_filter]\nleast_gap = 0\nmost_chosen = 1\n"
         # Drawn, because the likeliest token of a model without language is the last one once more.
         + FEWEST.read_text(encoding="utf-8").replace("[decoding]", '[decoding]\nmethod = "sample"')
     )
@@ -92,7 +94,8 @@ def main() -> int:
         stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.is_file() else {}
         rows = read_timings(build / "timings.json", request.profile.name)
         kept = {name: {key: row[key] for key in ("minutes", "peak_gb")} for name, row in rows.items()}
-        stored[profile.name] = {"machine": machine(), "notebooks": kept}
+        before = stored.get(profile.name, {}).get("notebooks", {})
+        stored[profile.name] = {"machine": machine(), "notebooks": before | kept}
         write_json(STORED, stored)
         print(f"Stored in {STORED.name}; `make notebooks` renders README's table from it.")
     return status

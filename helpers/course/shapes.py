@@ -57,13 +57,13 @@ def words_of(config: GPT2Config) -> PreTrainedTokenizerFast:
 def write_toxic_tokenizer(folder: Path, pocket: Path, size: int, toxic: list[str]) -> None:
     """The pocket's tokenizer, filled up to `size` with tokens that spell a word and a number.
 
-    A model of random weights writes any token: one in thirty of those says a toxic word, so that about half
-    of its texts are toxic, and no cell finds an empty set.
+    A model of random weights writes any token: one in eight of those says a toxic word, so that about half of
+    a rehearsal's texts of five tokens are toxic, and no cell finds an empty set.
     """
     saved = json.loads((pocket / "tokenizer.json").read_text(encoding="utf-8"))
     vocabulary = saved["model"]["vocab"]
     for number in range(len(vocabulary), size):
-        word = toxic[number // 30 % len(toxic)] if number % 30 == 0 else "plain"
+        word = toxic[number // 8 % len(toxic)] if number % 8 == 0 else "plain"
         vocabulary[f"Ġ{word}-{number}"] = number
     (folder / "tokenizer.json").write_text(json.dumps(saved, ensure_ascii=False), encoding="utf-8")
     config = (pocket / "tokenizer_config.json").read_text(encoding="utf-8")

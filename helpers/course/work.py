@@ -220,17 +220,25 @@ def work_of(profile: Profile, shape: Shape) -> dict[str, Work]:
 
 
 HELD: Mapping[str, Number] = {
-    "00": 2, "01": 1, "02": 1.6, "03": 1, "04": 3, "05": 6.5, "06": 5.5, "07": 5, "08": 5, "09": 7, "10": 5,
+    "00": 2, "01": 1, "02": 1.6, "03": 1, "04": 2, "05": 6.5, "06": 5.5, "07": 5, "08": 5, "09": 7, "10": 5,
 }  # fmt: skip
 """Copies of the weights that a notebook holds at its peak, gradients and optimiser state among them."""
 
+PASTS = 12
+"""Copies of a batch's keys and values that steering holds at its peak (measured on a CPU at GPT2-medium's
+width, of 6 and 12 layers, 16 and 64 texts): both pasts, what autograd keeps of either reading, gradients."""
+
 
 def memory_of(profile: Profile, shape: Shape, number: str) -> float:
-    """Peak memory of a notebook in GB: the libraries, its copies of the weights, one batch of logits."""
+    """Peak memory of a notebook in GB: libraries, its copies of the weights, one batch of logits or pasts."""
     logits = min(1.0, 4e-9 * profile.batches.forward * 128 * shape.vocabulary)
     features = 4e-9 * (profile.counts.comments_train + 2 * profile.counts.comments_test) * (
         shape.layers * shape.width
     )
+    if number == "04" and profile.data.pairs is None:
+        texts = min(profile.batches.craft, profile.counts.pair_prompts)
+        tokens = profile.dpo.max_prompt_tokens + profile.pplm.new_tokens
+        logits = PASTS * 8e-9 * texts * tokens * shape.layers * shape.width
     return 0.6 + HELD[number] * shape.gigabytes + logits + (features if number in ("01", "02") else 0)
 
 

@@ -157,6 +157,7 @@ GPT2_MEDIUM_SHORT = GPT2_MEDIUM.model_copy(
             update={"strengths": (0.1, 0.2, 0.3, 0.45), "random_directions": 2}
         ),
         "pplm": GPT2_MEDIUM.pplm.model_copy(update={"iterations": 10, "step_size": 2.0}),
+        "batches": GPT2_MEDIUM.batches.model_copy(update={"craft": 56}),
         "dpo": GPT2_MEDIUM.dpo.model_copy(
             update={
                 "learning_rate": 1e-5, "warmup_steps": 15, "max_steps": 144, "evaluate_every": 36,
@@ -187,6 +188,8 @@ SHORTENED = (
      "directions instead of three"),
     ("pplm.iterations, pplm.step_size", "the same way in a fifth of the steps: 10 × 2.0 for 50 × 0.4; "
      "not tried on this model", "none; pairs differ from the published recipe's"),
+    ("batches.craft", "steering holds twelve copies of its texts' keys and values: 64 would want 16 GB",
+     "none"),
     ("dpo.learning_rate, dpo.warmup_steps, dpo.max_steps", "once through 576 pairs, about the same way in a "
      "tenth of the steps; not tried on this model", "none; policies differ from the published setting's"),
     ("dpo.evaluate_every", "a look writes 4 GB and takes longer than the steps between two",
