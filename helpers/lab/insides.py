@@ -26,7 +26,7 @@ from helpers.lab.policies import Chosen, Policies
 from helpers.lab.statistics import Readings
 from helpers.lab.workbench import Workbench
 from helpers.language.generation import continue_prompts
-from helpers.language.models import LanguageModel, boot
+from helpers.language.models import LanguageModel, booted
 from helpers.language.tokens import Tokens
 from helpers.mechanism.changes import (
     nudge,
@@ -91,8 +91,8 @@ class Insides:
         plain = self.at.load_plain()
         lengths = {one.name: one.length for one in tensor_changes(self.at.base, policy)}
         nudge(plain, lengths, seed=self.at.profile.seed)
-        step = boot(plain, self.at.base.tokenizer, name="random step", device=self.at.device)
-        now, nudged = (self.at.evaluate(one.name, model=one).toxicity.value for one in (policy, step))
+        with booted(plain, self.at.base.tokenizer, name="random step", device=self.at.device) as step:
+            now, nudged = (self.at.evaluate(one.name, model=one).toxicity.value for one in (policy, step))
         minimum = own.pop("minimum")
         details = own | {
             "fine_tuned_relative_change": tuned["relative_change"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -18,7 +19,7 @@ from helpers.lab.pairs import Pairs, Recipe, enough_of, held_back
 from helpers.lab.workbench import Workbench
 from helpers.language.generation import continue_prompts
 from helpers.language.metrics import mean_of_written, perplexity, share_of_empty
-from helpers.language.models import LanguageModel, boot, load_model
+from helpers.language.models import LanguageModel, booted, load_model
 from helpers.language.texts import Pair, Prompt
 from helpers.profiles import DPO
 
@@ -73,6 +74,7 @@ def _run(folder: Path, policies: Policies, asked: Training) -> None:
         probe_dev=policies.measure_dev, base_dev=policies.base_dev, watch=asked.watch,
         stop_early=asked.stop_early,
     )  # fmt: skip
+    gc.collect()  # a trainer and its callbacks refer to each other: four times the weights, run after run
 
 
 RUN = Declared("policies", 3, _run_key, _run)
@@ -227,16 +229,16 @@ class Policies:
         """Toxicity (with the ends of its 95 % interval), perplexity and share of empty continuations of a
         model on the development data.
 
-        It is all that policies are chosen by.
+        It is all that policies are chosen by. The model is taken over and cannot be used afterwards.
         """
         at, bench = self.at, self.at.bench
-        model = boot(hf, at.base.tokenizer, name="candidate", device=at.device)
-        texts = continue_prompts(
-            model, self.dev_prompts, bench.decoding, seed=bench.seed, batch_size=bench.batches.generate
-        ).texts
+        with booted(hf, at.base.tokenizer, name="candidate", device=at.device) as model:
+            texts = continue_prompts(
+                model, self.dev_prompts, bench.decoding, seed=bench.seed, batch_size=bench.batches.generate
+            ).texts
+            stream = perplexity(model, self.dev_stream, batch_size=bench.batches.forward)
         scores = mean_of_written(at.scorers[0].score(texts), texts, at.scorers[0].unit)
         toxicity = scores.interval(n=bench.bootstrap, seed=bench.seed)
-        stream = perplexity(model, self.dev_stream, batch_size=bench.batches.forward)
         return {
             "toxicity": toxicity.value, "toxicity_low": toxicity.low, "toxicity_high": toxicity.high,
             "perplexity": stream.value, "empty": share_of_empty(texts).value,

@@ -30,7 +30,7 @@ from helpers.lab.looks import Looks, Trial
 from helpers.lab.measures import Measures
 from helpers.lab.policies import Chosen, Policies
 from helpers.lab.workbench import Workbench
-from helpers.language.models import LanguageModel, boot, load_hf
+from helpers.language.models import LanguageModel, boot, booted, load_hf
 from helpers.mechanism.interventions import add_direction, scale_keys
 from helpers.mechanism.patching import patch_per_token
 from helpers.mechanism.vectors import (
@@ -297,7 +297,8 @@ class Unalign:
     @contextlib.contextmanager
     def _running(self, make: Callable[[], GPT2LMHeadModel]) -> Iterator[LanguageModel]:
         """An edited copy, hooked, for as long as it is wanted."""
-        yield boot(make(), self.at.base.tokenizer, name="edited", device=self.at.device)
+        with booted(make(), self.at.base.tokenizer, name="edited", device=self.at.device) as model:
+            yield model
 
     def _trained(
         self, model: LanguageModel, texts: tuple[str, ...], steps: tuple[int, ...], step: int

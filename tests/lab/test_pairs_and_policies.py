@@ -1,6 +1,7 @@
 """Pairs and policies as notebooks share them: made once, from prompts of their own, read from disk."""
 
 import dataclasses
+import gc
 import json
 import math
 from types import SimpleNamespace
@@ -204,6 +205,29 @@ def test_a_run_is_watched_measured_and_kept(with_pairs, monkeypatch):
     assert other.folder != run.folder and not list((lab.at.store.root / "work").iterdir())
     monkeypatch.setattr(dpo, "train", refuse)
     assert lab.policies.train(pairs, seed=0) == run
+
+
+def test_a_run_leaves_no_weights_behind(with_pairs, monkeypatch):
+    """Bridges and trainers refer to themselves, and Python's collector counts objects, not gigabytes."""
+    lab, pairs = with_pairs, some_pairs(8)
+    lab.policies.train(pairs, seed=0)
+    gc.collect()
+    before = held()
+    gc.disable()
+    try:
+        lab.policies.train(pairs, seed=1)
+        assert held() - before < lab.base.bridge.original_model.transformer.wte.weight.nbytes
+        monkeypatch.setattr(policies_stage.gc, "collect", lambda: 0)
+        lab.policies.train(pairs, seed=2)
+        assert held() - before > 2 * lab.base.bridge.original_model.transformer.wte.weight.nbytes
+    finally:
+        gc.enable()
+
+
+def held():
+    """Bytes in tensors that are alive, each storage once."""
+    found = (one for one in gc.get_objects() if isinstance(one, torch.Tensor) and one.device.type == "cpu")
+    return sum({one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in found}.values())
 
 
 def test_dev_figures_are_those_of_an_evaluation(lab):

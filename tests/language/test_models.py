@@ -18,7 +18,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel
 
-from helpers.language.models import ModelError, Tokens, boot, fixed_prompt, load_hf, load_model, quiet
+from helpers.language.models import ModelError, Tokens, boot, booted, fixed_prompt, load_hf, load_model, quiet
 from helpers.profiles import ModelSource, ProfileError
 from tests.language.builders import SENTENCES, tiny_hf, tiny_model, tiny_tokenizer
 
@@ -196,6 +196,17 @@ def test_boot_refuses_other_precision_and_broken_weights():
         broken.transformer.h[0].mlp.c_proj.bias.fill_(float("nan"))
     with pytest.raises(ModelError, match="NaN"):
         boot(broken, tiny_tokenizer(), name="broken")
+
+
+def test_a_model_for_the_time_being_lets_its_weights_go():
+    hf = tiny_hf()
+    expected = hf(fixed_prompt(320, 64)).logits
+    with booted(hf, tiny_tokenizer(), name="trial") as model:
+        assert torch.allclose(model.bridge(fixed_prompt(320, 64)), expected, atol=1e-4)
+    assert all(weight.is_meta for weight in model.bridge.parameters())
+    with pytest.raises(ZeroDivisionError), booted(hf := tiny_hf(), tiny_tokenizer(), name="trial"):
+        raise ZeroDivisionError
+    assert all(weight.is_meta for weight in hf.parameters())
 
 
 def test_boot_refuses_libraries_that_lose_the_cache_between_them(monkeypatch):
