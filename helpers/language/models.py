@@ -24,6 +24,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedTokenizerBase
 from helpers.language import hub
 from helpers.language.tokens import Tokens, pad
 from helpers.profiles import ModelSource, check_model_folder
+from helpers.runtime import give_memory_back
 
 LOGIT_TOLERANCE = 1e-4
 """How far, relative to the largest logit, the bridge may stand from Hugging Face's own forward pass."""
@@ -325,6 +326,7 @@ def booted(
         yield boot(hf, tokenizer, name=name, device=device)
     finally:
         hf.to("meta")
+        give_memory_back()
 
 
 def count_hooks(bridge: TransformerBridge) -> int:
