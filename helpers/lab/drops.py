@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -205,11 +206,12 @@ class Drops:
         """A policy, or base where there is none, on fresh prompts or on those of unseen frames."""
         key = (part, name, seed, like)
         if key not in self._kept:
-            model = self.policies.load(name, seed=seed, like=like) if name else self.at.base
             asked: dict[str, Any] = {"split": "eval", "mode": "report"}
             if part == "unseen":
                 asked = {"prompts": self.at.texts.prompts_unseen, "mode": "sweep"}
-            self._kept[key] = self.at.evaluate(model.name, model=model, **asked)
+            opened = self.policies.opened(name, seed=seed, like=like) if name else nullcontext(self.at.base)
+            with opened as model:
+                self._kept[key] = self.at.evaluate(model.name, model=model, **asked)
         return self._kept[key]
 
     # --- A12 --------------------------------------------------------------------------------------------

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,7 @@ from helpers.language.metrics import mean_of_written, perplexity, share_of_empty
 from helpers.language.models import LanguageModel, booted, load_model
 from helpers.language.texts import Pair, Prompt
 from helpers.profiles import DPO
+from helpers.runtime import give_memory_back
 
 Policy = Literal["matched", "strong", "fine-tuned", "random direction", "rejection sampling"]
 """The last three are controls of one of the first two, trained for as many steps."""
@@ -116,6 +118,25 @@ class Policies:
             run, role = (self._main(seed), name) if chosen else (self._control(name, seed, like), "last")
             self._loaded[name, seed, like] = self.open(run, role, name=shown)
         return self._loaded[name, seed, like]
+
+    @contextlib.contextmanager
+    def opened(
+        self, name: Policy, *, seed: int | None = None, like: Chosen = "matched"
+    ) -> Iterator[LanguageModel]:
+        """The same for the time of a `with`: policies that are looked at in turn need the memory of one.
+
+        What `load` gave before stays as it is.
+        """
+        before = set(self._loaded)
+        model = self.load(name, seed=seed, like=like)
+        new = set(self._loaded) - before
+        try:
+            yield model
+        finally:
+            for key in new:
+                del self._loaded[key]
+                model.bridge.original_model.to("meta")
+                give_memory_back()
 
     def _main(self, seed: int) -> TrainingRun:
         return self.train_on(self.choose_recipe(), seed)

@@ -738,27 +738,30 @@ print(f"What decided where strong stands is {decided}.")
 #   judged.
 
 # %%
-matched, strong = lab.policies.load("matched"), lab.policies.load("strong")
-controls = {
-    like: {
-        kind: lab.policies.load(kind, like=like) for kind in ("fine-tuned", "random direction")
-    }
-    for like in ("matched", "strong")
-}
-unjudged = [lab.policies.load("rejection sampling")] if lab.policies.sampled else []
-reseeded = {s: lab.policies.load("matched", seed=s) for s in settings.seeds[1:]}
+control_kinds = ("fine-tuned", "random direction")
+asked = [  # a kind, and in what it differs from the main run's
+    *((kind, {"like": "matched"}) for kind in control_kinds),
+    *([("rejection sampling", {})] if lab.policies.sampled else []),
+    ("matched", {}),
+    ("strong", {}),
+    *((kind, {"like": "strong"}) for kind in control_kinds),
+    *(("matched", {"seed": another}) for another in settings.seeds[1:]),
+]
+opened = {}
+for kind, how in asked:
+    with lab.policies.opened(kind, **how) as policy:  # in turn: all at once would fill a GPU
+        assert all(w.dtype == torch.float32 for w in policy.bridge.parameters())
+        opened[policy.name] = policy.source.split("/")[-1]
+print(opened)
 
 # %%
-rivals = [*controls["matched"].values(), *unjudged]
-main_names = ["base", *(rival.name for rival in rivals), "matched", "strong"]
-others = [*rivals, matched, strong, *controls["strong"].values(), *reseeded.values()]
-models = {"base": model} | {policy.name: policy for policy in others}
-assert all(
-    weight.dtype == torch.float32
-    for policy in models.values()
-    for weight in policy.bridge.parameters()
-)
-print({name: policy.source.split("/")[-1] for name, policy in models.items() if name != "base"})
+names = {(kind, *how.values()): name for (kind, how), name in zip(asked, opened)}
+controls = {
+    like: [names[kind, like] for kind in control_kinds] for like in ("matched", "strong")
+}
+unjudged = [name for name in opened if name == "rejection sampling"]
+reseeded = {another: names["matched", another] for another in settings.seeds[1:]}
+main_names = ["base", *controls["matched"], *unjudged, "matched", "strong"]
 
 # %% [markdown]
 # ## 6 · The report, on prompts nobody chose on
@@ -769,10 +772,12 @@ print({name: policy.source.split("/")[-1] for name, policy in models.items() if 
 # %%
 from helpers.language.evaluation import compare, table
 
-report = {
-    name: lab.evaluate(name, model=policy, split="eval", mode="report")
-    for name, policy in models.items()
-}
+report = {"base": lab.evaluate("base", split="eval", mode="report")}
+for kind, how in asked:
+    with lab.policies.opened(kind, **how) as policy:
+        report[policy.name] = lab.evaluate(
+            policy.name, model=policy, split="eval", mode="report"
+        )
 base = report["base"]
 lab.show.table(
     table(list(report.values())),
@@ -842,11 +847,12 @@ lab.show.table(
 # %%
 unseen = {}
 if lab.texts.prompts_unseen:
-    for name in models:
-        if models[name] not in reseeded.values():
-            unseen[name] = lab.evaluate(
-                name, model=models[name], prompts=lab.texts.prompts_unseen, mode="sweep"
-            )
+    fresh_frames = {"prompts": lab.texts.prompts_unseen, "mode": "sweep"}
+    unseen["base"] = lab.evaluate("base", **fresh_frames)
+    for kind, how in asked:
+        if "seed" not in how:
+            with lab.policies.opened(kind, **how) as policy:
+                unseen[policy.name] = lab.evaluate(policy.name, model=policy, **fresh_frames)
 else:
     print("No prompts of unseen frames are known for these texts: this part of A6 is not run.")
 
@@ -965,7 +971,7 @@ def beyond(name, control, seen):
 def measured(name, like, seen):
     """Claim A6 as measured on one policy: its paired drop beside its two controls'."""
     drop, second_drop = beyond(name, "base", seen)
-    tuned, random = (control.name for control in controls[like].values())
+    tuned, random = controls[like]
     drops = [beyond(control, "base", seen)[0] for control in (tuned, random)]
     sees, price = agreement(seen["base"]), against[name]
     details = {
@@ -985,7 +991,7 @@ def measured(name, like, seen):
     return Measurement.of(drop, "paired drop of toxicity", control=largest, **details)
 
 # %%
-seeds = {settings.seeds[0]: "matched", **{s: policy.name for s, policy in reseeded.items()}}
+seeds = {settings.seeds[0]: "matched", **reseeded}
 verdicts = {
     s: judge("A6", measured(name, "matched", report), part="fresh") for s, name in seeds.items()
 }
@@ -1013,7 +1019,7 @@ for part, seen in parts.items():
         again = lab.drops.measure_tuning(policy)["A6", part]
         assert claim.is_like(again), "the helper must measure what we did step by step"
         extra = {
-            f"drop_{rival.name}": beyond(rival.name, "base", seen)[0].value for rival in unjudged
+            f"drop_{rival}": beyond(rival, "base", seen)[0].value for rival in unjudged
         }
         extra |= of_seeds if (part, policy) == ("fresh", "matched") else {}
         claim = dataclasses.replace(claim, details={**claim.details, **extra})
@@ -1149,8 +1155,11 @@ plots.line(
 
 # %%
 over = lab.policies.open(long, "last", name=trained_on)
-judged = {"base": model, "matched": matched, "strong": strong, trained_on: over}
-tested = {name: lab.evaluate(name, model=policy, split="dev") for name, policy in judged.items()}
+tested = {"base": lab.evaluate("base", split="dev")}
+for name in ("matched", "strong"):
+    with lab.policies.opened(name) as policy:
+        tested[name] = lab.evaluate(name, model=policy, split="dev")
+tested[trained_on] = lab.evaluate(trained_on, model=over, split="dev")
 lab.show.table(
     table(list(tested.values())),
     caption=f"Development prompts; {trained_on} = {final.step} steps ({model.name})",

@@ -18,6 +18,7 @@ from helpers.lab import policies as policies_stage
 from helpers.lab.pairs import Pairs, enough_of, held_back, thresholds
 from helpers.lab.policies import Policies
 from helpers.language.metrics import Measure
+from helpers.language.models import load_model
 from helpers.language.texts import Pair, Prompt
 from helpers.profiles import FileText, PairFilter
 from tests.alignment.makers import some_pairs
@@ -222,6 +223,22 @@ def test_a_run_leaves_no_weights_behind(with_pairs, monkeypatch):
         assert held() - before > 2 * lab.base.bridge.original_model.transformer.wte.weight.nbytes
     finally:
         gc.enable()
+
+
+def test_policies_opened_in_turn_are_let_go_and_what_was_loaded_stays(lab, monkeypatch):
+    def from_disk(self, run, role, name):
+        return load_model(lab.profile.model, name=name)
+
+    monkeypatch.setattr(Policies, "_main", lambda self, seed: None)
+    monkeypatch.setattr(Policies, "open", from_disk)
+    with lab.policies.opened("matched") as policy:
+        assert policy.logits(policy.tokenise(["a"])).isfinite().all()
+    assert all(weight.is_meta for weight in policy.bridge.parameters())
+    loaded = lab.policies.load("strong")
+    with lab.policies.opened("strong") as same, lab.policies.opened("matched") as again:
+        assert same is loaded and again is not policy
+    assert not any(weight.is_meta for weight in loaded.bridge.parameters())
+    assert lab.policies.load("strong") is loaded
 
 
 def held():
