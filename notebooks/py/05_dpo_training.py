@@ -356,6 +356,7 @@ optimiser.step()
 with torch.no_grad():
     after = dpo(policy, reference, batch, settings.beta)
     moved = response_logprob(policy, batch) - log_ref
+del policy, optimiser  # a copy of the weights, a gradient and a mean square of each
 
 # %%
 up, down = moved.chunk(2)
@@ -385,6 +386,7 @@ with torch.no_grad():
 apart, way = (theirs_moved - moved).abs().max(), moved.abs().mean()
 assert apart < 0.05 * way + 1e-4, "one step of the trainer is one step by hand"
 print(f"mean way of a text: {way:.3f} nats; largest difference from the trainer's: {apart:.1e}")
+del trainer, stepped
 
 # %% [markdown]
 # The two differ by rounding alone: the optimiser divides a gradient by its own size, so a weight
@@ -576,6 +578,7 @@ with torch.no_grad():
         now = [response_logprob(tuned, pair) for pair in held_back]
         fell = (torch.stack(now) < torch.stack(began)).sum(dim=0).tolist()
         falls[step] = [wilson(count, len(held_back)) for count in fell]
+        del tuned
 
 # %%
 last = max(falls)
