@@ -90,12 +90,21 @@ def main() -> int:
     except (Busy, ProfileError, ValueError) as error:
         print(f"make rehearse: {error}", file=sys.stderr)
         return 1
-    if os.environ.get("STORE") and not status:
-        stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.is_file() else {}
-        rows = read_timings(build / "timings.json", request.profile.name)
-        kept = {name: {key: row[key] for key in ("minutes", "peak_gb")} for name, row in rows.items()}
-        before = stored.get(profile.name, {}).get("notebooks", {})
-        stored[profile.name] = {"machine": machine(), "notebooks": before | kept}
-        write_json(STORED, stored)
+    if os.environ.get("STORE"):
+        keep(profile.name, read_timings(build / "timings.json", request.profile.name))
         print(f"Stored in {STORED.name}; `make notebooks` renders README's table from it.")
     return status
+
+
+def keep(profile: str, rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """Adds the notebooks that ran through to what README's table is rendered from."""
+    stored = json.loads(STORED.read_text(encoding="utf-8")) if STORED.is_file() else {}
+    kept = stored.get(profile, {}).get("notebooks", {})
+    kept |= {
+        name: {key: row[key] for key in ("minutes", "peak_gb")}
+        for name, row in rows.items()
+        if row["finished"]
+    }
+    if kept:
+        stored[profile] = {"machine": machine(), "notebooks": dict(sorted(kept.items()))}
+        write_json(STORED, stored)
