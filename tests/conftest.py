@@ -1,4 +1,4 @@
-"""For every test: enforces the annotations of `helpers`, keeps torch to one thread, prints tables."""
+"""For every test: annotations of `helpers` are enforced, torch has one thread, large tests wait in turn."""
 import os
 from collections.abc import Iterator
 

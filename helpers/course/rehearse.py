@@ -45,18 +45,23 @@ def prepare(profile: Profile, named: str, folder: Path) -> Path:
         write_toxic_tokenizer(model, WEIGHTS, config.vocab_size, sorted(toxic_words()))
     texts = "".join(f'[data.{name}]\nkind = "pocket"\n' for name in SOURCES)
     scorers = '[[scorers]]\nkind = "pocket-exact"\n[[scorers]]\nkind = "pocket-masked"\n'
-    text = (
+    shape = (
         f"inherits = {json.dumps(named)}\n"
-        f"name = {json.dumps(f'{profile.name}-rehearsal')}\n"
-        f"label = {json.dumps(f'random weights of the shape of {profile.label}')}\n"
         f'[model]\nfolder = "model"\n{texts}{scorers}'
         # Any two sides make a pair: a model that knows no words seldom writes one that is worse.
         "[pair_filter]\nleast_gap = 0\nmost_chosen = 1\n"
         # Drawn, because the likeliest token of a model without language is the last one once more.
-        + FEWEST.read_text(encoding="utf-8").replace("[decoding]", '[decoding]\nmethod = "sample"')
+        '[decoding]\nmethod = "sample"\n'
+    )
+    few = (
+        'inherits = "shape.toml"\n'
+        f"name = {json.dumps(f'{profile.name}-rehearsal')}\n"
+        f"label = {json.dumps(f'random weights of the shape of {profile.label}')}\n"
+        + FEWEST.read_text(encoding="utf-8")
     )
     path = folder / "rehearsal.toml"
-    write_whole(path, text)
+    write_whole(folder / "shape.toml", shape)
+    write_whole(path, few)
     return path
 
 

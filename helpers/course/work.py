@@ -206,7 +206,7 @@ def work_of(profile: Profile, shape: Shape) -> dict[str, Work]:
         "05": Work() + one.run(steps, looks=True) * (1 + (not imported) + seeds - 1 + 3)
         + one.run(2 * steps, looks=True) + one.run(CONTROL_STEPS * steps, looks=False) * 5
         + (NOTHING if imported else one.attempts(one.pairs))
-        + one.report() * (6 + seeds) + Work(opened=6 + seeds),
+        + one.report() * (6 + seeds) + Work(opened=2 * (6 + seeds) + 8),  # listed, reported; by the helper
         "06": Work(opened=7) + Work(passed=9 * written, read=8 * written, opened=0) + one.sweep() * 4,
         "07": Work(opened=4) + Work(passed=4 * written, opened=0) + one.look() * (5 * len(told.ablated) + 3)
         + one.fresh_look() * 10,  # looks of 07 and 08: as many as a run on `pocket` leaves in its cache
@@ -220,13 +220,13 @@ def work_of(profile: Profile, shape: Shape) -> dict[str, Work]:
 
 
 HELD: Mapping[str, Number] = {
-    "00": 2, "01": 1, "02": 1.6, "03": 1, "04": 2, "05": 6.5, "06": 5.5, "07": 5, "08": 5, "09": 7, "10": 5,
+    "00": 2, "01": 1, "02": 1.6, "03": 1, "04": 3, "05": 6.5, "06": 5.5, "07": 5, "08": 5, "09": 7, "10": 5,
 }  # fmt: skip
 """Copies of the weights that a notebook holds at its peak, gradients and optimiser state among them."""
 
 PASTS = 12
-"""Copies of a batch's keys and values that steering holds at its peak (measured on a CPU at GPT2-medium's
-width, of 6 and 12 layers, 16 and 64 texts): both pasts, what autograd keeps of either reading, gradients."""
+"""Copies of a batch's keys and values that steering holds at its peak (measured on a CPU by
+`tests/benchmarks/test_pplm_memory.py`): both pasts, what autograd keeps of either reading, gradients."""
 
 
 def memory_of(profile: Profile, shape: Shape, number: str) -> float:
@@ -235,11 +235,12 @@ def memory_of(profile: Profile, shape: Shape, number: str) -> float:
     features = 4e-9 * (profile.counts.comments_train + 2 * profile.counts.comments_test) * (
         shape.layers * shape.width
     )
-    if number == "04" and profile.data.pairs is None:
-        texts = min(profile.batches.craft, profile.counts.pair_prompts)
-        tokens = profile.dpo.max_prompt_tokens + profile.pplm.new_tokens
-        logits = PASTS * 8e-9 * texts * tokens * shape.layers * shape.width
-    return 0.6 + HELD[number] * shape.gigabytes + logits + (features if number in ("01", "02") else 0)
+    usual = HELD[number] * shape.gigabytes + logits + (features if number in ("01", "02") else 0)
+    texts = min(profile.batches.craft, profile.counts.pair_prompts)
+    tokens = profile.dpo.max_prompt_tokens + profile.pplm.new_tokens
+    steering = 2 * shape.gigabytes + PASTS * 8e-9 * texts * tokens * shape.layers * shape.width
+    steers = number in ("04", "05") and profile.data.pairs is None  # 05 its control along a random direction
+    return 0.6 + max(usual, steering if steers else 0)
 
 
 def disk_of(profile: Profile, shape: Shape) -> float:

@@ -23,7 +23,6 @@ from helpers.language.metrics import mean_of_written, perplexity, share_of_empty
 from helpers.language.models import LanguageModel, booted, load_model
 from helpers.language.texts import Pair, Prompt
 from helpers.profiles import DPO
-from helpers.runtime import give_memory_back
 
 Policy = Literal["matched", "strong", "fine-tuned", "random direction", "rejection sampling"]
 """The last three are controls of one of the first two, trained for as many steps."""
@@ -134,9 +133,7 @@ class Policies:
             yield model
         finally:
             for key in new:
-                del self._loaded[key]
-                model.bridge.original_model.to("meta")
-                give_memory_back()
+                self._loaded.pop(key).let_go()
 
     def _main(self, seed: int) -> TrainingRun:
         return self.train_on(self.choose_recipe(), seed)

@@ -70,6 +70,15 @@ class LanguageModel:
         shape = f"{self.n_layers} layers x {self.d_model}, {self.n_heads} heads, {self.vocab_size} tokens"
         return f"LanguageModel({self.name!r}, {shape}, on {self.device}, from {self.source})"
 
+    def let_go(self) -> None:
+        """Frees the weights at once; the model cannot be used afterwards.
+
+        A bridge refers to itself, so that one nobody uses stays until Python's collector comes by, which
+        counts objects and not gigabytes: at GPT2-medium's size each of a hundred trials would leave 1.4.
+        """
+        self.bridge.original_model.to("meta")
+        give_memory_back()
+
     @property
     def n_layers(self) -> int:
         return self.bridge.cfg.n_layers
@@ -317,16 +326,12 @@ def boot(
 def booted(
     hf: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerBase, *, name: str, device: str | torch.device = "cpu"
 ) -> Iterator[LanguageModel]:
-    """A model that `boot` makes, for the time of a `with`; then its weights are let go.
-
-    A bridge refers to itself, so that one nobody uses any more stays until Python's collector comes by, which
-    counts objects and not gigabytes: at GPT2-medium's size each of a hundred trials would leave 1.4 of them.
-    """
+    """A model that `boot` makes, for the time of a `with`; then its weights are let go."""
+    model = boot(hf, tokenizer, name=name, device=device)
     try:
-        yield boot(hf, tokenizer, name=name, device=device)
+        yield model
     finally:
-        hf.to("meta")
-        give_memory_back()
+        model.let_go()
 
 
 def count_hooks(bridge: TransformerBridge) -> int:

@@ -356,7 +356,7 @@ optimiser.step()
 with torch.no_grad():
     after = dpo(policy, reference, batch, settings.beta)
     moved = response_logprob(policy, batch) - log_ref
-del policy, optimiser  # a copy of the weights, a gradient and a mean square of each
+del policy, optimiser  # three times the weights, at least
 
 # %%
 up, down = moved.chunk(2)
@@ -750,11 +750,17 @@ asked = [  # a kind, and in what it differs from the main run's
     *((kind, {"like": "strong"}) for kind in control_kinds),
     *(("matched", {"seed": another}) for another in settings.seeds[1:]),
 ]
-opened = {}
-for kind, how in asked:
-    with lab.policies.opened(kind, **how) as policy:  # in turn: all at once would fill a GPU
-        assert all(w.dtype == torch.float32 for w in policy.bridge.parameters())
-        opened[policy.name] = policy.source.split("/")[-1]
+
+
+def in_turn(asked):
+    """Each policy while it is open: nine at once, beside training, would fill a GPU."""
+    for kind, how in asked:
+        with lab.policies.opened(kind, **how) as policy:
+            assert all(w.dtype == torch.float32 for w in policy.bridge.parameters())
+            yield policy
+
+
+opened = {policy.name: policy.source.split("/")[-1] for policy in in_turn(asked)}
 print(opened)
 
 # %%
@@ -775,12 +781,10 @@ main_names = ["base", *controls["matched"], *unjudged, "matched", "strong"]
 # %%
 from helpers.language.evaluation import compare, table
 
-report = {"base": lab.evaluate("base", split="eval", mode="report")}
-for kind, how in asked:
-    with lab.policies.opened(kind, **how) as policy:
-        report[policy.name] = lab.evaluate(
-            policy.name, model=policy, split="eval", mode="report"
-        )
+fresh = {"split": "eval", "mode": "report"}
+report = {"base": lab.evaluate("base", **fresh)}
+for policy in in_turn(asked):
+    report[policy.name] = lab.evaluate(policy.name, model=policy, **fresh)
 base = report["base"]
 lab.show.table(
     table(list(report.values())),
@@ -852,10 +856,8 @@ unseen = {}
 if lab.texts.prompts_unseen:
     fresh_frames = {"prompts": lab.texts.prompts_unseen, "mode": "sweep"}
     unseen["base"] = lab.evaluate("base", **fresh_frames)
-    for kind, how in asked:
-        if "seed" not in how:
-            with lab.policies.opened(kind, **how) as policy:
-                unseen[policy.name] = lab.evaluate(policy.name, model=policy, **fresh_frames)
+    for policy in in_turn([(kind, how) for kind, how in asked if "seed" not in how]):
+        unseen[policy.name] = lab.evaluate(policy.name, model=policy, **fresh_frames)
 else:
     print("No prompts of unseen frames are known for these texts: this part of A6 is not run.")
 
@@ -1159,9 +1161,8 @@ plots.line(
 # %%
 over = lab.policies.open(long, "last", name=trained_on)
 tested = {"base": lab.evaluate("base", split="dev")}
-for name in ("matched", "strong"):
-    with lab.policies.opened(name) as policy:
-        tested[name] = lab.evaluate(name, model=policy, split="dev")
+for policy in in_turn([("matched", {}), ("strong", {})]):
+    tested[policy.name] = lab.evaluate(policy.name, model=policy, split="dev")
 tested[trained_on] = lab.evaluate(trained_on, model=over, split="dev")
 lab.show.table(
     table(list(tested.values())),
