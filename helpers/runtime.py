@@ -109,35 +109,18 @@ def generator(seed: int, *names: str | int) -> torch.Generator:
 
 
 # --- precision ----------------------------------------------------------------------------------------------
-@contextmanager
-def full_precision() -> Iterator[None]:
-    """Float32 products in full float32 (TF32 and bfloat16 shortcuts off), as found again on exit.
+def use_full_precision() -> None:
+    """Float32 products in full float32 from here on: TF32 and bfloat16 shortcuts off.
 
-    >>> with full_precision():
-    ...     torch.backends.cuda.matmul.allow_tf32
-    False
+    >>> use_full_precision()
+    >>> torch.get_float32_matmul_precision()
+    'highest'
     """
-    backends: Any = torch.backends  # torch's own annotations lack the newer switches
-    matmul, cudnn = backends.cuda.matmul, backends.cudnn
-    if hasattr(matmul, "fp32_precision"):
-        # PyTorch >= 2.9 keeps these beside the older switches, and the older ones cannot be read (they raise)
-        # after somebody has set the newer ones. So: read the newer, set the older, which sets both.
-        knobs = [matmul, backends.mkldnn.matmul, cudnn.conv, cudnn.rnn]
-        found = [knob.fp32_precision for knob in knobs]
-        matmul_before = "medium" if found[1] == "bf16" else "high" if found[0] == "tf32" else "highest"
-        cudnn_before = found[2] == "tf32"
-    else:
-        knobs, found = [], []
-        matmul_before, cudnn_before = torch.get_float32_matmul_precision(), cudnn.allow_tf32
-    torch.set_float32_matmul_precision("highest")
-    cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(matmul_before)
-        cudnn.allow_tf32 = cudnn_before
-        for knob, value in zip(knobs, found, strict=True):
-            knob.fp32_precision = value
+    with warnings.catch_warnings():
+        # CUDA builds of PyTorch >= 2.9 say that these switches will go; the newer ones follow from them.
+        warnings.simplefilter("ignore", UserWarning)
+        torch.set_float32_matmul_precision("highest")
+        torch.backends.cudnn.allow_tf32 = False
 
 
 @contextmanager

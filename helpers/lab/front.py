@@ -32,7 +32,7 @@ from helpers.language.scoring import Scorer
 from helpers.language.texts import Texts
 from helpers.language.worth import Worth
 from helpers.profiles import GPT2_MEDIUM, Profile, bred_for, load_profile
-from helpers.runtime import choose_device, seed_everything
+from helpers.runtime import choose_device, seed_everything, use_full_precision
 from helpers.teaching.claims import Ledger, mark_of, merge, notebook_table, published, render_table
 from helpers.teaching.display.display import Display
 from helpers.teaching.display.panel import start_panel
@@ -104,7 +104,7 @@ class Lab:
         check_profile(chosen)
         choice = choose_device(device)
         seed_everything(chosen.seed)
-        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        use_full_precision()
         at = Workbench(chosen, Store(cache_folder()), choice.device)
         build = Path(os.environ.get("TOXICITY_LAB_BUILD") or REPOSITORY / "build")
         measures = Measures(at)
