@@ -206,6 +206,6 @@ def _address(file: Path, browser: subprocess.Popen, log: Path) -> str:
         pages = [one["webSocketDebuggerUrl"] for one in targets if one["type"] == "page"]
         if pages:
             return pages[0]
-        if time.monotonic() > end:
+        if time.monotonic() > until:
             raise BrowserError("The browser opened no page.")
         time.sleep(0.05)

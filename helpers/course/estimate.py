@@ -173,7 +173,7 @@ def trained_pair(profile: Profile, hf: Any, tokenizer: Any, ids: Callable, unit:
         for number, row in enumerate(rows)
     ]
     with tempfile.TemporaryDirectory() as work, quiet():
-        trainer = preference_trainer(
+        trainer: Any = preference_trainer(
             hf.requires_grad_(True), tokenizer, pairs, pairs[: settings.batch], settings, Path(work), seed=0,
             device=hf.device, micro_batch=min(settings.batch, profile.batches.train),
         )  # fmt: skip

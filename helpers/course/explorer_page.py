@@ -169,8 +169,8 @@ def pack_neurons(lab: Lab) -> tuple[Packed, dict[str, Any]]:
     keep("cosine", found.cosine.double(), "float64")
     keep("cosine_after", cosines(values["aligned"], direction).double(), "float64")
     keep("turned", torch.cosine_similarity(values["base"], values["aligned"], dim=-1).double(), "float64")
-    keys = [model.key_vectors.cpu() for model in (base, aligned)]
-    keep("key_turned", torch.cosine_similarity(*keys, dim=-1).double(), "float64")
+    keys = torch.cosine_similarity(base.key_vectors.cpu(), aligned.key_vectors.cpu(), dim=-1)
+    keep("key_turned", keys.double(), "float64")
     for who, vectors in values.items():
         keep(f"norm.{who}", vectors.norm(dim=-1).double(), "float64")
         keep(
@@ -178,8 +178,8 @@ def pack_neurons(lab: Lab) -> tuple[Packed, dict[str, Any]]:
         )
     _pack_words(lab, values, arrays)
     _pack_nearest(values["base"], arrays)
-    for who, one in read.items():
-        _pack_statistics(who, one, arrays)
+    for who, statistics in read.items():
+        _pack_statistics(who, statistics, arrays)
     texts = {"base": lab.statistics.texts("base"), "aligned": lab.statistics.texts(POLICY)}
     for who, (tokens, _) in texts.items():
         arrays[f"texts.{who}"] = tokens.ids.numpy().astype("uint16")

@@ -137,9 +137,9 @@ def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
             seeds = [row for row in found.rows if row["id"] == SEEDS_CLAIM]
             entries = [row for row in entries if row["id"] != SEEDS_CLAIM] + seeds
         text = between(text, "claims", render_table(entries, by="claim"))
-        for name, table in (("estimate", estimates), ("rehearsal", rehearsals)):
+        for name, rendered in (("estimate", estimates), ("rehearsal", rehearsals)):
             if (found_there := NOTEBOOKS / f"{name}.json").is_file():
-                text = between(text, name, table(json.loads(found_there.read_text(encoding="utf-8"))))
+                text = between(text, name, rendered(json.loads(found_there.read_text(encoding="utf-8"))))
         if "<!-- short:begin -->" in text:
             text = between(text, "short", short_table())
         if picture := cover(NOTEBOOKS):

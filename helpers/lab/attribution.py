@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, get_args
 
 import torch
@@ -48,6 +49,11 @@ EXCHANGES = 40
 def smallest(found: Attribution, definition: Definition) -> Float[Tensor, "*draw"]:
     """The smallest of the four groups' shares of gross."""
     return torch.stack([*found.shares(definition).values()]).min(dim=0).values
+
+
+def dampened_toxic(found: Attribution, definition: Definition, part: Part) -> Float[Tensor, "*draw"]:
+    """The share of gross of the toxic neurons that fire less (TP)."""
+    return found.shares(definition, part)["TP"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,7 +225,8 @@ class Attributions:
         asked: dict[str, Any] = {"name": name, "seed": seed}
         found: dict[tuple[str, str], Measurement] = {}
         own = self.attribute(**asked)
-        for label, definition in (("v1 groups", "v1"), ("final groups", "final")):
+        definitions: dict[str, Definition] = {"v1 groups": "v1", "final groups": "final"}
+        for label, definition in definitions.items():
             shares = own.shares(definition)
             nulls = {
                 "null": self.null(definition=definition, **asked),
@@ -232,7 +239,7 @@ class Attributions:
                     details |= {f"{group}_{kind}_low": band.low, f"{group}_{kind}_high": band.high}
             least = nulls["null"].min(dim=1).values
             band = percentile_interval(least.mean().item(), least)
-            value = self.interval(lambda one, by=definition: smallest(one, by), **asked)
+            value = self.interval(partial(smallest, definition=definition), **asked)
             found["B4", label] = Measurement.of(value, "smallest share of gross", control=band, **details)
         found["B5", ""] = self._raise_toxicity(own, **asked)
         for label, part in PARTS.items():

@@ -6,6 +6,7 @@ import contextlib
 import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -13,7 +14,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from helpers.intervals import UNDEFINED, Interval, bootstrap_statistic, percentile_interval
-from helpers.lab.attribution import PARTS, Attributions
+from helpers.lab.attribution import PARTS, Attributions, dampened_toxic
 from helpers.lab.looks import PERPLEXITY_ROOM, Looks, Trial
 from helpers.lab.measures import Measures
 from helpers.lab.policies import Chosen, Policies
@@ -304,7 +305,7 @@ class Emulation:
         """
         texts, counted = self.statistics.texts(name, seed=seed)
         some = slice(max(2, self.at.profile.counts.prompts_sweep // 2))
-        read = {
+        read: dict[str, Any] = {
             "tokens": texts[some],
             "counted": counted[some],
             "batch_size": self.at.profile.batches.forward,
@@ -514,7 +515,7 @@ class Emulation:
         found = {}
         for label, part in PARTS.items():
             value, final = (
-                self.attribution.interval(lambda one, of=part, by=by: one.shares(by, of)["TP"], **asked)
+                self.attribution.interval(partial(dampened_toxic, definition=by, part=part), **asked)
                 for by in ("v1", "final")
             )
             null = self.attribution.null(definition="v1", part=part, **asked)[:, GROUPS.index("TP")]

@@ -246,9 +246,14 @@ def join(folder: Path, bound: Mapping[str, Page], run: Run) -> None:
         path = folder / f"{name}.html"
         text = path.read_text(encoding="utf-8")
         side = side_bar(name, titles, others, bound[name].sections if name in bound else ())
-        text = SIDE.sub(lambda _, made=side: f"<!--side-->{made}<!--/side-->", text, count=1)
-        made = pager(name, order, {**others, **titles}) if name in order else ""
-        write_whole(path, PAGER.sub(lambda _, made=made: f"<!--pager-->{made}<!--/pager-->", text, count=1))
+        text = put(SIDE, f"<!--side-->{side}<!--/side-->", text)
+        turns = pager(name, order, {**others, **titles}) if name in order else ""
+        write_whole(path, put(PAGER, f"<!--pager-->{turns}<!--/pager-->", text))
+
+
+def put(place: re.Pattern[str], made: str, text: str) -> str:
+    """The text with what was made in a place, as it stands: a backslash in it means nothing."""
+    return place.sub(lambda _: made, text, count=1)
 
 
 def side_bar(

@@ -101,7 +101,7 @@ class Marker:
     def _mark_text(self, tree: BeautifulSoup, block: Tag, text: NavigableString) -> None:
         if text.find_parent(QUIET):
             return
-        pieces, at = list[str | Tag](), 0
+        pieces, at = list[str | PageElement](), 0
         for found in self.pattern.finditer(text):
             term = self.terms[found[1].lower()]
             if term.anchor in self.seen:
@@ -110,7 +110,7 @@ class Marker:
             pieces += [text[at : found.start()], *self._explained(tree, found[0], term)]
             at = found.end()
         if pieces:
-            block["class"] = [*block.get("class", []), "explains"]
+            block["class"] = " ".join([*filter(None, block.get_attribute_list("class")), "explains"])
             text.replace_with(*[piece for piece in [*pieces, text[at:]] if piece])
 
     def _explained(self, tree: BeautifulSoup, word: str, term: Term) -> list[PageElement]:
@@ -120,9 +120,9 @@ class Marker:
             f'<span class="tip" role="tooltip" id="{name}"><b>{self.render(term.word)}</b>: '
             f"{self.render(term.meaning)}</span><!--/tip-->"
         )
-        made = list(BeautifulSoup(markup, "html.parser").contents)
-        made[0].append(NavigableString(word))
-        return made
+        made = BeautifulSoup(markup, "html.parser")
+        made.find_all("a")[0].append(NavigableString(word))
+        return list(made.contents)
 
 
 def written(word: str) -> str:

@@ -113,15 +113,12 @@ class Measurement:
         apart = ours.keys() ^ theirs.keys()
         if self.unit != other.unit or any(not name.startswith("details ") for name in apart):
             return False
+        both = [(number, theirs[name]) for name, number in ours.items() if name in theirs]
         return all(
-            number == theirs[name]
-            or (
-                number is not None
-                and theirs[name] is not None
-                and math.isclose(number, theirs[name], rel_tol=within, abs_tol=within)
-            )
-            for name, number in ours.items()
-            if name in theirs
+            math.isclose(one, two, rel_tol=within, abs_tol=within)
+            if one is not None and two is not None
+            else one is two
+            for one, two in both
         )
 
 

@@ -16,12 +16,23 @@ from helpers.teaching.display.display import Display
 class Subject(Protocol):
     """A started lab: two models, their statistics on texts, and the means to measure a text."""
 
-    build: Path
-    show: Display
-    measures: Any
-    statistics: Any
-    attribution: Any
-    looks: Any
+    @property
+    def build(self) -> Path: ...
+
+    @property
+    def show(self) -> Display: ...
+
+    @property
+    def measures(self) -> Any: ...
+
+    @property
+    def statistics(self) -> Any: ...
+
+    @property
+    def attribution(self) -> Any: ...
+
+    @property
+    def looks(self) -> Any: ...
 
     @property
     def profile(self) -> Profile: ...

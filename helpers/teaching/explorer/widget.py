@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,7 @@ class NeuronExplorer:
         atlas = earlier.session.atlas if earlier and earlier.session.atlas.lab is lab else None
         if atlas is None or atlas.policy != policy:
             atlas = Atlas(lab, policy)
-        self.session = Session(atlas, **state)
+        self.session: Session = Session(atlas, **state)
         self.failure: Exception | None = None
         self._quiet = False
         self._asked = False  # whether continuations were asked for in this view
@@ -229,7 +230,7 @@ class NeuronExplorer:
         for number, title in enumerate([*PANELS.values(), "Keep"]):
             self.tabs.set_title(number, title)  # an argument for it has ipywidgets 8 alone
         self.stops = [
-            self._button(f"{number} {step.name}", lambda at=number - 1: self._stop(at))
+            self._button(f"{number} {step.name}", partial(self._stop, number - 1))
             for number, step in enumerate(self.session.tour, start=1)
         ]
         self.question = widgets.HTML()
@@ -303,6 +304,12 @@ class NeuronExplorer:
 
             widget.observe(changed, "value")
 
+        def filtered(name: str) -> Callable[[Any], dict[str, Any]]:
+            return lambda new: {name: new}
+
+        def edited(name: str, part: str) -> Callable[[Any], dict[str, Any]]:
+            return lambda new: {name: {**self.session.state.data()[name], part: new}}
+
         self.tabs.observe(lambda _: self._opened(), "selected_index")
         on(self.jump, lambda new: {"neuron": new})
         on(self.place, lambda new: {"neuron": self.session.order[new - 1]})
@@ -311,12 +318,10 @@ class NeuronExplorer:
         on(self.text, lambda new: {"text": new})
         on(self.seed, lambda new: {"seed": new}, asks=True)
         for name, widget in self.filters.items():
-            on(widget, lambda new, name=name: {name: new})
+            on(widget, filtered(name))
         for name, parts in self.edits.items():
             for part, widget in parts.items():
-                on(widget, lambda new, name=name, part=part: {
-                    name: {**self.session.state.data()[name], part: new}
-                }, asks=True)  # fmt: skip
+                on(widget, edited(name, part), asks=True)
 
     # --- from state to page -------------------------------------------------------------------------------
     @contextmanager
