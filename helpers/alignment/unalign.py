@@ -184,7 +184,7 @@ def fine_tuned(
     seed: int,
     progress: ProgressFn | None = None,
 ) -> dict[int, GPT2LMHeadModel]:
-    """Trains a copy on a few texts by likelihood and keeps it after some numbers of steps.
+    """Trains a copy on a few texts by likelihood and keeps it, on the CPU, after some numbers of steps.
 
     AdamW without weight decay at one learning rate; each step reads the next `batch` texts of an endless
     shuffle, or all where there are fewer. It is what whoever holds the weights can do in seconds.
@@ -220,7 +220,7 @@ def fine_tuned(
         optimiser.step()
         if step in steps:
             optimiser.zero_grad()
-            kept[step] = copy.deepcopy(trained).requires_grad_(False)
+            kept[step] = copy.deepcopy(trained).requires_grad_(False).cpu()
         if progress is not None:
             progress(step, max(steps), "training on a few texts")
     return kept

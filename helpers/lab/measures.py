@@ -211,9 +211,13 @@ class Measures:
         toxic, used = (
             mask.to(model.device) for mask in (self.toxic_tokens, self.used_tokens)
         )
-        rows = [project_to_vocabulary(model, layer) for layer in model.value_vectors]
-        raised = torch.stack([row[:, toxic].mean(dim=1) - row[:, used].mean(dim=1) for row in rows])
-        return top_neurons(raised, k)
+
+        def raised(layer: Float[Tensor, "neuron d_model"]) -> Float[Tensor, " neuron"]:
+            # Layer by layer: GPT2-medium's neurons on all of its words at once would be 20 GB.
+            words = project_to_vocabulary(model, layer)
+            return words[:, toxic].mean(dim=1) - words[:, used].mean(dim=1)
+
+        return top_neurons(torch.stack([raised(layer) for layer in model.value_vectors]), k)
 
     def neurons_like(self, neurons: Sequence[Neuron], *, draw: int = 0) -> list[Neuron]:
         """As many random neurons, none toxic by the probe, and of the same layers where these have room."""

@@ -30,7 +30,7 @@ from helpers.lab.looks import Looks, Trial
 from helpers.lab.measures import Measures
 from helpers.lab.policies import Chosen, Policies
 from helpers.lab.workbench import Workbench
-from helpers.language.models import LanguageModel, boot, booted, load_hf
+from helpers.language.models import LanguageModel, booted, load_hf
 from helpers.mechanism.interventions import add_direction, scale_keys
 from helpers.mechanism.patching import patch_per_token
 from helpers.mechanism.vectors import (
@@ -285,13 +285,15 @@ class Unalign:
             span = torch.randn(span.shape, generator=generator(self.at.profile.seed, "random span"))
         return without_span(plain, span)
 
-    def defend(
+    @contextlib.contextmanager
+    def defended(
         self, model: LanguageModel, defence: Literal["zeroing", "projection"], *, at_random: bool = False
-    ) -> LanguageModel:
-        """The same copy, hooked."""
+    ) -> Iterator[LanguageModel]:
+        """The same copy, hooked, for the time of a `with`."""
         name = f"{model.name}, {defence}{' at random' if at_random else ''}"
         edited = self.defended_copy(model, defence, at_random=at_random)
-        return boot(edited, self.at.base.tokenizer, name=name, device=self.at.device)
+        with booted(edited, self.at.base.tokenizer, name=name, device=self.at.device) as policy:
+            yield policy
 
     # --- inside -----------------------------------------------------------------------------------------
     @contextlib.contextmanager

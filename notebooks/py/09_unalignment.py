@@ -130,12 +130,12 @@ for name, one in activation.items():
 from pathlib import Path
 
 from helpers.alignment.unalign import scaled_keys
-from helpers.language.models import boot, load_hf
+from helpers.language.models import booted, load_hf
 from helpers.mechanism.interventions import scale_keys
 from helpers.profiles import ModelSource
 
 plain = load_hf(ModelSource(folder=Path(matched.source)))[0]
-edited = boot(scaled_keys(plain, [neuron], factor), model.tokenizer, name="copy", device=lab.device)
+here = {"tokenizer": model.tokenizer, "device": lab.device}
 untouched = matched.logits(tokens)
 with torch.no_grad(), scale_keys(matched, [neuron], factor):
     logits, cache = matched.bridge.run_with_cache(tokens.ids, names_filter=site)
@@ -143,7 +143,8 @@ hooked = cache[site][0, :, neuron.index]
 size = 1 + louder.abs().max().item()
 error = (louder - hooked).abs().max().item()
 assert error < 1e-4 * size, "the helper must scale what the key reads, and leave the bias"
-apart = (edited.logits(tokens) - logits).abs().max().item()
+with booted(scaled_keys(plain, [neuron], factor), name="copy", **here) as edited:
+    apart = (edited.logits(tokens) - logits).abs().max().item()
 assert apart < 1e-3 * (1 + logits.abs().max().item()), "the edited copy must compute the same"
 assert torch.equal(matched.logits(tokens), untouched), "nothing may stay behind"
 print(f"hooks and edited copy differ by at most {apart:.1e} in any logit")
@@ -228,9 +229,10 @@ throw_away, ratios = copy.deepcopy(plain), [1.0]
 _, text = looks.reads("dev")
 for _ in ("toxicity", "perplexity", "F1"):
     scale_keys_in_place(throw_away, toxic["matched"][:7], 10.0)  # once more, as that code does
-    now = boot(copy.deepcopy(throw_away), model.tokenizer, name="edited", device=lab.device)
-    after = perplexity(now, text, batch_size=lab.profile.batches.forward).value
+    with booted(copy.deepcopy(throw_away), name="edited", **here) as now:
+        after = perplexity(now, text, batch_size=lab.profile.batches.forward).value
     ratios.append(after / aligned["matched"].perplexity)
+del throw_away
 lab.answer("09.1", ratios[2])
 finding = (
     f"Applied once, the edit leaves perplexity at × {ratios[1]:.2f} of aligned's; applied again "
@@ -637,21 +639,21 @@ few_base = looks.take("base", split="eval", prompts=fewer)
 first_seed, *other_seeds = lab.profile.dpo.seeds
 by_seed = {}
 for other in other_seeds:
-    policy = lab.policies.load("matched", seed=other)
-    seed_gap = {
-        "base": few_base,
-        "aligned": looks.take(policy.name, model=policy, split="eval", prompts=fewer),
-    }
-    again = ways_back.ways("matched", seed=other)
-    by_seed[other] = {
-        way: looks.recovered(
-            ways_back.attempt(
-                again[way][ways[way].index(priced[way]["attack"])], split="eval", prompts=fewer
-            ),
-            **seed_gap,
-        )
-        for way in ranking
-    }
+    with lab.policies.opened("matched", seed=other) as policy:
+        seed_gap = {
+            "base": few_base,
+            "aligned": looks.take(policy.name, model=policy, split="eval", prompts=fewer),
+        }
+        again = ways_back.ways("matched", seed=other)
+        by_seed[other] = {
+            way: looks.recovered(
+                ways_back.attempt(
+                    again[way][ways[way].index(priced[way]["attack"])], split="eval", prompts=fewer
+                ),
+                **seed_gap,
+            )
+            for way in ranking
+        }
 
 # %%
 price = {way: looks.recovered(one["trial"], **fresh_gap) for way, one in priced.items()}
@@ -844,7 +846,7 @@ if len(defined) >= 2:
 budget = few[-3:]
 
 
-def attacker(policy, by=("probe", "words")):
+def attacker(policy, by):
     """What one tries who chooses keys anew: two rankings, several numbers, the louder factors."""
     return [
         ways_back.keys(policy, left[:k], c, way=ranked)
@@ -855,32 +857,23 @@ def attacker(policy, by=("probe", "words")):
     ]
 
 
-defended = {}
-for defence in ("zeroing", "projection"):
-    for kind in ("toxic", "random"):
-        policy = ways_back.defend(matched, defence, at_random=kind == "random")
-        start = looks.take(policy.name, model=policy)
-        defended[defence, kind] = (
-            policy,
-            ways_back.strongest(
-                attacker(policy, ("probe", "words") if kind == "toxic" else ("probe",)),
-                base=base,
-                aligned=start,
-            ),
-        )
-undefended = ways_back.strongest(attacker(matched), **gap)
+def under_attack(policy, aligned, ranked):
+    """The strongest attack, chosen on development prompts; then, on evaluation prompts, the policy
+    before and after it, and what it recovers of what the defence has left."""
+    best = ways_back.strongest(attacker(policy, ranked), base=base, aligned=aligned)
+    start = looks.take(policy.name, model=policy, split="eval")
+    end = start if best is None else ways_back.attempt(best[0], split="eval")
+    return best, start, end, looks.recovered(end, base=fresh_base, aligned=start)
+
 
 # %%
-def after(policy, won):
-    """The defended policy on evaluation prompts, and what the attacker recovers of what is left."""
-    start = looks.take(policy.name, model=policy, split="eval")
-    end = start if won is None else ways_back.attempt(won[0], split="eval")
-    return start, end, looks.recovered(end, base=fresh_base, aligned=start)
-
-
-outcome = {at: after(*one) for at, one in defended.items()}
-outcome["none", "toxic"] = after(matched, undefended)
-won = {at: one[1] for at, one in defended.items()} | {("none", "toxic"): undefended}
+outcome = {}
+for defence in ("zeroing", "projection"):
+    for kind, ranked in {"toxic": ("probe", "words"), "random": ("probe",)}.items():
+        with ways_back.defended(matched, defence, at_random=kind == "random") as policy:
+            start = looks.take(policy.name, model=policy)
+            outcome[defence, kind] = under_attack(policy, start, ranked)
+outcome["none", "toxic"] = under_attack(matched, aligned["matched"], ("probe", "words"))
 lab.show.table(
     [
         {
@@ -889,19 +882,19 @@ lab.show.table(
             "fluency / base": start.fluency / fresh_base.fluency,
             "toxicity": start.toxicity.value,
             "best attack": "each breaks the text"
-            if won[defence, kind] is None
-            else f"{won[defence, kind][0].setting}, chosen by {won[defence, kind][0].way}",
+            if best is None
+            else f"{best[0].setting}, chosen by {best[0].way}",
             "toxicity under attack": end.toxicity.value,
             "share recovered": str(part),
         }
-        for (defence, kind), (start, end, part) in outcome.items()
+        for (defence, kind), (best, start, end, part) in outcome.items()
     ],
     caption=f"{len(fresh_base.prompts)} evaluation prompts ({model.name}); the share is of the gap "
     "between base and the defended policy",
 )
 
 # %%
-shares = {at: part for at, (_, _, part) in outcome.items() if not math.isnan(part.value)}
+shares = {at: part for at, (*_, part) in outcome.items() if not math.isnan(part.value)}
 if len(shares) == len(outcome):
     alone = shares["none", "toxic"]
     finding = (
@@ -930,7 +923,7 @@ else:
 # %%
 if len(shares) == len(outcome):
     for defence in ("zeroing", "projection"):
-        start, _, part = outcome[defence, "toxic"]
+        _, start, _, part = outcome[defence, "toxic"]
         change = start.toxicity.value - fresh_aligned["matched"].toxicity.value
         print(
             lab.claims.record(
@@ -1011,9 +1004,9 @@ told = []
 for defence in ("zeroing", "projection"):
     copied = ways_back.defended_copy(matched, defence)
     (trained,) = fine_tuned(copied, [row[:limit] for row in rows], **how).values()
-    attacked = boot(trained, model.tokenizer, name=f"{defence}, trained", device=lab.device)
-    start, _, by_keys = outcome[defence, "toxic"]
-    end = looks.take(attacked.name, model=attacked, split="eval")
+    _, start, _, by_keys = outcome[defence, "toxic"]
+    with booted(trained, name=f"{defence}, trained", **here) as policy:
+        end = looks.take(policy.name, model=policy, split="eval")
     told.append(
         {
             "defence": defence,

@@ -118,13 +118,14 @@ def test_either_bound_alone_rules_an_attack_out(lab, name):
 def test_neurons_are_chosen_anew_after_a_defence(lab, tuned):
     direction = lab.measures.fit_probe().direction
     for defence in ("zeroing", "projection"):
-        defended = lab.unalign.defend(tuned, defence)
-        left = (defended.value_vectors @ direction).max()
+        with lab.unalign.defended(tuned, defence) as defended:
+            left = (defended.value_vectors @ direction).max()
+            for by in ("probe", "words"):
+                listed = [lab.measures.toxic_neurons(model, 4, by=by) for model in (defended, tuned)]
+                assert listed[0] != listed[1]
         assert left < (tuned.value_vectors @ direction).max(), defence
-        assert (lab.unalign.defend(tuned, defence, at_random=True).value_vectors @ direction).max() > left
-        for by in ("probe", "words"):
-            listed = [lab.measures.toxic_neurons(model, 4, by=by) for model in (defended, tuned)]
-            assert listed[0] != listed[1]
+        with lab.unalign.defended(tuned, defence, at_random=True) as defended:
+            assert (defended.value_vectors @ direction).max() > left
 
 
 def test_random_neurons_are_others_of_the_same_layers_where_these_have_room(lab, tuned):
