@@ -2,11 +2,12 @@
 
 import dataclasses
 import math
+import weakref
 
 import pytest
 import torch
 
-from helpers.lab import looks
+from helpers.lab import looks, measures
 from helpers.lab import unalign as stage
 from helpers.lab.policies import Policies
 from helpers.mechanism.interventions import scale_keys
@@ -126,6 +127,23 @@ def test_neurons_are_chosen_anew_after_a_defence(lab, tuned):
         assert left < (tuned.value_vectors @ direction).max(), defence
         with lab.unalign.defended(tuned, defence, at_random=True) as defended:
             assert (defended.value_vectors @ direction).max() > left
+
+
+def test_one_layers_words_at_a_time_are_held(lab, tuned, monkeypatch):
+    plain, earlier = measures.project_to_vocabulary, []
+
+    def project(model, vectors):
+        assert all(one() is None for one in earlier), "GPT2-medium's layers together are 20 GB"
+        words = plain(model, vectors)
+        earlier.append(weakref.ref(words))
+        return words
+
+    some = torch.zeros(tuned.vocab_size, dtype=torch.bool)
+    some[:3] = True
+    monkeypatch.setitem(vars(lab.measures), "toxic_tokens", some)  # the tiny tokenizer spells none
+    monkeypatch.setattr(measures, "project_to_vocabulary", project)
+    lab.measures.toxic_neurons(tuned, 4, by="words")
+    assert len(earlier) == tuned.n_layers > 1
 
 
 def test_random_neurons_are_others_of_the_same_layers_where_these_have_room(lab, tuned):
