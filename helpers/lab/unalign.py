@@ -268,12 +268,14 @@ class Unalign:
     def defended_copy(
         self, model: LanguageModel, defence: Literal["zeroing", "projection"], *, at_random: bool = False
     ) -> GPT2LMHeadModel:
-        """A copy of a policy whose most toxic value vectors are zero, or their span taken out of all.
+        """A policy's copy, on its device: the most toxic value vectors zero, or their span taken out of all.
 
         Args:
             at_random: as many random neurons, or as many random directions, instead.
         """
-        asked, plain = self.at.profile.unalignment, load_hf(ModelSource(folder=Path(model.source)))[0]
+        asked = self.at.profile.unalignment
+        plain: Any = load_hf(ModelSource(folder=Path(model.source)))[0]
+        plain.to(self.at.device)  # notebook 09 trains the copy
         if defence == "zeroing":
             toxic = self.measures.toxic_neurons(model, asked.zeroed)
             return without_values(plain, self.measures.neurons_like(toxic) if at_random else toxic)
