@@ -116,6 +116,15 @@ def test_either_bound_alone_rules_an_attack_out(lab, name):
     assert not lab.looks.is_whole(trial, base=base, aligned=base)
 
 
+@pytest.fixture
+def spelled(lab, tuned, monkeypatch):
+    """Three tokens that count as toxic: the tiny tokenizer spells none, and "words" would be "probe"."""
+    some = torch.zeros(tuned.vocab_size, dtype=torch.bool)
+    some[:3] = True
+    monkeypatch.setitem(vars(lab.measures), "toxic_tokens", some)
+
+
+@pytest.mark.usefixtures("spelled")
 def test_neurons_are_chosen_anew_after_a_defence(lab, tuned):
     direction = lab.measures.fit_probe().direction
     for defence in ("zeroing", "projection"):
@@ -129,6 +138,7 @@ def test_neurons_are_chosen_anew_after_a_defence(lab, tuned):
             assert (defended.value_vectors @ direction).max() > left
 
 
+@pytest.mark.usefixtures("spelled")
 def test_one_layers_words_at_a_time_are_held(lab, tuned, monkeypatch):
     plain, earlier = measures.project_to_vocabulary, []
 
@@ -138,9 +148,6 @@ def test_one_layers_words_at_a_time_are_held(lab, tuned, monkeypatch):
         earlier.append(weakref.ref(words))
         return words
 
-    some = torch.zeros(tuned.vocab_size, dtype=torch.bool)
-    some[:3] = True
-    monkeypatch.setitem(vars(lab.measures), "toxic_tokens", some)  # the tiny tokenizer spells none
     monkeypatch.setattr(measures, "project_to_vocabulary", project)
     lab.measures.toxic_neurons(tuned, 4, by="words")
     assert len(earlier) == tuned.n_layers > 1
