@@ -131,7 +131,7 @@ def install(python):
     build = ["--torch-backend", "auto"]
     if not answers(uv + build + ["--dry-run", "torch"] + limits):
         print("PyTorch's own index does not answer; pip brings its default build", flush=True)
-        run(pip + ["--no-compile", "torch"] + limits)
+        run(pip + ["torch"] + limits)
         build = []
     run(uv + build + ["-r", "requirements.txt"] + limits, pip + ["-r", "requirements.txt"] + limits)
 

@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -198,6 +198,7 @@ class Pairs:
 
     at: Workbench
     measures: Measures
+    _crafted: dict[tuple[Recipe, int, int | None, int], Selection] = field(default_factory=dict, repr=False)
 
     @property
     def sources(self) -> tuple[Recipe, ...]:
@@ -243,7 +244,15 @@ class Pairs:
             attempts: use the first so many prompts only.
             draw: which random direction, for that recipe.
         """
-        at, wanted = self.at, wanted or self.at.profile.counts.pairs
+        wanted = wanted or self.at.profile.counts.pairs
+        asked = (recipe, wanted, attempts, draw)
+        if asked not in self._crafted:
+            # Every policy asks again, and finding what is in the store reads all prompts and pairs.
+            self._crafted[asked] = self._select(recipe, wanted, attempts, draw)
+        return self._crafted[asked]
+
+    def _select(self, recipe: Recipe, wanted: int, attempts: int | None, draw: int) -> Selection:
+        at = self.at
         if recipe == "imported":
             folder = IMPORTED.folder(at.store, at, self._published())
         else:

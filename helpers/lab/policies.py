@@ -181,6 +181,10 @@ class Policies:
         That is neutral prompts, as published, before hostile ones; or the profile's own pairs in any case. A
         source that gave too few pairs is none.
         """
+        return self._recipe
+
+    @cached_property
+    def _recipe(self) -> Recipe:
         first, last = self.sources[0], self.sources[-1]
         return first if first == last or self.drop_of(self.train_on(first)) >= self.enough else last
 

@@ -130,6 +130,7 @@ def test_pip_brings_torch_where_its_index_does_not_answer(
 ) -> None:
     setup.install("python")
     assert [("uv" in command, "torch" in command) for command in called[1:]] == [(False, True), (True, False)]
+    assert "--no-compile" not in called[1], "uv compiles what it installs itself, and this is not"
     called.clear()
     monkeypatch.setattr(setup, "answers", lambda command: True)
     setup.install("python")

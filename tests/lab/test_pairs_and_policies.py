@@ -110,7 +110,10 @@ def test_pairs_come_back_from_the_cache_with_scores_and_counts(lab, recipe, monk
     assert all(pair.scores is not None for pair in found.attempts)
     for name in ("craft", "rejection_sampling"):
         monkeypatch.setattr(pairs_stage, name, refuse)
-    assert lab.pairs.craft(recipe) == found
+    assert Pairs(lab.at, lab.measures).craft(recipe) == found, "from the store"
+    monkeypatch.setattr(pairs_stage, "read_pairs", refuse)
+    monkeypatch.setattr(Pairs, "prompts", refuse)
+    assert lab.pairs.craft(recipe) is found, "every policy asks for them: they are read once"
 
 
 def importing(lab, tmp_path, pairs):
@@ -136,7 +139,7 @@ def test_a_profiles_own_pairs_are_the_only_source(lab, tmp_path, monkeypatch):
     assert pair.scores == {"chosen": 1.0, "rejected": 0.0}, "Parity, of the continuation alone"
     assert found.counts == {"attempted": 2, "kept": 1, "both sides are the same": 1}
     monkeypatch.setattr(pairs_stage, "scored", refuse)
-    assert lab.pairs.craft("imported") == found
+    assert Pairs(lab.at, lab.measures).craft("imported") == found
 
 
 def test_imported_pairs_must_leave_the_tests_alone(lab, tmp_path):
