@@ -27,8 +27,8 @@ from helpers.course.rates import short_table
 from helpers.course.rehearse import table as rehearsals
 from helpers.course.run import Screen, read_timings, show_failure, timing, write_timings
 from helpers.course.series import NOTEBOOKS, ROOT, SOURCES, heading, running_order
-from helpers.course.tables import between, notebook_table, repository, rewrite
-from helpers.profiles import POCKET
+from helpers.course.tables import between, notebook_table, repository, rewrite, with_costs
+from helpers.profiles import GPT2_MEDIUM, POCKET
 from helpers.teaching.claims import NOT_RUN, Replication, mark_of, merge, render_table, write_fragment
 
 START = "00_start_here"
@@ -124,7 +124,7 @@ def stored() -> dict[Path, bytes]:
 
 
 def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
-    """The tables in README, and the map in 00, from what is stored now."""
+    """The tables in README, the map in 00, and what each notebook says it takes, from what is stored now."""
     headings = {
         path.stem: heading(nbformat.read(path, as_version=4), path.stem) for path in running_order(NOTEBOOKS)
     }
@@ -145,11 +145,22 @@ def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
         if picture := cover(NOTEBOOKS):
             text = between(text, "picture", picture)
         rewrite(readme, text)
-    source = SOURCES / f"{START}.py"
-    if source.is_file():
-        table = notebook_table(headings, timings, "")
-        rewrite(source, between(source.read_text(encoding="utf-8"), "map", table, prefix="# "))
-        update_text(source, NOTEBOOKS / f"{START}.ipynb")
+    kept = NOTEBOOKS / "estimate.json"
+    columns = json.loads(kept.read_text(encoding="utf-8")).values() if kept.is_file() else ()
+    asked = [one for one in columns if one["profile"] == GPT2_MEDIUM.name]
+    for source in running_order(SOURCES, ".py"):
+        text, name = source.read_text(encoding="utf-8"), source.stem
+        estimated = [
+            (one["rates"]["where"].split(",")[0], one["notebooks"][name])
+            for one in asked
+            if name in one["notebooks"]
+        ]
+        text = with_costs(text, timings.get(name), estimated)
+        if name == START:
+            text = between(text, "map", notebook_table(headings, timings, ""), prefix="# ")
+        executed = NOTEBOOKS / f"{name}.ipynb"
+        if rewrite(source, text) and executed.is_file():
+            update_text(source, executed)
 
 
 def render_stored() -> None:

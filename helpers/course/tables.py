@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,42 @@ def notebook_table(
         cells += [colab_badge(name, address)] * bool(address)
         lines.append("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |")
     return "\n".join(lines)
+
+
+def with_costs(
+    source: str, measured: Mapping[str, Any] | None, estimated: Sequence[tuple[str, Mapping[str, Any]]]
+) -> str:
+    """A notebook's source whose rows of time and memory say what it took, and what GPT2-medium's would take.
+
+    Args:
+        measured: minutes and peak GB on `pocket`; None where it was not measured yet.
+        estimated: names of machines, and the minutes and GB that the estimate gives each.
+    """
+    time, memory = "not measured yet", "not measured yet"
+    if measured:
+        time = f"{span(float(measured['minutes']))} (measured; the panel below says where)"
+        memory = f"{measured['peak_gb']:.1f} GB (measured)"
+    their_time, their_memory = "not estimated yet", "not estimated yet"
+    if estimated:
+        spans = ", ".join(f"{span(float(row['minutes']))} on {machine}" for machine, row in estimated)
+        their_time = f"{spans} (estimated; README shows the arithmetic)"
+        their_memory = f"{max(row['gb'] for _, row in estimated):.0f} GB (estimated)"
+    rows = {
+        "time": f"after the notebooks before it, `pocket`: {time}; `gpt2-medium`: {their_time}",
+        "memory": f"`pocket`: {memory}; `gpt2-medium`: {their_memory}",
+    }
+    for name, said in rows.items():
+        source = re.sub(rf"^# \| {name} \| .*$", f"# | {name} | {said} |", source, flags=re.MULTILINE)
+    return source
+
+
+def span(minutes: float) -> str:
+    """So many minutes in words, no finer than such a figure is worth: "under a minute", "15 hours"."""
+    for most, unit, size in ((90, "minute", 1), (48 * 60, "hour", 60), (math.inf, "day", 24 * 60)):
+        number = round(minutes / size)
+        if minutes < most:
+            return "under a minute" if not number else f"{number} {unit}{'s' * (number != 1)}"
+    raise ValueError(f"no number of minutes: {minutes}")
 
 
 def rewrite(path: Path, text: str) -> bool:

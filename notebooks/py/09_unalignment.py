@@ -49,8 +49,8 @@
 # | value and key vectors (notebook 02) | necessary |
 # | the policies of notebook 05 | loaded, or trained on the spot |
 # | notebooks 06 to 08 | helpful for section 8, which measures their claims anew |
-# | time | `pocket`: two to four minutes on two CPU cores; `gpt2-medium`: a day on two CPU cores, minutes on a GPU (estimated; README shows the arithmetic) |
-# | memory | `pocket`: about 1.5 GB; `gpt2-medium`: about 12 GB (estimated) |
+# | time | after the notebooks before it, `pocket`: 11 minutes (measured; the panel below says where); `gpt2-medium`: 15 hours on two CPU cores, 10 minutes on a faster GPU (estimated; README shows the arithmetic) |
+# | memory | `pocket`: 2.2 GB (measured); `gpt2-medium`: 11 GB (estimated) |
 
 # %% [markdown]
 # ## Set-up

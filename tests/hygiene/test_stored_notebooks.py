@@ -11,6 +11,7 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
+from helpers.course import publish
 from helpers.course.outputs import (
     PLOTLY,
     PNG,
@@ -141,3 +142,17 @@ def test_the_stored_replication_was_judged_by_the_rules_there_are() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         Replication.read(ROOT / "notebooks" / "replication.json")
+
+
+def test_the_tables_are_those_of_the_stored_results(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In README, in 00, and at each notebook's head; `make notebooks` and STORE=1 render them."""
+    stale: list[str] = []
+
+    def compare(path: Path, text: str) -> bool:
+        if path.read_text(encoding="utf-8") != text:
+            stale.append(path.name)
+        return False
+
+    monkeypatch.setattr(publish, "rewrite", compare)
+    publish.render_stored()
+    assert not stale, "from helpers.course.publish import render_stored; render_stored()"
