@@ -15,7 +15,7 @@ install_import_hook("helpers", "beartype.beartype")
 
 @pytest.fixture(scope="module")
 def much_memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """For a module that wants two gigabytes: one at a time has them, whichever worker it runs in."""
+    """For a module that wants a gigabyte or two: one at a time has them, whichever worker it runs in."""
     with FileLock(tmp_path_factory.getbasetemp().parent / "much-memory.lock"):
         yield
 
