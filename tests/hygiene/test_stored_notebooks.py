@@ -145,7 +145,7 @@ def test_the_stored_replication_was_judged_by_the_rules_there_are() -> None:
 
 
 def test_the_tables_are_those_of_the_stored_results(monkeypatch: pytest.MonkeyPatch) -> None:
-    """In README, in 00, and at each notebook's head; `make notebooks` and STORE=1 render them."""
+    """In README, in 00, and at each notebook's head: `make notebooks` renders them, and this function."""
     stale: list[str] = []
 
     def compare(path: Path, text: str) -> bool:
@@ -155,4 +155,4 @@ def test_the_tables_are_those_of_the_stored_results(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(publish, "rewrite", compare)
     publish.render_stored()
-    assert not stale, "from helpers.course.publish import render_stored; render_stored()"
+    assert not stale, "helpers.course.publish.render_stored() writes them, `make editions` the copies"
