@@ -161,16 +161,18 @@ def readme_table(stored: Mapping[str, Any]) -> str:
     ]
     for name in columns[0]["notebooks"]:
         cells = [one["notebooks"].get(name) for one in columns]
-        shown = [f"{clock(60 * c['minutes']).strip()}, {c['gb']:.0f} GB" if c else "–" for c in cells]
+        shown = [f"{clock(60 * c['minutes'])}, {c['gb']:.0f} GB" if c else "–" for c in cells]
         lines.append(f"| {name[:2]} | " + " | ".join(shown) + " |")
-    totals = [f"{clock(60 * one['total_minutes']).strip()}, disk {one['disk_gb']:.0f} GB" for one in columns]
+    totals = [f"{clock(60 * one['total_minutes'])}, disk {one['disk_gb']:.0f} GB" for one in columns]
     return "\n".join([*lines, "| all | " + " | ".join(totals) + " |"])
 
 
 def clock(seconds: float) -> str:
-    """Hours and minutes where there are hours, else minutes and seconds: "5 h 10", "1:07"."""
-    minutes = int(seconds) // 60
-    return f"{minutes // 60} h {minutes % 60:02d}" if minutes >= 60 else f"{minutes}:{int(seconds) % 60:02d}"
+    """No finer than an estimate is: "5 h 10", where there are no hours "7 min", where no minutes "37 s"."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02d}"
+    return f"{minutes} min" if seconds >= 60 else f"{seconds:.0f} s"
 
 
 def short_table() -> str:

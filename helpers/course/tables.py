@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.artifacts import write_whole
+from helpers.course.rates import clock
 from helpers.course.series import ROOT, Heading
 
 BADGE = re.compile(r"^(?:# )?\[!\[Open in Colab\].*\n(?:#?\n)?", re.MULTILINE)
@@ -99,29 +99,20 @@ def with_costs(
     """
     time, memory = "not measured yet", "not measured yet"
     if measured:
-        time = f"{span(float(measured['minutes']))} (measured; the panel below says where)"
+        time = f"{clock(60 * measured['minutes'])} (measured; the start panel says on what)"
         memory = f"{measured['peak_gb']:.1f} GB (measured)"
     their_time, their_memory = "not estimated yet", "not estimated yet"
     if estimated:
-        spans = ", ".join(f"{span(float(row['minutes']))} on {machine}" for machine, row in estimated)
+        spans = ", ".join(f"{clock(60 * row['minutes'])} on {machine}" for machine, row in estimated)
         their_time = f"{spans} (estimated; README shows the arithmetic)"
         their_memory = f"{max(row['gb'] for _, row in estimated):.0f} GB (estimated)"
     rows = {
-        "time": f"after the notebooks before it, `pocket`: {time}; `gpt2-medium`: {their_time}",
+        "time": f"in a run of all notebooks, `pocket`: {time}; `gpt2-medium`: {their_time}",
         "memory": f"`pocket`: {memory}; `gpt2-medium`: {their_memory}",
     }
     for name, said in rows.items():
         source = re.sub(rf"^# \| {name} \| .*$", f"# | {name} | {said} |", source, flags=re.MULTILINE)
     return source
-
-
-def span(minutes: float) -> str:
-    """So many minutes in words, no finer than such a figure is worth: "under a minute", "15 hours"."""
-    for most, unit, size in ((90, "minute", 1), (48 * 60, "hour", 60), (math.inf, "day", 24 * 60)):
-        number = round(minutes / size)
-        if minutes < most:
-            return "under a minute" if not number else f"{number} {unit}{'s' * (number != 1)}"
-    raise ValueError(f"no number of minutes: {minutes}")
 
 
 def rewrite(path: Path, text: str) -> bool:

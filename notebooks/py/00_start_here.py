@@ -122,7 +122,7 @@ lab.show.side_by_side(
 # | Python, tensors, softmax | necessary |
 # | the transformer's forward pass | helpful; section 4 recalls it |
 # | preference tuning | not at all; notebook 05 builds it |
-# | time | after the notebooks before it, `pocket`: under a minute (measured; the panel below says where); `gpt2-medium`: 6 minutes on two CPU cores, 1 minute on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 20 s (measured; the start panel says on what); `gpt2-medium`: 6 min on two CPU cores, 37 s on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 0.7 GB (measured); `gpt2-medium`: 4 GB (estimated) |
 
 # %% [markdown]

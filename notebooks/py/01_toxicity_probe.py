@@ -42,7 +42,7 @@
 # |---|---|
 # | dot products, logistic regression | necessary |
 # | notebook 00, sections 4 and 5 | helpful |
-# | time | after the notebooks before it, `pocket`: 1 minute (measured; the panel below says where); `gpt2-medium`: 6 hours on two CPU cores, 8 minutes on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 1 min (measured; the start panel says on what); `gpt2-medium`: 6 h 00 on two CPU cores, 8 min on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 0.8 GB (measured); `gpt2-medium`: 6 GB (estimated) |
 
 # %% [markdown]

@@ -39,7 +39,7 @@
 # |---|---|
 # | matrix products, cosine | necessary |
 # | notebook 01 | helpful; the probe is loaded, or fitted on the spot |
-# | time | after the notebooks before it, `pocket`: under a minute (measured; the panel below says where); `gpt2-medium`: 1 minute on two CPU cores, under a minute on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 19 s (measured; the start panel says on what); `gpt2-medium`: 44 s on two CPU cores, 30 s on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 0.7 GB (measured); `gpt2-medium`: 7 GB (estimated) |
 
 # %% [markdown]

@@ -38,7 +38,7 @@
 # | value vectors and the probe (notebooks 01 and 02) | necessary |
 # | the four groups (notebook 07) | helpful |
 # | the policies of notebook 05 | loaded, or trained on the spot |
-# | time | after the notebooks before it, `pocket`: 1 minute (measured; the panel below says where); `gpt2-medium`: 3 minutes on two CPU cores, 1 minute on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 35 s (measured; the start panel says on what); `gpt2-medium`: 3 min on two CPU cores, 50 s on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 1.1 GB (measured); `gpt2-medium`: 8 GB (estimated) |
 
 # %% [markdown]

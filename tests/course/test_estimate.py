@@ -6,7 +6,17 @@ from fnmatch import fnmatch
 
 import pytest
 
-from helpers.course.rates import GPU, STORED, T4, Rates, by_figures, estimate, readme_table, short_table
+from helpers.course.rates import (
+    GPU,
+    STORED,
+    T4,
+    Rates,
+    by_figures,
+    clock,
+    estimate,
+    readme_table,
+    short_table,
+)
 from helpers.course.shapes import config_of, shape_of
 from helpers.course.work import Shape, Work, work_of
 from helpers.profiles import GPT2_MEDIUM, GPT2_MEDIUM_SHORT, POCKET, SHORTENED, load_profile
@@ -90,6 +100,13 @@ def test_a_smaller_gpt2_is_one_line_more_than_what_it_inherits(tmp_path):
     profile = load_profile(path)
     assert profile.model.revision is None and profile.counts == GPT2_MEDIUM.counts
     assert shape_of(config_of(profile)).parameters == 124_439_808
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"), [(36.9, "37 s"), (60.0, "1 min"), (579.0, "10 min"), (3599.0, "1 h 00"), (18_620.0, "5 h 10")]
+)
+def test_an_estimates_time_is_said_no_finer_than_it_is(seconds, said):
+    assert clock(seconds) == said
 
 
 def test_tables_show_what_is_stored():

@@ -9,7 +9,6 @@ from helpers.course.tables import (
     colab_badge,
     notebook_table,
     repository,
-    span,
     with_badge,
     with_costs,
 )
@@ -66,24 +65,13 @@ def test_the_table_links_what_is_there_and_shows_what_was_measured() -> None:
     assert "Colab" not in table and "Colab" in notebook_table(headings, {}, ADDRESS)
 
 
-@pytest.mark.parametrize(
-    ("minutes", "said"),
-    [
-        (0.3, "under a minute"), (0.6, "1 minute"), (11.3, "11 minutes"), (89.4, "89 minutes"),
-        (90.0, "2 hours"), (909.0, "15 hours"), (41373.0, "29 days"),
-    ],
-)  # fmt: skip
-def test_a_span_is_said_no_finer_than_it_is_worth(minutes: float, said: str) -> None:
-    assert span(minutes) == said
-
-
 def test_a_notebook_says_what_it_took_and_what_it_would_take() -> None:
     source = "# | you need | how much |\n# |---|---|\n# | time | ages |\n# | memory | lots |\n#\n# More."
-    estimated = [("two CPU cores", {"minutes": 909, "gb": 11.2}), ("a GPU", {"minutes": 10, "gb": 11.2})]
+    estimated = [("two CPU cores", {"minutes": 909.0, "gb": 11.2}), ("a GPU", {"minutes": 10.0, "gb": 11.2})]
     said = with_costs(source, {"minutes": 11.3, "peak_gb": 2.16}, estimated)
     _, _, time, memory, _, more = said.splitlines()
-    assert "`pocket`: 11 minutes (measured" in time
-    assert "15 hours on two CPU cores, 10 minutes on a GPU" in time
+    assert "`pocket`: 11 min (measured" in time
+    assert "15 h 09 on two CPU cores, 10 min on a GPU" in time
     assert memory == "# | memory | `pocket`: 2.2 GB (measured); `gpt2-medium`: 11 GB (estimated) |"
     assert more == "# More." and with_costs(said, {"minutes": 11.3, "peak_gb": 2.16}, estimated) == said
     assert "not measured yet" in (new := with_costs(source, None, [])) and "not estimated yet" in new
