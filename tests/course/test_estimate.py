@@ -103,7 +103,8 @@ def test_a_smaller_gpt2_is_one_line_more_than_what_it_inherits(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(36.9, "37 s"), (60.0, "1 min"), (579.0, "10 min"), (3599.0, "1 h 00"), (18_620.0, "5 h 10")]
+    ("seconds", "said"),
+    [(36.9, "37 s"), (60.0, "1 min"), (579.0, "10 min"), (3599.0, "1 h 00"), (18_620.0, "5 h 10")],
 )
 def test_an_estimates_time_is_said_no_finer_than_it_is(seconds, said):
     assert clock(seconds) == said
