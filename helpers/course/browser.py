@@ -380,7 +380,7 @@ def _edited(page: Page, lab: Lab) -> dict[str, float]:
 def _contexts(page: Page) -> float:
     """How far activations that the page computes lie from those that the notebooks kept, at every place shown
     of a few neurons."""
-    return page.ask("""(async () => {
+    far = page.ask("""(async () => {
       let far = 0;
       for (const i of [7, all.count - 1, all.order("cosine").order[0]])
         for (const [who, on] of [["base", "own"], ["aligned", "own"], ["aligned", "shared"]])
@@ -390,13 +390,15 @@ def _contexts(page: Page) -> float:
               far = Math.max(far, Math.abs(seen[who][one.at] - one.value));
             }
       return far; })()""")
+    return float(far)
 
 
 def _speed(page: Page) -> dict[str, float]:
     steps = min(40, page.ask("told.shape.context") - 8)
     return {
+        # A page's numbers are of one kind, and a whole one arrives as an int.
         name: max(
-            page.ask(f"ask('speed', {{model: '{name}', ids: [5, 6, 7, 8], steps: {steps}}})")
+            float(page.ask(f"ask('speed', {{model: '{name}', ids: [5, 6, 7, 8], steps: {steps}}})"))
             for _ in range(3)
         )
         for name in ("base", "aligned")

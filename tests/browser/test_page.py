@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.course.browser import check_page
+from helpers.course.browser import _contexts, _speed, check_page
 from helpers.course.chromium import Page
 from helpers.course.explorer_page import EXPLORER, NoPage, explorer_page, write_explorer
 from helpers.course.same_figures import _settled, compare_figures, in_notebook
@@ -18,6 +18,13 @@ def test_a_reader_is_served_and_the_models_are_pytorchs(lab, tmp_path):
     found = check_page(write_explorer(lab, tmp_path), lab, str(chromium), tmp_path / "pictures")
     assert found.neurons == lab.base.n_layers * lab.base.d_mlp
     assert (tmp_path / "pictures" / "light.png").stat().st_size > 10_000
+
+
+def test_whole_numbers_of_a_page_are_taken(monkeypatch):
+    page = Page.__new__(Page)
+    monkeypatch.setattr(page, "ask", lambda script: 128 if script == "told.shape.context" else 0)
+    assert _contexts(page) == 0.0
+    assert _speed(page) == {"base": 0.0, "aligned": 0.0}
 
 
 def test_the_page_asks_for_nothing_and_ends_its_scripts_where_it_should(lab):
