@@ -18,6 +18,7 @@ from helpers.artifacts import write_json
 from helpers.course.cover import cover
 from helpers.course.editions import EditionError, write_students
 from helpers.course.execute import Interrupted, execute, write
+from helpers.course.fewer_steps import table as fewer_steps
 from helpers.course.holding import Busy, hold
 from helpers.course.outputs import machine_paths
 from helpers.course.pairing import read_source, update_text
@@ -137,7 +138,8 @@ def render(entries: list[dict[str, Any]], timings: Mapping[str, Any]) -> None:
             seeds = [row for row in found.rows if row["id"] == SEEDS_CLAIM]
             entries = [row for row in entries if row["id"] != SEEDS_CLAIM] + seeds
         text = between(text, "claims", render_table(entries, by="claim"))
-        for name, rendered in (("estimate", estimates), ("rehearsal", rehearsals)):
+        tables = {"estimate": estimates, "rehearsal": rehearsals, "pplm_steps": fewer_steps}
+        for name, rendered in tables.items():
             if (found_there := NOTEBOOKS / f"{name}.json").is_file():
                 text = between(text, name, rendered(json.loads(found_there.read_text(encoding="utf-8"))))
         if "<!-- short:begin -->" in text:

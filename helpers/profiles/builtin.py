@@ -187,7 +187,8 @@ SHORTENED = (
     ("steering.strengths, steering.random_directions", "a sweep each", "the control's band rests on two "
      "directions instead of three"),
     ("pplm.iterations, pplm.step_size", "the same way in a fifth of the steps: 10 × 2.0 for 50 × 0.4; "
-     "not tried on this model", "none; pairs differ from the published recipe's"),
+     "not tried on this model, on smaller ones: next table",
+     "none; pairs differ from the published recipe's"),
     ("batches.craft", "steering holds twelve copies of its texts' keys and values: 64 would want 16 GB",
      "none"),
     ("dpo.learning_rate, dpo.warmup_steps, dpo.max_steps", "once through 576 pairs, about the same way in a "

@@ -1,7 +1,8 @@
 """What fewer PPLM steps cost: the same way gone in 50 steps a token, as published, or in fewer.
 
 Each row says how many attempts give a usable pair, how far apart the sides score, how surprising the steered
-side is, and the seconds. On `pocket`, or on the profile that TOXICITY_LAB_PROFILE names.
+side is, and the seconds. On `pocket`, or on the profile that TOXICITY_LAB_PROFILE names. STORE=1 keeps the
+rows for README's table.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import pytest
 import torch
 
 from helpers.alignment.pairs import SPARE, Selection
+from helpers.course import fewer_steps
 from helpers.intervals import bootstrap, wilson
 from helpers.lab import Lab
 from helpers.profiles import load_profile
@@ -24,7 +26,10 @@ ATTEMPTS = 192
 
 
 @pytest.mark.parametrize("iterations", STEPS)
-def test_the_same_way_in_fewer_steps(benchmark, tmp_path: Path, capsys, iterations: int) -> None:
+def test_the_same_way_in_fewer_steps(
+    benchmark, tmp_path: Path, monkeypatch, capsys, iterations: int
+) -> None:
+    monkeypatch.setenv("TOXICITY_LAB_CACHE", str(tmp_path / "cache"))  # pairs made, not read
     named = os.environ.get("TOXICITY_LAB_PROFILE", "pocket")
     profile = load_profile(named)
     way = profile.pplm.iterations * profile.pplm.step_size
@@ -45,6 +50,9 @@ def test_the_same_way_in_fewer_steps(benchmark, tmp_path: Path, capsys, iteratio
     benchmark.group = f"PPLM on {profile.label}, {ATTEMPTS} neutral prompts, steps × size = {way:g}"
     found = row(lab, made)
     benchmark.extra_info.update(found)
+    if os.environ.get("STORE"):
+        kept = found | {"step_size": way / iterations, "seconds": seconds}
+        fewer_steps.keep(profile.label, iterations, kept)
     with capsys.disabled():
         said = ", ".join(f"{name} {value}" for name, value in found.items())
         print(f"\n{profile.label}, {iterations} × {way / iterations:.3g}: {said}; {seconds:.0f} CPU seconds")
