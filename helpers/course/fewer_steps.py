@@ -22,14 +22,17 @@ def keep(model: str, iterations: int, row: Mapping[str, Any]) -> None:
 
 
 def table(stored: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """Usable pairs, gap, fluency and time by number of steps, a block of rows for each model, as Markdown."""
+    """Usable pairs, gap and fluency by number of steps, a block of rows for each model, as Markdown.
+
+    A row of 0 steps is the plain side: what the steered side's perplexity is to be read against.
+    """
     if not stored:
         return "*Not run yet.*"
-    heads = "model", "steps × size", "usable", "gap in score", "perplexity, steered side", "CPU seconds"
+    heads = "model", "steps × size", "usable", "gap in score", "perplexity"
     lines = ["| " + " | ".join(heads) + " |", "|---|" + "--:|" * (len(heads) - 1)]
     for model, rows in stored.items():
         for name, row in rows.items():
-            told = [row[key] for key in ("usable", "gap", "perplexity")]
-            cells = [model, f"{name} × {row['step_size']:.3g}", *told, f"{row['seconds']:.0f}"]
+            steps = f"{name} × {row['step_size']:.3g}" if int(name) else "0 (plain side)"
+            cells = [model, steps, *(row.get(key, "–") for key in ("usable", "gap", "perplexity"))]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -11,6 +11,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -51,8 +52,8 @@ def test_the_same_way_in_fewer_steps(
     found = row(lab, made)
     benchmark.extra_info.update(found)
     if os.environ.get("STORE"):
-        kept = found | {"step_size": way / iterations, "seconds": seconds}
-        fewer_steps.keep(profile.label, iterations, kept)
+        fewer_steps.keep(profile.label, iterations, found | {"step_size": way / iterations})
+        fewer_steps.keep(profile.label, 0, {"perplexity": fluency(lab, made, "chosen")})
     with capsys.disabled():
         said = ", ".join(f"{name} {value}" for name, value in found.items())
         print(f"\n{profile.label}, {iterations} × {way / iterations:.3g}: {said}; {seconds:.0f} CPU seconds")
@@ -66,5 +67,11 @@ def row(lab: Lab, made: Selection) -> dict[str, str]:
     return {
         "usable": str(wilson(usable, made.counts["attempted"])),
         "gap": str(bootstrap(torch.tensor(gaps), n=n, seed=seed)),
-        "perplexity": str(lab.pairs.measure_fluency(made.written, "rejected").interval(n=n, seed=seed)),
+        "perplexity": fluency(lab, made, "rejected"),
     }
+
+
+def fluency(lab: Lab, made: Selection, side: Literal["chosen", "rejected"]) -> str:
+    """The perplexity of one side of all that was written, with its interval."""
+    of = lab.pairs.measure_fluency(made.written, side)
+    return str(of.interval(n=lab.profile.counts.bootstrap, seed=lab.profile.seed))
