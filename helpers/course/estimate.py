@@ -35,6 +35,7 @@ from helpers.course.rates import (
 from helpers.course.run import machine
 from helpers.course.series import ROOT
 from helpers.course.shapes import config_of, shape_of, words_of
+from helpers.course.work import prompt_tokens
 from helpers.intervals import bootstrap
 from helpers.language.generation import continue_ids
 from helpers.language.hub import HubError
@@ -86,7 +87,7 @@ def measure(profile: Profile, say: Callable[[str], None] = print) -> Rates:
     opened = time.perf_counter() - began
     plain = draw_weights(config, 0, torch.float32).eval().requires_grad_(False).to(device)  # `boot` took over
     decoding, batches = profile.decoding, profile.batches
-    window, prompt = min(config.n_positions, 256), min(24, decoding.max_prompt_tokens)
+    window, prompt = min(config.n_positions, 256), prompt_tokens(profile)
 
     def write(rows: int) -> int | float:
         names = [str(row) for row in range(rows)]

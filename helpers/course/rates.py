@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from helpers.course.series import NOTEBOOKS, SOURCES, running_order
-from helpers.course.work import Number, Shape, Work, disk_of, memory_of, work_of
+from helpers.course.work import Number, Shape, Work, disk_of, memory_of, prompt_tokens, work_of
 from helpers.profiles import SHORTENED, HubScorerSettings, HubText, Profile
 
 STORED = NOTEBOOKS / "estimate.json"
@@ -75,12 +75,13 @@ def by_figures(at: Machine, profile: Profile, shape: Shape) -> Rates:
     """Rates from arithmetic: 2 operations a weight and token, and no pass faster than its launches."""
     token = 2 * shape.parameters / at.flops
     step, batches = at.step * shape.layers / 24, profile.batches
+    prompt = prompt_tokens(profile) / profile.decoding.new_tokens  # read for each token that is written
     two_ways = 2.5 * step
     return Rates(
         where=at.name,
         start=25.0,
         read=token,
-        written=max(token, step / batches.generate),
+        written=prompt * token + max(token, step / batches.generate),
         scored=SCORED_TOKENS * 2 * CLASSIFIER / at.flops if hub_scorers(profile) else 3e-4,
         steered=max(6 * token, two_ways / batches.craft),  # two tokens, forward and back, for each
         trained=max(70 * 4 * token, (two_ways + step) / profile.dpo.batch),

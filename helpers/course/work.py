@@ -17,8 +17,8 @@ Number = int | float
 KEPT = 0.3
 """Share of attempts at pairs that are kept (assumed; on `pocket` three in ten)."""
 
-COMMENT_TOKENS, PROMPT_TOKENS, PAIR_PROMPT_TOKENS = 80, 24, 28
-"""Mean lengths where a profile's limits are higher (assumed): Jigsaw, RealToxicityPrompts, WikiText."""
+COMMENT_TOKENS, PROMPT_TOKENS = 80, 24
+"""Mean lengths where a profile's limits are higher (assumed): Jigsaw, RealToxicityPrompts."""
 
 STOPS_AT = 1.0
 """Share of `dpo.max_steps` that a run takes before it stops by itself (assumed: all)."""
@@ -38,7 +38,7 @@ class Work:
 
     Attributes:
         read: tokens read in one pass, their next tokens predicted.
-        written: tokens written one after another.
+        written: tokens written one after another, the reading of their prompts included.
         scored: texts that each scorer reads.
         steered: PPLM gradient steps, one for each text, token and iteration.
         trained: pairs that took part in a training step (four passes forward, two back).
@@ -93,22 +93,27 @@ class Shape:
         return 4e-9 * self.parameters
 
 
+def prompt_tokens(profile: Profile) -> int:
+    """How long a prompt is, on the average."""
+    return min(PROMPT_TOKENS, profile.decoding.max_prompt_tokens)
+
+
 class Counting:
     """The pieces that notebooks are made of, in a profile's numbers."""
 
     def __init__(self, profile: Profile, shape: Shape) -> None:
         self.profile, self.shape, self.counts = profile, shape, profile.counts
         self.new = profile.decoding.new_tokens
-        self.prompt = min(PROMPT_TOKENS, profile.decoding.max_prompt_tokens)
+        self.prompt = prompt_tokens(profile)
 
     def asked(self, prompts: Number) -> Work:
         """Continuations of so many prompts, scored, and read once more by the base model for fluency."""
         text = self.prompt + self.new
-        return Work(read=prompts * (self.prompt + text), written=prompts * self.new, scored=prompts, opened=0)
+        return Work(read=prompts * text, written=prompts * self.new, scored=prompts, opened=0)
 
     def evaluation(self, prompts: int, tokens: int, passages: int) -> Work:
         """Prompts, running text and passages."""
-        f1 = Work(read=32 * passages, written=self.new * passages, opened=0)
+        f1 = Work(written=self.new * passages, opened=0)
         return self.asked(prompts) + f1 + Work(read=tokens, measured=1, opened=0)
 
     def sweep(self) -> Work:
@@ -137,9 +142,7 @@ class Counting:
     def attempts(self, number: Number) -> Work:
         """Attempts at pairs: both sides, the steered one by gradient steps; scored, both."""
         p = self.profile.pplm
-        prompt = min(PAIR_PROMPT_TOKENS, self.profile.dpo.max_prompt_tokens)
         return Work(
-            read=2 * number * prompt,
             written=2 * number * p.new_tokens,
             scored=2 * number,
             steered=number * p.new_tokens * p.iterations,
@@ -156,22 +159,20 @@ class Counting:
         """Pairs that are kept of one source."""
         return KEPT * self.tried
 
-    def run(self, steps: Number, *, looks: bool) -> Work:
-        """A training run: its steps, and where it is watched its looks, each with what it writes to disk."""
+    def run(self, steps: Number, *, looks: Number) -> Work:
+        """A training run: its steps, and its looks after the first step, each with what it writes to disk."""
         dpo, held = self.profile.dpo, min(self.counts.pairs_valid, self.pairs / 8)
-        every = dpo.evaluate_every if looks else steps
-        number = steps / every + 1
-        texts = Work(
-            read=min(self.counts.prompts_sweep, self.counts.prompts_dev) * self.prompt
-            + self.counts.perplexity_tokens_sweep,
-            written=min(self.counts.prompts_sweep, self.counts.prompts_dev) * self.new,
-            scored=min(self.counts.prompts_sweep, self.counts.prompts_dev),
+        prompts = min(self.counts.prompts_sweep, self.counts.prompts_dev)
+        look = Work(
+            read=self.counts.perplexity_tokens_sweep,
+            written=prompts * self.new,
+            scored=prompts,
             trained=held / 2,  # forward alone
             measured=1,
             opened=1,
             gigabytes=self.shape.gigabytes * (1 + (2 if dpo.optimiser == "rmsprop" else 3)),
         )
-        return texts * number + Work(trained=steps * dpo.batch, opened=2)
+        return look * looks + Work(trained=steps * dpo.batch, opened=2)
 
 
 def work_of(profile: Profile, shape: Shape) -> dict[str, Work]:
@@ -183,6 +184,7 @@ def work_of(profile: Profile, shape: Shape) -> dict[str, Work]:
     comments = c.comments_train + 2 * c.comments_test
     length = min(COMMENT_TOKENS, profile.probe.max_tokens)
     steps = STOPS_AT * profile.dpo.max_steps
+    looks = steps / profile.dpo.evaluate_every
     back, told = profile.unalignment, profile.explanation
     read = Work(read=comments * length, probed=comments * shape.layers * shape.width, opened=0)
     wider = strengths // 2 + 3
@@ -203,8 +205,9 @@ def work_of(profile: Profile, shape: Shape) -> dict[str, Work]:
         + one.report() * (4 + 3 * randoms),
         "04": Work(opened=2) + crafted + sampled + one.asked(32)
         + Work(steered=6 * 50 * profile.pplm.new_tokens, read=4 * one.pairs * 60, opened=0),
-        "05": Work() + one.run(steps, looks=True) * (1 + (not imported) + seeds - 1 + 3)
-        + one.run(2 * steps, looks=True) + one.run(CONTROL_STEPS * steps, looks=False) * 5
+        "05": Work() + one.run(steps, looks=looks) * (1 + (not imported) + seeds - 1)
+        + one.run(steps, looks=looks / 2) * 3 + one.run(2 * steps, looks=looks / 2)
+        + one.run(CONTROL_STEPS * steps, looks=1) * 5
         + (NOTHING if imported else one.attempts(one.pairs))
         + one.report() * (6 + seeds) + Work(opened=2 * (6 + seeds) + 8),  # listed, reported; by the helper
         "06": Work(opened=7) + Work(passed=9 * written, read=8 * written, opened=0) + one.sweep() * 4,

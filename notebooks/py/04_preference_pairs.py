@@ -42,7 +42,7 @@
 # | the probe (notebook 01) | necessary as an idea; it is loaded, or fitted on the spot |
 # | attention with cached keys and values | helpful; section 1 recalls it |
 # | KL divergence | helpful |
-# | time | in a run of all notebooks, `pocket`: 4 min (measured; the start panel says on what); `gpt2-medium`: 689 h 34 on two CPU cores, 7 h 34 on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 4 min (measured; the start panel says on what); `gpt2-medium`: 688 h 40 on two CPU cores, 7 h 34 on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 1.2 GB (measured); `gpt2-medium`: 16 GB (estimated) |
 
 # %% [markdown]

@@ -41,7 +41,7 @@
 # |---|---|
 # | notebook 02 (value vectors, key vectors, the MLP as a sum) | necessary |
 # | notebook 05 | helpful; its policies are loaded, or trained on the spot |
-# | time | in a run of all notebooks, `pocket`: 2 min (measured; the start panel says on what); `gpt2-medium`: 2 h 43 on two CPU cores, 2 min on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 2 min (measured; the start panel says on what); `gpt2-medium`: 2 h 42 on two CPU cores, 2 min on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 1.1 GB (measured); `gpt2-medium`: 9 GB (estimated) |
 
 # %% [markdown]

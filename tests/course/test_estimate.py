@@ -7,6 +7,7 @@ from fnmatch import fnmatch
 import pytest
 
 from helpers.course.rates import (
+    CPU,
     GPU,
     STORED,
     T4,
@@ -18,7 +19,7 @@ from helpers.course.rates import (
     short_table,
 )
 from helpers.course.shapes import config_of, shape_of
-from helpers.course.work import Shape, Work, work_of
+from helpers.course.work import Counting, Shape, Work, prompt_tokens, work_of
 from helpers.profiles import GPT2_MEDIUM, GPT2_MEDIUM_SHORT, POCKET, SHORTENED, load_profile
 
 MEDIUM = Shape(24, 1024, 50257, 1024, 4096)
@@ -57,6 +58,25 @@ def test_more_of_a_knob_is_more_work_where_it_is_used(knob, change, unit, notebo
     more = GPT2_MEDIUM.model_copy(update={knob: getattr(GPT2_MEDIUM, knob).model_copy(update=change)})
     before, after = (work_of(profile, MEDIUM)[notebook] for profile in (GPT2_MEDIUM, more))
     assert getattr(after, unit) > 1.1 * getattr(before, unit)
+
+
+def test_05_is_counted_with_the_looks_that_it_takes():
+    each = POCKET.dpo.max_steps / POCKET.dpo.evaluate_every
+    runs = 2 + len(POCKET.dpo.seeds) - 1  # two sources of pairs, and the main one with the other seeds
+    variants, longer = 3 * each / 2, 2 * each / 4  # looked at half and a quarter as often
+    controls, reports = 5, 6 + len(POCKET.dpo.seeds)
+    assert work_of(POCKET, SMALL)["05"].measured == runs * each + variants + longer + controls + reports
+
+
+def test_a_prompt_is_read_once_to_write_and_once_by_the_judge():
+    one = Counting(POCKET, SMALL)
+    wanted = one.asked(10)
+    assert wanted.written == 10 * POCKET.decoding.new_tokens  # the first reading is part of writing
+    assert wanted.read == 10 * (prompt_tokens(POCKET) + POCKET.decoding.new_tokens)
+    at = by_figures(CPU, POCKET, SMALL)
+    assert at.written * POCKET.decoding.new_tokens == pytest.approx(
+        at.read * (prompt_tokens(POCKET) + POCKET.decoding.new_tokens)
+    )
 
 
 def test_imported_pairs_cost_no_steering():
