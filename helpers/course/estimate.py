@@ -47,6 +47,9 @@ from helpers.mechanism.statistics import measure_statistics
 from helpers.profiles import PPLM, Profile, ProfileError, load_profile
 from helpers.runtime import choose_device, generator
 
+RECOGNISED = 4
+"""How often a look asks whether weights are as they were (three to five times in 07 to 09, as counted)."""
+
 LEAST_SECONDS = 2.0
 """How long a measurement goes on, at least: amounts are doubled until it takes so long."""
 
@@ -85,6 +88,8 @@ def measure(profile: Profile, say: Callable[[str], None] = print) -> Rates:
     began = time.perf_counter()
     model = boot(hf, tokenizer, name="random", device=device)
     opened = time.perf_counter() - began
+    model.weights_digest()  # on a GPU the first one copies them
+    recognised = timed(model.weights_digest)
     plain = draw_weights(config, 0, torch.float32).eval().requires_grad_(False).to(device)  # `boot` took over
     decoding, batches = profile.decoding, profile.batches
     window, prompt = min(config.n_positions, 256), prompt_tokens(profile)
@@ -133,7 +138,7 @@ def measure(profile: Profile, say: Callable[[str], None] = print) -> Rates:
         scored=SCORED_TOKENS * CLASSIFIER / shape.parameters * each if hub_scorers(profile) else 3e-4,
         steered=unit("a PPLM step", steered, min(8, batches.craft), batches.craft),
         passed=unit("a token read with statistics", passed, 4, 256),
-        measured=unit("an evaluation's intervals", summed, 6, 600),
+        measured=unit("an evaluation's intervals", summed, 6, 600) + RECOGNISED * recognised,
         probed=unit("a number of a probe's fit", probed, 256, 4096),
         opened=opened + shape.gigabytes * (written := written_gigabyte()),
         gigabytes=written,

@@ -167,12 +167,15 @@ class Execution:
             on_notebook_start=self._started,
             on_cell_start=self._cell_starts,
             store_widget_state=False,
+            # Python's leave-taking, with all that a notebook imports, takes up to three seconds. Only where
+            # figures are drawn as PNG is something left to do then: their browser is closed.
+            shutdown_kernel="graceful" if self.env.get("TOXICITY_LAB_PNG") == "1" else "immediate",
             km=self.kernel,
         )
         client.owns_km, client.stop = True, stop
-        # A reader's IPython start-up files stay out of the run.
+        # A reader's IPython start-up files stay out of the run, and its temporary files go with it.
         with tempfile.TemporaryDirectory() as private, (Path(private) / "stderr").open("w+b") as said:
-            whole = {**self.env, "IPYTHONDIR": private}
+            whole = {**self.env, "IPYTHONDIR": private, "TMPDIR": private}
             try:
                 await client.async_execute(cwd=str(self.folder), env=whole, stderr=said)
             except CellExecutionError as error:

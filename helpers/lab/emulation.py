@@ -110,7 +110,10 @@ class Emulation:
     statistics: Readings
     attribution: Attributions
     looks: Looks
-    _said: dict[tuple[str, int | None], Tensor] = field(default_factory=dict, repr=False)
+    _pairs: dict[tuple[str, int | None], tuple[Trial, Trial]] = field(default_factory=dict, repr=False)
+    _said: dict[tuple[str, int | None], tuple[dict[str, Any], Tensor]] = field(
+        default_factory=dict, repr=False
+    )
     _of_base: dict[tuple[str, int | None], Tensor] = field(default_factory=dict, repr=False)
 
     # --- which neurons ----------------------------------------------------------------------------------
@@ -303,18 +306,19 @@ class Emulation:
         The texts are the policy's own continuations of half of a sweep's number of evaluation prompts: what
         it would say, and how surprised the other is.
         """
-        texts, counted = self.statistics.texts(name, seed=seed)
-        some = slice(max(2, self.at.profile.counts.prompts_sweep // 2))
-        read: dict[str, Any] = {
-            "tokens": texts[some],
-            "counted": counted[some],
-            "batch_size": self.at.profile.batches.forward,
-        }
         if (name, seed) not in self._said:
-            self._said[name, seed] = log_probabilities(self.policies.load(name, seed=seed), **read)
-        wanted, said = self._said[name, seed], log_probabilities(model or self.at.base, **read)
+            texts, counted = self.statistics.texts(name, seed=seed)
+            some = slice(max(2, self.at.profile.counts.prompts_sweep // 2))
+            read: dict[str, Any] = {
+                "tokens": texts[some],
+                "counted": counted[some],
+                "batch_size": self.at.profile.batches.forward,
+            }
+            self._said[name, seed] = read, log_probabilities(self.policies.load(name, seed=seed), **read)
+        read, wanted = self._said[name, seed]
+        said = log_probabilities(model or self.at.base, **read)
         each = (wanted.exp() * (wanted - said)).sum(dim=-1).double()
-        lengths = counted[some].sum(dim=1)
+        lengths = read["counted"].sum(dim=1)
         return torch.stack([part.mean() for part in each.split(lengths[lengths > 0].tolist())])
 
     def divergence_of_base(
@@ -338,9 +342,14 @@ class Emulation:
 
     # --- claims -----------------------------------------------------------------------------------------
     def pair(self, name: Chosen, seed: int | None = None) -> tuple[Trial, Trial]:
-        """Looks at base and at a policy on evaluation prompts."""
-        policy = self.policies.load(name, seed=seed)
-        return self.looks.take("base", split="eval"), self.looks.take(name, model=policy, split="eval")
+        """Looks at base and at a policy on evaluation prompts, taken once: call it with nothing in force."""
+        if (name, seed) not in self._pairs:
+            policy = self.policies.load(name, seed=seed)
+            self._pairs[name, seed] = (
+                self.looks.take("base", split="eval"),
+                self.looks.take(name, model=policy, split="eval"),
+            )
+        return self._pairs[name, seed]
 
     def measure_ablation(
         self, name: Chosen = "matched", *, seed: int | None = None, scorer: int = 0

@@ -232,25 +232,26 @@ def matched_random(
         raise ValueError("The neurons to match contain repeats.")
     _check_inside(neurons, norms.shape[0] if norms is not None else None, d_mlp)
     stream = generator(seed, "matched random neurons")
-    free: dict[int, Bool[Tensor, " neuron"]] = {
+    others: dict[int, Bool[Tensor, " neuron"]] = {
         layer: torch.ones(d_mlp, dtype=torch.bool) for layer in {neuron.layer for neuron in neurons}
     }
     for taken in (*neurons, *exclude):
-        if taken.layer in free:
-            free[taken.layer][taken.index] = False
+        if taken.layer in others:
+            others[taken.layer][taken.index] = False
+    free = {layer: mask.nonzero().flatten() for layer, mask in others.items()}
     drawn = []
     for neuron in neurons:
-        candidates = free[neuron.layer].nonzero().flatten()
+        candidates = free[neuron.layer]
         if len(candidates) == 0:
             raise ValueError(f"Layer {neuron.layer} has no neuron left to match {neuron} with.")
-        if norms is not None:
-            distance = (
-                norms[neuron.layer].cpu()[candidates] - float(norms[neuron.layer, neuron.index])
-            ).abs()
-            candidates = candidates[distance.argsort(stable=True)[:nearest]]
-        index = int(candidates[torch.randint(len(candidates), (), generator=stream)])
-        free[neuron.layer][index] = False
-        drawn.append(Neuron(neuron.layer, index))
+        if norms is None:
+            place = int(torch.randint(len(candidates), (), generator=stream))
+        else:
+            own = norms[neuron.layer].cpu()
+            near = (own[candidates] - own[neuron.index]).abs().argsort(stable=True)[:nearest]
+            place = int(near[torch.randint(len(near), (), generator=stream)])
+        drawn.append(Neuron(neuron.layer, int(candidates[place])))
+        free[neuron.layer] = torch.cat([candidates[:place], candidates[place + 1 :]])
     return drawn
 
 

@@ -42,7 +42,7 @@
 # |---|---|
 # | notebooks 01 and 02 | helpful; their probe and vectors are loaded, or made on the spot |
 # | the bootstrap (notebook 00, exercise 2) | helpful |
-# | time | in a run of all notebooks, `pocket`: 5 min (measured; the start panel says on what); `gpt2-medium`: 18 h 32 on two CPU cores, 10 min on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 5 min (measured; the start panel says on what); `gpt2-medium`: 18 h 32 on two CPU cores, 11 min on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 1.2 GB (measured); `gpt2-medium`: 3 GB (estimated) |
 
 # %% [markdown]

@@ -42,7 +42,7 @@
 # |---|---|
 # | log-probabilities, gradients | necessary |
 # | the pairs of notebook 04 | helpful; they are loaded, or made on the spot |
-# | time | in a run of all notebooks, `pocket`: 9 min (measured; the start panel says on what); `gpt2-medium`: 214 h 43 on two CPU cores, 3 h 11 on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 9 min (measured; the start panel says on what); `gpt2-medium`: 214 h 45 on two CPU cores, 3 h 13 on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 1.4 GB (measured); `gpt2-medium`: 16 GB (estimated) |
 
 # %% [markdown]

@@ -45,7 +45,7 @@
 # |---|---|
 # | notebook 07 (groups of neurons, reductions) | helpful |
 # | the policies of notebook 05 | loaded, or trained on the spot |
-# | time | in a run of all notebooks, `pocket`: 7 min (measured; the start panel says on what); `gpt2-medium`: 12 h 06 on two CPU cores, 8 min on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 7 min (measured; the start panel says on what); `gpt2-medium`: 12 h 06 on two CPU cores, 9 min on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 1.1 GB (measured); `gpt2-medium`: 8 GB (estimated) |
 
 # %% [markdown]

@@ -49,7 +49,7 @@
 # | value and key vectors (notebook 02) | necessary |
 # | the policies of notebook 05 | loaded, or trained on the spot |
 # | notebooks 06 to 08 | helpful for section 8, which measures their claims anew |
-# | time | in a run of all notebooks, `pocket`: 11 min (measured; the start panel says on what); `gpt2-medium`: 15 h 09 on two CPU cores, 10 min on a faster GPU (estimated; README shows the arithmetic) |
+# | time | in a run of all notebooks, `pocket`: 11 min (measured; the start panel says on what); `gpt2-medium`: 15 h 09 on two CPU cores, 11 min on a faster GPU (estimated; README shows the arithmetic) |
 # | memory | `pocket`: 2.2 GB (measured); `gpt2-medium`: 11 GB (estimated) |
 
 # %% [markdown]

@@ -35,6 +35,14 @@ def test_it_runs_in_this_interpreter_and_is_measured(tmp_path: Path) -> None:
     assert all("execution" not in cell.metadata for cell in notebook.cells)
 
 
+@pytest.mark.parametrize("pictures", [False, True])
+def test_a_kernel_takes_its_leave_only_where_it_draws_pictures(tmp_path: Path, pictures: bool) -> None:
+    notebook = small("import atexit, pathlib; _ = atexit.register(pathlib.Path('left').touch)")
+    env = {**os.environ, "TOXICITY_LAB_PNG": str(int(pictures))}
+    assert execute(notebook, tmp_path, env).failure is None
+    assert (tmp_path / "left").exists() == pictures
+
+
 def test_a_failing_cell_ends_the_notebook_and_is_named(tmp_path: Path) -> None:
     notebook = small("print('kept')", "def f():\n    return 1/0\nf()", "print('never')")
     failure = execute(notebook, tmp_path, os.environ).failure

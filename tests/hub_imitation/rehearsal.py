@@ -17,11 +17,8 @@ from tests.hub_imitation.contents import build
 from tests.hub_imitation.server import Hub, serve
 
 ROOT = Path(__file__).parents[2]
-PROFILE = """
-inherits = "gpt2-medium"
-name = "gpt2-medium-few"
-label = "the imitation of GPT2-medium"
-"""
+NAMED = 'name = "gpt2-medium-few"\nlabel = "the imitation of GPT2-medium"\n'
+FEWER = Path(__file__).with_name("fewer.toml")
 RUN = "import sys; from helpers.course import run; sys.exit(run.main())"
 
 
@@ -32,10 +29,12 @@ def imitated(folder: Path) -> Iterator[Hub]:
         yield hub
 
 
-def few(folder: Path, text: str = PROFILE) -> Path:
-    """A profile that lowers another's counts and changes nothing else."""
+def few(folder: Path) -> Path:
+    """A profile that lowers GPT2-medium's counts and changes nothing else."""
+    fewest, fewer = (path.read_text(encoding="utf-8") for path in (FEWEST, FEWER))
+    (folder / "fewest.toml").write_text(f'inherits = "gpt2-medium"\n{fewest}', encoding="utf-8")
     path = folder / "few.toml"
-    path.write_text(text + FEWEST.read_text(encoding="utf-8"), encoding="utf-8")
+    path.write_text(f'inherits = "fewest.toml"\n{NAMED}{fewer}', encoding="utf-8")
     return path
 
 

@@ -18,7 +18,19 @@ import transformers
 from safetensors.torch import load_file, save_file
 from transformers import GPT2LMHeadModel
 
-from helpers.language.models import ModelError, Tokens, boot, booted, fixed_prompt, load_hf, load_model, quiet
+from helpers.language import models
+from helpers.language.models import (
+    LanguageModel,
+    ModelError,
+    Tokens,
+    boot,
+    booted,
+    checksums,
+    fixed_prompt,
+    load_hf,
+    load_model,
+    quiet,
+)
 from helpers.profiles import ModelSource, ProfileError
 from tests.language.builders import SENTENCES, tiny_hf, tiny_model, tiny_tokenizer
 
@@ -55,6 +67,53 @@ def test_shape_and_flags(model):
     assert {parameter.dtype for parameter in model.bridge.parameters()} == {torch.float32}
     assert model.device == torch.device("cpu")
     assert "tiny" in repr(model) and len(repr(model)) < 200
+
+
+def swapped(rows):
+    return rows[[1, 0, *range(2, len(rows))]]
+
+
+def one_bit(rows):
+    rows = rows.clone()
+    rows[0, 0] = torch.nextafter(rows[0, 0], rows[1, 0])
+    return rows
+
+
+EDITS = {
+    "a last bit of one": one_bit,
+    "two rows change places": swapped,
+    "two coordinates of one row change places": lambda w: torch.cat([swapped(w[0])[None], w[1:]]),
+    "a row is turned round": lambda w: torch.cat([-w[:1], w[1:]]),
+    "two rows are turned round": lambda w: torch.cat([-w[:2], w[2:]]),
+    "a row is reversed": lambda w: torch.cat([w[:1].flip(1), w[1:]]),
+    "all is scaled": lambda w: 1.01 * w,
+    "a row is zeroed": lambda w: torch.cat([0 * w[:1], w[1:]]),
+}
+
+
+@pytest.mark.parametrize("edit", EDITS.values(), ids=EDITS)
+def test_checksums_tell_edits_apart(edit):
+    weight = torch.randn(40, 24, generator=torch.Generator().manual_seed(0))
+    other = torch.arange(5.0)
+    before = checksums([weight, other])
+    assert checksums([weight.clone(), other]) == before
+    assert checksums([weight.T.contiguous().T, other], at_once=7) == before
+    after = checksums([edit(weight), other])
+    assert after[0] != before[0] and after[1] == before[1]
+
+
+def test_weights_on_a_gpu_are_copied_once_for_each_state(folder, monkeypatch):
+    model = load_model(ModelSource(folder=folder), name="tiny")
+    on_cpu, copied = model.weights_digest(), []
+    monkeypatch.setattr(LanguageModel, "device", property(lambda self: torch.device("cuda")))
+    digest_of = models.digest_of
+    monkeypatch.setattr(models, "digest_of", lambda *given: copied.append(1) or digest_of(*given))
+    assert model.weights_digest() == model.weights_digest() == on_cpu and len(copied) == 1
+    row = model.bridge.original_model.transformer.wte.weight.data[5]  # `.data` leaves no trace in autograd
+    row.neg_()
+    assert model.weights_digest() == model.weights_digest() != on_cpu and len(copied) == 2
+    row.neg_()
+    assert model.weights_digest() == on_cpu and len(copied) == 2
 
 
 def test_vectors_are_the_checkpoints_own(model, folder):
