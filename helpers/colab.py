@@ -1,13 +1,14 @@
 """On Colab, installs what the notebooks need and the runtime lacks; elsewhere importing this does nothing.
 
-The runtime's own PyTorch, NumPy and Jupyter are held where they are: pip gets their versions as constraints
-and is not asked for newer ones. What is installed has the version that was tested. When nothing is missing,
-pip is not called.
+The runtime's own PyTorch, NumPy and Jupyter are held where they are: the installer gets their versions as
+constraints and is not asked for newer ones. What is installed has the version that was tested. When nothing
+is missing, nothing is called.
 """
 from __future__ import annotations
 
 import importlib
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -118,10 +119,17 @@ def installed_versions() -> dict[str, str]:
     return {name: version for name, version in reversed(found) if name}
 
 
+def installers() -> dict[str, list[str]]:
+    """The commands that can install here, the first to be tried first: uv takes a third of pip's time."""
+    uv = shutil.which("uv")
+    pip = {"pip": [sys.executable, "-m", "pip", "install"]}
+    return {"uv": [uv, "pip", "install", "--python", sys.executable], **pip} if uv else pip
+
+
 def install_missing() -> None:
     """Installs the first section of `requirements.txt` as far as it is missing.
 
-    Raises `RuntimeError` with pip's last words if pip fails.
+    Raises `RuntimeError` with pip's last words if pip fails too.
     """
     before = installed_versions()
     wanted = first_section(REQUIREMENTS.read_text(encoding="utf-8"))
@@ -130,21 +138,28 @@ def install_missing() -> None:
         print(f"Left as the runtime has them: {', '.join(todo.too_old)}.")
     if not todo.install:
         return
-    print(f"Installing {', '.join(todo.install)}; this takes about a minute.")
+    print(f"Installing {', '.join(todo.install)}; this takes up to a minute.")
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("\n".join(todo.constraints) + "\n", encoding="utf-8")
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--constraint", str(constraints)]
-        done = subprocess.run([*command, *todo.install], capture_output=True, text=True, check=False)
-    if done.returncode:
-        words = "\n".join((done.stderr or done.stdout).strip().splitlines()[-15:])
-        raise RuntimeError(
-            f"pip could not install {', '.join(todo.install)} beside the runtime's own packages "
-            f"(exit code {done.returncode}):\n{words}\n"
-            "Run this cell again if the network failed; otherwise choose the newest runtime under Runtime > "
-            "Change runtime type, which has recent versions of PyTorch and NumPy."
-        )
+        for name, command in installers().items():
+            done = subprocess.run(
+                [*command, "--quiet", "--constraint", str(constraints), *todo.install],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            if done.returncode == 0:
+                break
+            words = (done.stderr or done.stdout).strip().splitlines()[-15:]
+            if name != "pip":
+                print(f"{name} could not ({words[-1] if words else done.returncode}); pip goes on.")
+        else:
+            raise RuntimeError(
+                f"pip could not install {', '.join(todo.install)} beside the runtime's own packages "
+                f"(exit code {done.returncode}):\n" + "\n".join(words) + "\n"
+                "Run this cell again if the network failed; otherwise choose the newest runtime under "
+                "Runtime > Change runtime type, which has recent versions of PyTorch and NumPy."
+            )
     importlib.invalidate_caches()
     after = installed_versions()
     print(said_of(before, after, time.monotonic() - began))

@@ -87,7 +87,7 @@ class TestPlan:
             "platformdirs": "4.5.1", "transformers": "4.57.6", "datasets": "4.0.0", "tokenizers": "0.22.2",
             "huggingface-hub": "0.36.0", "accelerate": "1.12.0", "safetensors": "0.7.0", "tqdm": "4.67.1",
             "scikit-learn": "1.6.1", "scipy": "1.16.3", "einops": "0.8.1", "pydantic": "2.12.3",
-            "filelock": "3.20.3", "plotly": "5.24.1",
+            "filelock": "3.20.3", "plotly": "5.24.1", "xxhash": "3.6.0",
         }  # fmt: skip
         todo = colab.plan(colab.first_section(colab.REQUIREMENTS.read_text()), runtime)
         assert {Requirement(one).name for one in todo.install} == {
@@ -121,6 +121,7 @@ class TestInstall:
         monkeypatch.setattr(colab, "TESTED", pins)
         monkeypatch.setattr(colab, "installed_versions", lambda: dict(versions))
         monkeypatch.setattr(colab.subprocess, "run", pip)
+        monkeypatch.setattr(colab.shutil, "which", lambda name: None)
         return calls
 
     def test_pip_is_called_once_with_the_runtime_held(self, runtime, capsys):
@@ -132,6 +133,27 @@ class TestInstall:
         said = capsys.readouterr().out
         assert "numpy 2.0.2 (made for >=3)" in said
         assert "New: trl 1.16.0. Kept: torch 2.14.0+cu130, numpy 2.0.2." in said
+
+    def test_uv_is_called_where_the_runtime_has_it(self, runtime, monkeypatch):
+        monkeypatch.setattr(colab.shutil, "which", lambda name: f"/bin/{name}")
+        colab.install_missing()
+        ((command, held),) = runtime
+        assert command[:5] == ["/bin/uv", "pip", "install", "--python", sys.executable]
+        assert command[-1] == "trl==1.16.0" and "numpy==2.0.2" in held
+
+    def test_pip_goes_on_where_uv_could_not(self, runtime, monkeypatch, capsys):
+        monkeypatch.setattr(colab.shutil, "which", lambda name: f"/bin/{name}")
+        pip = colab.subprocess.run
+        refused = subprocess.CompletedProcess([], 2, "", "error: File not found: `constraints`\n")
+        monkeypatch.setattr(
+            colab.subprocess, "run", lambda call, **told: refused if "/bin/uv" in call else pip(call, **told)
+        )
+        colab.install_missing()
+        ((command, _),) = runtime
+        assert command[:4] == [sys.executable, "-m", "pip", "install"]
+        said = capsys.readouterr().out
+        assert "uv could not (error: File not found: `constraints`); pip goes on." in said
+        assert "New: trl 1.16.0" in said
 
     def test_a_failing_pip_is_an_error_with_its_last_words(self, runtime, monkeypatch):
         failed = subprocess.CompletedProcess([], 1, "", "noise\n" * 40 + "ERROR: No matching distribution")
