@@ -86,7 +86,7 @@ def by_figures(at: Machine, profile: Profile, shape: Shape) -> Rates:
         steered=max(6 * token, two_ways / batches.craft),  # two tokens, forward and back, for each
         trained=max(70 * 4 * token, (two_ways + step) / profile.dpo.batch),
         passed=1.3 * token,
-        measured=0.5 + 0.2 * shape.gigabytes,  # weights are recognised, and copied where they are new
+        measured=0.5 + 0.2 * shape.gigabytes,  # assumed: weights recognised, copied where new
         probed=2e-7,
         opened=4 + shape.gigabytes / (2 * at.disk),
         gigabytes=1 / at.disk,

@@ -118,6 +118,12 @@ def test_recovery_and_divergence_are_0_for_base_and_1_for_the_policy(lab, tuned,
     gap = lab.looks.emulated(aligned, base=base, aligned=aligned)
     none = lab.looks.emulated(base, base=base, aligned=aligned)
     assert math.isnan(gap.value) or (gap.value, *none.bounds) == (1, 0, 0)
+    with lab.emulation.patched(lab.emulation.sets()["all neurons"], "per token"):
+        under = lab.looks.take("base", split="eval")
+        again = lab.emulation.pair("matched")
+    unedited = lab.looks.take("base", split="eval")
+    assert again is lab.emulation.pair("matched"), "the pair is taken once"
+    assert again[0].texts == unedited.texts != under.texts, "and stays base's as it is"
     of_base = lab.emulation.divergence()
     assert (of_base > 1e-4).all()
     at_ends = lab.emulation.explained(of_base, of_base), lab.emulation.divergence(model=tuned)
